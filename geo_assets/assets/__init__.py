@@ -1,0 +1,1 @@
+"""The Dagster assets: plan tasks, collect receipts, commit once a partition."""

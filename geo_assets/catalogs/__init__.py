@@ -1,0 +1,1 @@
+"""Catalog plugins: where scenes are searched, one file each."""

@@ -1,0 +1,1 @@
+"""Compute plugins: where tasks run, one file each."""

@@ -1,0 +1,1 @@
+"""Verbs of Earth observation: arrays and geometries in, arrays and geometries out."""

@@ -1,0 +1,1 @@
+"""Nouns: frozen, typed, no I/O."""

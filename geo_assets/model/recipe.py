@@ -1,0 +1,312 @@
+"""Every option a user has, with its default, range and description: the project file as frozen pydantic models.
+
+An option's default stands here and nowhere else. Fields are scalars, lists or dicts, so that each model is also a Dagster
+config (``class XConfig(dg.Config, XRecipe)``).
+"""
+
+import datetime as dt
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from geo_assets.errors import ConfigError, PartitionError
+from geo_assets.model.geometry import PixelGrid, canonical_crs, parse_resolution
+from geo_assets.model.period import Month, Periods
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+PRODUCTS = ("cells", "scenes", "ard", "composite", "pyramid", "chips", "merged", "embeddings", "change", "prediction", "release", "stac")
+MASK_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"keep": [2, 4, 5, 6, 7, 11], "close_px": 0, "open_px": 0},
+    "strict": {"keep": [4, 5], "close_px": 5, "open_px": 5},
+}
+
+
+def _month(value: Any) -> str:
+    if isinstance(value, dt.date):
+        value = f"{value:%Y-%m}"
+    try:
+        return str(Month.parse(str(value)))
+    except PartitionError as e:
+        raise ValueError(str(e)) from e
+
+
+def _crs(value: Any) -> str:
+    if isinstance(value, str) and value.strip().lower() == "utm":
+        return "utm"
+    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit()):
+        value = f"EPSG:{value}"
+    return canonical_crs(str(value))
+
+
+def _resolution(value: Any) -> str:
+    exact = parse_resolution(value)
+    return str(exact)
+
+
+def _safe_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(NAME, value) or ".." in value:
+        raise ValueError(f"{str(value)[:80]!r} is not a name: use letters, digits, '_', '-' and '.', beginning with a letter or digit")
+    return value
+
+
+MonthText = Annotated[str, BeforeValidator(_month)]
+CrsText = Annotated[str, BeforeValidator(_crs)]
+ResolutionText = Annotated[str, BeforeValidator(_resolution)]
+SafeName = Annotated[str, BeforeValidator(_safe_name)]
+
+
+class Recipe(BaseModel):
+    """Base of all recipes: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def hash(self) -> str:
+        """Fingerprint of the settings, 16 hex digits; equal for equal settings."""
+        return digest(self.model_dump(mode="json"))
+
+
+def digest(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a JSON-like value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class AoiRecipe(Recipe):
+    """One area of interest: a vector file or a bounding box."""
+
+    path: str | None = Field(default=None, description="vector file that geopandas reads: gpkg, shp, geojson, gml, kml, fgb, parquet")
+    layer: str | None = Field(default=None, description="layer of the file; its first layer if it has only one")
+    bbox: list[float] | None = Field(default=None, description="west, south, east, north in degrees; west > east crosses the antimeridian")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "AoiRecipe":
+        if (self.path is None) == (self.bbox is None):
+            raise ValueError("give either path or bbox")
+        if self.bbox is not None and len(self.bbox) != 4:
+            raise ValueError("bbox needs four numbers: west, south, east, north")
+        return self
+
+
+class MonthsRecipe(Recipe):
+    """The time span as periods of whole months counted from its start."""
+
+    start: MonthText = Field(description="first month, such as 2023-01; fixed once data is stored")
+    end: MonthText | None = Field(default=None, description="last month; left out: every period that is complete today")
+    step: int = Field(default=1, ge=1, le=24, description="months a period")
+
+    def periods(self, today: dt.date) -> Periods:
+        """The time axis as of ``today``.
+
+        Raises:
+            ConfigError: The end lies before the start, or nothing is complete yet.
+        """
+        return Periods.build(self.start, self.end, self.step, today=today)
+
+
+class CatalogRecipe(Recipe):
+    """Where scenes are searched."""
+
+    kind: str = Field(default="earth-search", description="catalog plugin: earth-search, planetary-computer, stac-api, static, geoparquet")
+    url: str | None = Field(default=None, description="address of a stac-api")
+    path: str | None = Field(default=None, description="catalog.json of a static catalog, or a stac-geoparquet file")
+    retries: int = Field(default=5, ge=0, le=20, description="further tries after a failed request")
+    backoff_s: float = Field(default=0.5, ge=0, le=60, description="wait before the first retry; doubled each time, with jitter")
+    timeout_s: float = Field(default=30, gt=0, le=600, description="limit of one request")
+    deadline_s: float = Field(default=300, gt=0, le=3600, description="limit of one search with all its pages and retries")
+    page_size: int = Field(default=200, ge=1, le=1000, description="items a page")
+    max_pages: int = Field(default=500, ge=1, le=10_000, description="pages a search may have before it counts as endless")
+    hosts: list[str] = Field(default_factory=list, description="hosts, host suffixes (.example.org) and buckets (s3://name) that pixels may be read from; empty: those the plugin knows, or any public one")
+
+
+class SensorRecipe(Recipe):
+    """A sensor and, where a catalog names them otherwise, its collections."""
+
+    sensor: str = Field(description="sensor plugin")
+    collections: list[str] = Field(default_factory=list, description="collection ids in this catalog; empty: those the sensor knows")
+
+
+class GridRecipe(Recipe):
+    """How an area is cut into cells."""
+
+    kind: str = Field(default="majortom", description="grid plugin: majortom, majortom-eg, square, lonlat, geohash, mgrs, tiles, custom")
+    size_m: float = Field(default=10_240, gt=0, le=2_000_000, description="side of a cell in metres")
+    overlap: bool = Field(default=False, description="add half-shifted cells between the primary ones (majortom, majortom-eg)")
+    margin_m: float = Field(default=0, ge=0, le=100_000, description="width added to each side of a majortom patch")
+    crs: CrsText | None = Field(default=None, description="CRS of square cells; left out: the cube's, or EPSG:3857 where that is utm")
+    precision: int = Field(default=5, ge=1, le=12, description="geohash length")
+    step: ResolutionText = Field(default="23/1000", validate_default=True, description="side of a lonlat cell in degrees")
+    path: str | None = Field(default=None, description="table of cells for tiles: a vector file, or CSV with X, Y in degrees")
+    layer: str | None = Field(default=None, description="layer of that file")
+    id_column: str | None = Field(default=None, description="column with the cell id in a table or a custom grid's answer")
+    callable: str | None = Field(default=None, description="package.module:function of a custom grid")
+    clip: bool = Field(default=False, description="cut cells at the AOI's border")
+
+
+class CubeRecipe(Recipe):
+    """The monthly composite and the cube it is stored in."""
+
+    sensor: str = Field(default="sentinel-2-l2a", description="sensor plugin that is composited")
+    crs: CrsText = Field(default="utm", description="utm (one group a zone) or a CRS such as EPSG:3035")
+    resolution: ResolutionText = Field(default="10", description="side of a pixel in CRS units; 1/3600 is allowed")
+    bands: list[str] = Field(default_factory=lambda: ["red", "green", "blue", "nir"], min_length=1, max_length=64, description="bands by name")
+    statistic: Literal["median", "mean", "percentile", "medoid"] = Field(default="median", description="statistic over the clear solar days")
+    percentile: float = Field(default=50, ge=0, le=100, description="which one, where the statistic is percentile")
+    resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field(default="bilinear", description="for bands; classes are always nearest")
+    layout: Literal["bands", "stacked"] = Field(default="bands", description="one array a band, or one array (time, y, x, band)")
+    varname: SafeName = Field(default="composite", description="name of the stacked array")
+    store: str = Field(default="icechunk", description="store plugin: icechunk or zarr")
+    reader: str = Field(default="gdal", description="reader plugin: gdal or stackstac")
+    block_px: int | None = Field(default=None, ge=16, le=16_384, description="side of a block (shard) in pixels")
+    chunk_px: int | None = Field(default=None, ge=8, le=8_192, description="side of a chunk in pixels; divides block_px")
+    region_blocks: int | None = Field(default=None, ge=1, le=1_000, description="side of a region in blocks")
+
+    @field_validator("bands")
+    @classmethod
+    def _distinct(cls, bands: list[str]) -> list[str]:
+        if len(set(bands)) != len(bands):
+            raise ValueError("a band is listed twice")
+        return bands
+
+    def pixel_grid(self, crs: str) -> PixelGrid:
+        """The pixel grid of one group.
+
+        Raises:
+            ConfigError: The sizes do not fit each other.
+        """
+        return PixelGrid.build(
+            crs, parse_resolution(self.resolution), block_px=self.block_px, chunk_px=self.chunk_px, region_blocks=self.region_blocks
+        )
+
+
+class MaskRecipe(Recipe):
+    """Which pixels of a scene count as clear."""
+
+    kind: str = Field(default="scl", description="scl (Sentinel-2 classes) or none")
+    preset: Literal["default", "strict"] | None = Field(default=None, description="named values for keep, close_px and open_px; strict keeps 4 and 5, closes and opens by 5")
+    keep: list[int] = Field(default_factory=lambda: list(MASK_PRESETS["default"]["keep"]), description="classes that count as clear")
+    close_px: int = Field(default=0, ge=0, le=64, description="radius of the closing of the cloud mask in pixels of the cube")
+    open_px: int = Field(default=0, ge=0, le=64, description="radius of the opening that follows")
+    max_cloud_cover: float = Field(default=100, ge=0, le=100, description="scenes with more cloud than this (percent, by the item) are left out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, data: Any) -> Any:
+        preset = data.get("preset") if isinstance(data, dict) else None
+        return {**MASK_PRESETS[preset], **data} if preset in MASK_PRESETS else data
+
+    @field_validator("keep")
+    @classmethod
+    def _classes(cls, keep: list[int]) -> list[int]:
+        if not keep or min(keep) < 1 or max(keep) > 255:
+            raise ValueError("keep needs classes between 1 and 255; 0 is nodata and is never clear")
+        return sorted(set(keep))
+
+
+class ComputeRecipe(Recipe):
+    """Where tasks run."""
+
+    backend: str = Field(default="local", description="compute plugin")
+    workers: int = Field(default=2, ge=1, le=4096, description="tasks at a time")
+    memory_mb: int | None = Field(default=None, ge=128, description="limit of one task")
+    retries: int = Field(default=2, ge=0, le=20, description="further tries of a task after an error that a retry can help")
+    timeout_s: float = Field(default=3600, gt=0, description="limit of one task, from its start")
+    max_usd: float | None = Field(default=None, ge=0, description="a run that is predicted to cost more is refused")
+
+
+def _aois(value: Any) -> Any:
+    return {k: {"path": v} if isinstance(v, str) else v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _sensors(value: Any) -> Any:
+    return [{"sensor": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+
+class Project(Recipe):
+    """A project file: what is made, of which area and months, from where, and where it is kept."""
+
+    name: str = Field(default="project", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="name of the project")
+    aois: Annotated[dict[SafeName, AoiRecipe], BeforeValidator(_aois)] = Field(default_factory=dict, description="areas of interest by name")
+    months: MonthsRecipe = Field(description="time span")
+    catalog: CatalogRecipe = Field(default_factory=CatalogRecipe)
+    sensors: Annotated[list[SensorRecipe], BeforeValidator(_sensors)] = Field(default_factory=lambda: [SensorRecipe(sensor="sentinel-2-l2a")])
+    grid: GridRecipe = Field(default_factory=GridRecipe)
+    cube: CubeRecipe = Field(default_factory=CubeRecipe)
+    mask: MaskRecipe = Field(default_factory=MaskRecipe)
+    products: list[Literal["cells", "scenes", "composite"]] = Field(default_factory=lambda: ["composite"], description="what run makes, with all that it needs")
+    storage: str = Field(default="./data", description="path or URI of everything that is made")
+    compute: ComputeRecipe = Field(default_factory=ComputeRecipe)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Project":
+        names = [s.sensor for s in self.sensors]
+        if self.cube.sensor not in names:
+            raise ValueError(f"cube.sensor is {self.cube.sensor!r}, but sensors lists only {', '.join(names)}")
+        if len(set(names)) != len(names):
+            raise ValueError("a sensor is listed twice")
+        return self
+
+    def sensor(self, name: str) -> SensorRecipe:
+        """The entry of a sensor.
+
+        Raises:
+            ConfigError: It is not listed.
+        """
+        for entry in self.sensors:
+            if entry.sensor == name:
+                return entry
+        raise ConfigError(f"sensor {name!r} is not in the project; it has {', '.join(s.sensor for s in self.sensors)}")
+
+
+def parse_project(data: Any, source: str) -> Project:
+    """The project of a parsed YAML document.
+
+    Args:
+        data: What the YAML parser returned.
+        source: Name of the file, for messages.
+
+    Raises:
+        ConfigError: It does not validate; the text lists every fault, unknown keys with the nearest known one.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source}: a project file is a YAML mapping; write one with `geo-assets init`")
+    try:
+        return Project.model_validate(data)
+    except ValidationError as e:
+        lines = [_fault(error, data) for error in e.errors()]
+        raise ConfigError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def _fault(error: Any, data: Any) -> str:
+    where = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    dotted = ".".join(str(p) for p in where)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(where[:-1])
+        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
+        return f"unknown key {dotted!r}, " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")
+    message = error["msg"].removeprefix("Value error, ")
+    given = "" if error["type"] in ("missing", "value_error") or isinstance(error.get("input"), dict) else f" (got {str(error.get('input'))[:60]!r})"
+    return f"{dotted or 'project'}: {message}{given}"
+
+
+def _known_keys(where: Iterable[Any]) -> list[str]:
+    model: Any = Project
+    for part in where:
+        if isinstance(part, int) or model is AoiRecipe:
+            continue
+        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
+        found = next((m for m in _models_in(annotation)), None)
+        model = found or model
+    return sorted(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterable[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)

@@ -1,0 +1,1 @@
+"""Reader plugins: source pixels on a target grid, one file each."""

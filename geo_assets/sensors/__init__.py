@@ -1,0 +1,1 @@
+"""Sensor plugins: facts about one collection of scenes, one file each."""

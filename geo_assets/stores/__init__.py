@@ -1,0 +1,1 @@
+"""Store plugins: how products are kept, one file each."""

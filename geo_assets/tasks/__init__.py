@@ -1,0 +1,1 @@
+"""What a worker runs: one module a product, no Dagster."""

@@ -1,0 +1,1 @@
+"""Synthetic scenes, fakes and a conformance class for each plugin kind."""
