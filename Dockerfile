@@ -1,0 +1,66 @@
+# syntax=docker/dockerfile:1
+# Two images of one code base:
+#   docker build --target platform -t geo-assets-platform .    webserver and daemon, with Dagster
+#   docker build --target worker   -t geo-assets-worker   .    what a compute backend starts, without Dagster
+# Driver and workers exchange pickles, so both come from the same base and the same pins.
+# Secrets are never copied in: storage and database credentials come from the environment at run time.
+
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+
+# ---- what both images share ----
+FROM ${PYTHON_IMAGE} AS base
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PATH=/opt/venv/bin:$PATH
+# rasterio's wheel leaves libexpat to the system
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libexpat1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 geo \
+    && useradd --uid 10001 --gid geo --create-home --shell /usr/sbin/nologin geo
+
+# ---- the two environments, each with its own lock ----
+FROM base AS build-platform
+RUN python -m venv /opt/venv
+COPY requirements/platform.txt /src/requirements/
+RUN pip install --require-hashes --no-deps -r /src/requirements/platform.txt
+COPY pyproject.toml README.md LICENSE /src/
+COPY geo_assets /src/geo_assets
+RUN pip install --no-deps --no-build-isolation /src
+
+FROM base AS build-worker
+RUN python -m venv /opt/venv
+COPY requirements/worker.txt /src/requirements/
+RUN pip install --require-hashes --no-deps -r /src/requirements/worker.txt
+COPY pyproject.toml README.md LICENSE /src/
+COPY geo_assets /src/geo_assets
+RUN pip install --no-deps --no-build-isolation /src \
+    && python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("dagster") is not None)'
+
+# ---- worker: the compute backend names the command; tasks arrive pickled ----
+FROM base AS worker
+COPY --from=build-worker /opt/venv /opt/venv
+USER geo
+WORKDIR /home/geo
+CMD ["python", "-c", "import geo_assets.tasks; print('geo_assets worker: name the command of a compute backend')"]
+
+# ---- platform: the webserver; `dagster-daemon run -w /app/workspace.yaml` in a second container of the same image ----
+FROM base AS platform
+COPY --from=build-platform /opt/venv /opt/venv
+COPY resources /app/resources
+COPY workspace.yaml /app/
+COPY dagster.yaml /opt/dagster/
+RUN chown -R geo:geo /opt/dagster
+ENV DAGSTER_HOME=/opt/dagster \
+    GEO_ASSETS_DEPLOYMENT=cloud
+USER geo
+WORKDIR /app
+EXPOSE 3000
+VOLUME ["/opt/dagster"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:3000/server_info', timeout=4)"]
+CMD ["dagster-webserver", "--host", "0.0.0.0", "--port", "3000", "--workspace", "/app/workspace.yaml"]
