@@ -1,0 +1,247 @@
+"""A STAC catalog in files: ``catalog.json``, ``collection.json`` or an item collection, in a local folder or behind fsspec."""
+
+import functools
+import json
+import os
+import posixpath
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import shapely
+
+from geo_assets.eo.items import dedupe, footprint, item_days
+from geo_assets.errors import CatalogError, ConfigError
+from geo_assets.model.href import Access, without_query
+from geo_assets.model.recipe import CatalogRecipe
+from geo_assets.model.scene import SceneQuery
+
+_REMEMBERED_FILES = 50_000
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What a search has to know of an item before it is read in full."""
+
+    collection: str | None
+    days: tuple[Any, Any] | None
+    shape: shapely.Geometry | None
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """One file: the items in it and the files it links to."""
+
+    items: tuple[_Candidate, ...]
+    collection: str | None
+    item_links: tuple[str, ...]
+    child_links: tuple[str, ...]
+
+
+class StaticCatalog:
+    """Items of files that link to one another; nothing outside the folder of the first file is opened."""
+
+    def search(self, recipe: CatalogRecipe, query: SceneQuery) -> list[dict[str, Any]]:
+        """Items of the catalog that meet the query, with absolute asset addresses.
+
+        Items without a date or footprint are among them, so that the scene table can say why they are not used.
+
+        Raises:
+            ConfigError: There is no such file, or it has none of the collections.
+            CatalogError: A file cannot be read, is not STAC or links out of the catalog's folder.
+        """
+        files = _Files(recipe)
+        found: list[dict[str, Any]] = []
+        collections: set[str] = set()
+        for path, summary, parent in _walk(files, query):
+            names = [item.collection or parent for item in summary.items]
+            collections |= {name for name in names if name} | {n for n in (parent,) if n}
+            wanted = [i for i, item in enumerate(summary.items) if _meets(item, names[i], query)]
+            if wanted:
+                items = _features(files.read(path), path)
+                found += [_absolute({**items[i], "collection": names[i]}, files, path) for i in wanted]
+        if collections and query.collections and not collections & set(query.collections):
+            raise ConfigError(
+                f"{files.shown} has no collection {' or '.join(query.collections)}, but {', '.join(sorted(collections)[:10])}: "
+                "name those to use in sensors: [{sensor: ..., collections: [...]}]"
+            )
+        return dedupe(found)
+
+    def access(self, recipe: CatalogRecipe) -> Access:
+        """The catalog's own folder, and hosts as the recipe says."""
+        files = _Files(recipe)
+        if files.local:
+            return Access(roots=(os.path.realpath(files.root),), hosts=tuple(recipe.hosts))
+        parts = urllib.parse.urlsplit(files.root)
+        own = parts.hostname or "" if parts.scheme in ("http", "https") else f"{parts.scheme}://{parts.netloc}"
+        return Access(hosts=(own, *recipe.hosts))
+
+    def sign(self, href: str) -> str:
+        """The address as it is."""
+        return href
+
+
+class _Files:
+    """The catalog's folder: resolves links, keeps them inside, reads JSON."""
+
+    def __init__(self, recipe: CatalogRecipe) -> None:
+        given = recipe.path or recipe.url
+        if not given:
+            raise ConfigError(
+                "a static catalog needs catalog.path: the path of its catalog.json, collection.json or item collection"
+            )
+        self.fs, bare = fsspec.core.url_to_fs(given)
+        self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        self.shown = without_query(given)
+        start = os.path.abspath(bare) if self.local else given
+        names = [start, *(posixpath.join(start, name) for name in ("catalog.json", "collection.json"))]
+        self.start = next((name for name in names if self.fs.isfile(name)), "")
+        if not self.start:
+            raise ConfigError(
+                f"there is no static catalog at {self.shown}: give the path of its catalog.json, collection.json or item collection"
+            )
+        self.root = os.path.dirname(self.start) if self.local else posixpath.dirname(self.start)
+
+    def resolve(self, href: str, source: str) -> str:
+        """The absolute address of what ``source`` calls ``href``."""
+        if "://" in href:
+            return href
+        if self.local:
+            return os.path.normpath(os.path.join(os.path.dirname(source), href))
+        scheme, _, path = posixpath.dirname(source).partition("://")
+        return f"{scheme}://{posixpath.normpath(posixpath.join(path, href))}"
+
+    def check(self, path: str, source: str) -> None:
+        """Refuses a link that leaves the folder, also through a symbolic link."""
+        inside = os.path.realpath(path) if self.local and "://" not in path else path
+        root = os.path.realpath(self.root) if self.local else self.root
+        if not inside.startswith(root.rstrip("/") + "/"):
+            raise _permanent(
+                f"{without_query(source)} links to {without_query(path)[:200]}, outside of the catalog's folder {without_query(self.root)}: remove the link"
+            )
+
+    def read(self, path: str) -> Any:
+        """Content of a JSON file, or of a file with one JSON document a line."""
+        try:
+            data = self.fs.cat_file(path)
+            if path.endswith((".ndjson", ".jsonl")):
+                return {
+                    "type": "FeatureCollection",
+                    "features": [json.loads(line) for line in data.splitlines() if line.strip()],
+                }
+            return json.loads(data)
+        except FileNotFoundError as e:
+            raise _permanent(
+                f"{without_query(path)} is missing, but the catalog {self.shown} links to it: restore it or remove the link"
+            ) from e
+        except (ValueError, RecursionError) as e:
+            raise _permanent(f"{without_query(path)} in the catalog {self.shown} is not valid JSON: {e}") from e
+        except OSError as e:
+            raise CatalogError(f"{without_query(path)} in the catalog {self.shown} cannot be read: {e}") from e
+
+    def summary(self, path: str) -> _Summary:
+        """What a file holds; a local file that did not change is not read again."""
+        if not self.local:
+            return _summarise(self.read(path), path)
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return _summarise(self.read(path), path)
+        return _remembered(self, path, stat.st_mtime_ns, stat.st_size)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Files) and self.start == other.start
+
+    def __hash__(self) -> int:
+        return hash(self.start)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED_FILES)
+def _remembered(files: _Files, path: str, mtime_ns: int, size: int) -> _Summary:
+    return _summarise(files.read(path), path)
+
+
+def _permanent(message: str) -> CatalogError:
+    error = CatalogError(message)
+    error.retryable = False
+    return error
+
+
+def _walk(files: _Files, query: SceneQuery) -> Iterable[tuple[str, _Summary, str | None]]:
+    """Every file that can be reached, once, with the collection it was reached through."""
+    seen = {files.start}
+    queue: list[tuple[str, str | None]] = [(files.start, None)]
+    for path, parent in queue:
+        summary = files.summary(path)
+        parent = summary.collection or parent
+        yield path, summary, parent
+        skip = (
+            bool(query.collections) and summary.collection is not None and summary.collection not in query.collections
+        )
+        for href in (*summary.child_links, *(() if skip else summary.item_links)):
+            target = files.resolve(href, path)
+            if target not in seen:
+                files.check(target, path)
+                seen.add(target)
+                queue.append((target, parent))
+
+
+def _summarise(document: Any, path: str) -> _Summary:
+    kind = document.get("type") if isinstance(document, dict) else None
+    links = document.get("links") if isinstance(document, dict) else None
+    hrefs: dict[str, list[str]] = {"item": [], "child": []}
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and isinstance(link.get("href"), str) and link.get("rel") in hrefs:
+            hrefs[link["rel"]].append(link["href"])
+    if kind in ("Feature", "FeatureCollection"):
+        return _Summary(tuple(_candidate(i) for i in _features(document, path)), None, (), ())
+    # Catalogs older than STAC 1.0 have no type
+    if kind in ("Catalog", "Collection") or (isinstance(document, dict) and "stac_version" in document):
+        is_collection = kind == "Collection" or "extent" in document
+        return _Summary(
+            (), str(document.get("id")) if is_collection else None, tuple(hrefs["item"]), tuple(hrefs["child"])
+        )
+    raise _permanent(
+        f"{without_query(path)} is not STAC: its type is {str(kind)[:40]!r}, not Catalog, Collection, Feature or FeatureCollection"
+    )
+
+
+def _features(document: Any, path: str) -> list[dict[str, Any]]:
+    items = document.get("features") if document.get("type") == "FeatureCollection" else [document]
+    for item in items if isinstance(items, list) else [None]:
+        well_formed = (
+            isinstance(item, dict)
+            and isinstance(item.get("id"), str)
+            and isinstance(item.get("properties"), dict)
+            and isinstance(item.get("assets"), dict)
+        )
+        if not well_formed:
+            raise _permanent(f"{without_query(path)} has an item without id, properties or assets: repair or remove it")
+    return list(items)
+
+
+def _candidate(item: Mapping[str, Any]) -> _Candidate:
+    collection = item.get("collection")
+    return _Candidate(collection if isinstance(collection, str) else None, item_days(item), footprint(item))
+
+
+def _meets(item: _Candidate, collection: str | None, query: SceneQuery) -> bool:
+    if query.collections and collection not in query.collections:
+        return False
+    if item.days is not None and (item.days[1] < query.start or item.days[0] > query.end):
+        return False
+    return item.shape is None or bool(shapely.intersects(query.area, item.shape))
+
+
+def _absolute(item: dict[str, Any], files: _Files, path: str) -> dict[str, Any]:
+    assets = {}
+    for key, asset in item["assets"].items():
+        if isinstance(asset, dict) and isinstance(asset.get("href"), str):
+            asset = {**asset, "href": files.resolve(asset["href"], path)}
+        assets[key] = asset
+    return {**item, "assets": assets}
+
+
+PLUGIN = StaticCatalog()

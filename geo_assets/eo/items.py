@@ -1,0 +1,156 @@
+"""Reads what every STAC item says of itself: time, footprint, identity; whatever the catalog, however badly written."""
+
+import datetime as dt
+import json
+import math
+import re
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import shapely.geometry
+
+from geo_assets.model.geometry import split_antimeridian
+
+_SIGNATURE = re.compile(
+    r"x-(amz|goog|oss)-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|sig"
+    r"|(access_?)?token|api[_-]?key|subscription[_-]key"
+)
+# Azure's shared access signatures ("Create a service SAS", Microsoft Learn); too short to be taken for one without a `sig`
+_SAS = re.compile(r"s[vterpis]|sip|spr|srt|skoid|sktid|sk[test]|skv|saoid|suoid|scid|ses|rsc[cdelt]")
+
+
+def unsigned(href: str) -> str:
+    """An asset's address without signature, token, user and password; a query that belongs to the address stays."""
+    parts = urllib.parse.urlsplit(href)
+    netloc = parts.netloc.rsplit("@", 1)[-1]
+    query = parts.query
+    if query:
+        pairs = [(pair.split("=", 1)[0].lower(), pair) for pair in query.split("&") if pair]
+        azure = any(name == "sig" for name, _ in pairs)
+        query = "&".join(p for name, p in pairs if not (_SIGNATURE.fullmatch(name) or (azure and _SAS.fullmatch(name))))
+    if netloc == parts.netloc and query == parts.query:
+        return href
+    return urllib.parse.urlunsplit(parts._replace(netloc=netloc, query=query))
+
+
+def parse_time(text: Any) -> dt.datetime | None:
+    """A STAC timestamp as an aware UTC datetime; None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        time = dt.datetime.fromisoformat(text)
+        return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def item_time(item: Mapping[str, Any]) -> dt.datetime | None:
+    """Acquisition of an item, UTC: its ``datetime``, or its ``start_datetime`` where that is null."""
+    p = item["properties"]
+    return parse_time(p.get("datetime")) or parse_time(p.get("start_datetime"))
+
+
+def item_days(item: Mapping[str, Any]) -> tuple[dt.date, dt.date] | None:
+    """First and last UTC day of an item."""
+    p = item["properties"]
+    first, last = parse_time(p.get("start_datetime")), parse_time(p.get("end_datetime"))
+    if first and last:
+        return first.date(), last.date()
+    time = item_time(item)
+    return (time.date(), time.date()) if time else None
+
+
+def footprint(item: Mapping[str, Any]) -> shapely.Geometry | None:
+    """Polygons of an item in EPSG:4326, split at the antimeridian; None if it has none that can be used.
+
+    Its ``geometry``, repaired where it is invalid; its ``bbox`` where it has no geometry.
+    """
+    shape = _shape(item.get("geometry"))
+    if shape is None:
+        shape = _box(item.get("bbox"))
+    if shape is None:
+        return None
+    split = split_antimeridian(shape)
+    if not split.is_valid:
+        split = shapely.make_valid(split)
+    parts = [p for p in shapely.get_parts(split) if p.geom_type in ("Polygon", "MultiPolygon") and p.area > 0]
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else shapely.union_all(parts)
+
+
+def _shape(geometry: Any) -> shapely.Geometry | None:
+    if not isinstance(geometry, Mapping):
+        return None
+    try:
+        shape = shapely.force_2d(shapely.geometry.shape(geometry))
+    except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError, AttributeError, IndexError):
+        return None
+    if shape.geom_type not in ("Polygon", "MultiPolygon") or shape.is_empty:
+        return None
+    coordinates = shapely.get_coordinates(shape)
+    inside = (
+        np.isfinite(coordinates).all()
+        and np.abs(coordinates[:, 0]).max() <= 360
+        and np.abs(coordinates[:, 1]).max() <= 90
+    )
+    return shape if inside else None
+
+
+def _box(bbox: Any) -> shapely.Geometry | None:
+    if (
+        not isinstance(bbox, list)
+        or len(bbox) not in (4, 6)
+        or not all(isinstance(v, int | float) and math.isfinite(v) for v in bbox)
+    ):
+        return None
+    half = len(bbox) // 2
+    west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    if west > east:  # RFC 7946, 5.2: such a box crosses the antimeridian
+        east += 360
+    return (
+        shapely.box(west, south, east, north)
+        if east > west and north > south and south >= -90 and north <= 90
+        else None
+    )
+
+
+def centroid_lon(shape: shapely.Geometry) -> float:
+    """Longitude of the centroid of polygons that are split at the antimeridian, -180 to 180."""
+    west, _, east, _ = shape.bounds
+    if east - west > 180:
+        shape = shapely.transform(shape, _unwrap)
+    return (float(shape.centroid.x) + 180) % 360 - 180
+
+
+def _unwrap(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
+
+
+def solar_day(time: dt.datetime, lon: float) -> str:
+    """Day of the mean solar time at a longitude, ``2024-02-29``."""
+    return (time + dt.timedelta(hours=lon / 15)).date().isoformat()
+
+
+def dedupe(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One item per (collection, id), the one updated last; sorted by collection and id, whatever the order of arrival."""
+    newest: dict[tuple[str, str], tuple[tuple[str, str], dict[str, Any]]] = {}
+    for item in items:
+        key = (str(item.get("collection") or ""), str(item["id"]))
+        held = newest.get(key)
+        if held is None:
+            newest[key] = (("", ""), item)
+            continue
+        if held[0] == ("", ""):
+            held = (_version(held[1]), held[1])
+        newest[key] = max(held, (_version(item), item), key=lambda pair: pair[0])
+    return [newest[key][1] for key in sorted(newest)]
+
+
+def _version(item: Mapping[str, Any]) -> tuple[str, str]:
+    updated = parse_time(item["properties"].get("updated")) or parse_time(item["properties"].get("created"))
+    return (updated.isoformat() if updated else "0", json.dumps(item, sort_keys=True, default=str))
