@@ -1,0 +1,34 @@
+"""Where each product lies below the storage root, and how a name is read back."""
+
+AOIS = "aois"
+CUBE = "cube"
+
+
+def aoi(name: str) -> str:
+    """Cleaned outline of an area of interest."""
+    return f"{AOIS}/{name}.geojson"
+
+
+def cells(region: str) -> str:
+    """Cells of a region."""
+    return f"cells/{region}.parquet"
+
+
+def scenes(sensor: str, region: str, month: str) -> str:
+    """Scenes of a region and period."""
+    return f"scenes/{sensor}/{region}/{month}.parquet"
+
+
+def receipts(product: str) -> str:
+    """Folder of a product's receipts."""
+    return f"receipts/{product}"
+
+
+def receipt(product: str, region: str, month: str | None = None) -> str:
+    """Receipt of one partition."""
+    return f"{receipts(product)}/{region}/{month or 'all'}.json"
+
+
+def quicklook(product: str, region: str, month: str) -> str:
+    """Small picture of one partition."""
+    return f"quicklooks/{product}/{region}/{month}.png"

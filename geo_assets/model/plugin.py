@@ -1,0 +1,187 @@
+"""What each kind of plugin must offer, as protocols."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from geo_assets.model.band import Band
+from geo_assets.model.geometry import GeoBox, PixelGrid
+from geo_assets.model.href import Access
+from geo_assets.model.period import Periods
+from geo_assets.model.recipe import CatalogRecipe, ComputeRecipe
+from geo_assets.model.scene import SceneQuery
+from geo_assets.model.task import TaskResult
+
+
+class Catalog(Protocol):
+    """Where scenes are searched."""
+
+    def search(self, recipe: CatalogRecipe, query: SceneQuery) -> list[dict[str, Any]]:
+        """STAC items that overlap the query's area and days, with absolute hrefs, one a (collection, id).
+
+        Raises:
+            CatalogError: The search failed for good, or its answer makes no sense.
+            ConfigError: The recipe does not say where the catalog is.
+        """
+        ...
+
+    def access(self, recipe: CatalogRecipe) -> Access:
+        """What the catalog's assets may be read from."""
+        ...
+
+    def sign(self, href: str) -> str:
+        """The address with a fresh signature, or as it is where the catalog signs nothing. Called in the worker."""
+        ...
+
+
+@dataclass
+class Usage:
+    """What reading cost so far.
+
+    Attributes:
+        bytes: Bytes of source files that were read.
+        requests: Reads of a file or range.
+        notes: What a person should know: a header that contradicts its item, a fall-back that was taken.
+    """
+
+    bytes: int = 0
+    requests: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Keep a remark once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+class ReadSession(Protocol):
+    """Open files of one task."""
+
+    usage: Usage
+
+    def read(self, href: str, band: Band, box: GeoBox, *, resampling: str) -> npt.NDArray[Any] | None:
+        """One band of an asset on a target window.
+
+        Args:
+            href: Address without signature.
+            band: Expected dtype and nodata; a categorical band is always read by nearest.
+            box: Target window.
+            resampling: nearest, bilinear, cubic or average.
+
+        Returns:
+            Dims (y, x), ``band.dtype``, ``band.nodata`` where nothing was observed; None where the asset does not reach.
+
+        Raises:
+            SourceError: The asset is missing, unreadable, refused, or not what its item says.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """Reads source pixels on a target grid."""
+
+    def session(self, access: Access, sign: Callable[[str], str]) -> AbstractContextManager[ReadSession]:
+        """A session for one task; files stay open until it ends."""
+        ...
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a cube: dims (time, y, x), or (time, y, x, band) where ``bands`` is not empty."""
+
+    name: str
+    dtype: str
+    fill: float
+    attrs: Mapping[str, Any]
+    bands: tuple[str, ...] = ()
+
+
+class BlockWriter(Protocol):
+    """A worker's hand on the cube; changes count only once the driver has committed them."""
+
+    def write(self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any]) -> None:
+        """Write one window of one period.
+
+        Raises:
+            StoreError: The write failed.
+        """
+        ...
+
+    def changes(self) -> bytes:
+        """What the driver needs to commit what was written."""
+        ...
+
+
+class CubeSession(Protocol):
+    """The driver's hand on the cube, for one partition."""
+
+    def handle(self) -> bytes:
+        """What a worker needs to open a writer; small, picklable, without a credential."""
+        ...
+
+    def commit(self, changes: Sequence[bytes], message: str, metadata: Mapping[str, Any]) -> str:
+        """Make the changes of the tasks visible, all at once where the store can.
+
+        Returns:
+            Id of the snapshot, or "" where the store has none.
+
+        Raises:
+            StoreError: Nothing was committed.
+        """
+        ...
+
+
+class Cube(Protocol):
+    """One repository of a cube."""
+
+    def describe(self) -> dict[str, Any] | None:
+        """Attributes of the root as they were stored, or None where there is no cube yet."""
+        ...
+
+    def prepare(self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+        """Create what is missing: root, group, arrays; extend the time axis. Safe to call at any time."""
+        ...
+
+    def session(self, group: str) -> CubeSession:
+        """A session for one partition's commit."""
+        ...
+
+    def zarr_store(self, tag: str | None = None) -> Any:
+        """Read-only zarr store of the newest state or of a tag."""
+        ...
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Commits, newest first: id, message, time, metadata; empty where the store keeps none."""
+        ...
+
+
+class Store(Protocol):
+    """A kind of cube storage."""
+
+    def open(self, uri: str) -> Cube:
+        """The cube at a path or URI, which need not exist yet."""
+        ...
+
+    def writer(self, handle: bytes) -> BlockWriter:
+        """A worker's writer from ``CubeSession.handle``."""
+        ...
+
+
+class Compute(Protocol):
+    """Where tasks run."""
+
+    def map(
+        self,
+        fn: Callable[[Any], Any],
+        tasks: Sequence[Any],
+        *,
+        recipe: ComputeRecipe,
+        on_event: Callable[[TaskResult], None] | None = None,
+    ) -> Iterator[TaskResult]:
+        """Run ``fn`` on every task and yield results as they finish; never raises for a task's own error."""
+        ...
+
+

@@ -1,0 +1,100 @@
+"""What was made: one receipt a block, and one a partition that holds them."""
+
+import datetime as dt
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from geo_assets.model.recipe import digest
+
+Status = Literal["ok", "partial", "failed"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")  # an older version reads a newer one's receipts
+
+
+class BandFigures(_Record):
+    """Stored values of one band over a block's observed pixels, from a regular sample of at most 65,536 pixels."""
+
+    p01: float
+    p50: float
+    p99: float
+    floor_share: float = Field(description="share of pixels at 1, the value below which an offset never takes them")
+
+
+class BlockReceipt(_Record):
+    """One task: what it read, made, took and cost."""
+
+    row: int
+    col: int
+    key: str = Field(description="fingerprint of scenes, recipe and code")
+    chunks: list[list[int]] = Field(description="chunks that are made, as row and column within the block")
+    cells: list[str] = Field(default_factory=list)
+    status: Literal["ok", "failed"] = "ok"
+    cause: str | None = None
+    error: str | None = None
+    scene_ids: list[str] = Field(default_factory=list, description="scenes that reached the block")
+    days: int = Field(default=0, description="solar days among them")
+    pixels: int = 0
+    observed: int = Field(default=0, description="pixels with every band")
+    n_clear_mean: float = 0.0
+    bands: dict[str, BandFigures] = Field(default_factory=dict)
+    bytes_read: int = 0
+    requests: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    attempts: int = 1
+    notes: list[str] = Field(default_factory=list)
+
+
+class SceneUse(_Record):
+    """Provenance of one scene of a partition."""
+
+    id: str
+    collection: str
+    time: str
+    solar_day: str
+    baseline: str
+    offset: int
+    hrefs: dict[str, str] = Field(description="by band, without signature")
+
+
+class Dropped(_Record):
+    """A scene that was left out, and why."""
+
+    id: str
+    reason: str
+    duplicate_of: str | None = None
+
+
+class PartitionReceipt(_Record):
+    """One partition of a product: the truth about what the store holds."""
+
+    product: str
+    region: str
+    month: str | None = None
+    status: Status
+    data_version: str
+    recipe_hash: str = ""
+    scene_hash: str = ""
+    code_version: str = ""
+    run_id: str = ""
+    snapshot: str = ""
+    made_at: dt.datetime
+    wall_s: float = 0.0
+    scenes: list[SceneUse] = Field(default_factory=list)
+    dropped: list[Dropped] = Field(default_factory=list)
+    blocks: list[BlockReceipt] = Field(default_factory=list)
+    figures: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[BlockReceipt]:
+        """Blocks that failed."""
+        return [b for b in self.blocks if b.status == "failed"]
+
+
+def composite_version(blocks: list[BlockReceipt] | list[tuple[int, int, str, list[list[int]]]]) -> str:
+    """Data version of a composite partition from its blocks' keys and chunks; their order does not count."""
+    rows = [(b.row, b.col, b.key, b.chunks) if isinstance(b, BlockReceipt) else b for b in blocks]
+    return digest(sorted([r, c, key, sorted(map(list, chunks))] for r, c, key, chunks in rows))

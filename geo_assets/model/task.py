@@ -1,0 +1,79 @@
+"""What is sent to a worker and what comes back around a receipt."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from geo_assets.model.geometry import Block, PixelGrid
+from geo_assets.model.recipe import CatalogRecipe, CubeRecipe, MaskRecipe, digest
+from geo_assets.model.scene import Scene
+
+
+@dataclass(frozen=True)
+class CompositeTask:
+    """One block and month of the composite.
+
+    Attributes:
+        region: Key of its region.
+        month: Key of its period.
+        time_index: Place of the period on the cube's time axis.
+        block: Which block.
+        grid: Pixel grid of the group.
+        chunks: Chunks to compute as (row, column) within the block, from its upper left.
+        scenes: Scenes that reach these chunks, in the order of datetime, then item id.
+        cube: Recipe of the cube.
+        mask: Recipe of the mask.
+        catalog: Where the scenes came from: says what may be read and who signs.
+        inputs: Chunks and scene identities as they count for the whole block; part of the task's key.
+        writer: Handle of the store's writer.
+        cells: Cells that the block touches, for messages.
+    """
+
+    region: str
+    month: str
+    time_index: int
+    block: Block
+    grid: PixelGrid
+    chunks: tuple[tuple[int, int], ...]
+    scenes: tuple[Scene, ...]
+    cube: CubeRecipe
+    mask: MaskRecipe
+    catalog: CatalogRecipe
+    writer: bytes
+    cells: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For messages: region, month and block."""
+        return f"{self.region} {self.month} block {self.block.row},{self.block.col}"
+
+
+def scene_hash(scenes: tuple[Scene, ...] | list[Scene]) -> str:
+    """Fingerprint of a set of scenes and of all decisions about them; their order does not count."""
+    return digest(sorted([list(map(str, s.identity)) for s in scenes]))
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How one task ended.
+
+    Attributes:
+        index: Place of the task in the list that was given.
+        status: ok, error or skipped.
+        value: What the function returned, if it did.
+        cause: One line of text, if it did not.
+        error: Class of the error.
+        retryable: Whether another try may help.
+        attempts: Tries that were made.
+        run_s: Seconds of the last try, on the worker.
+        cpu_s: CPU seconds of the last try's thread and what it waited for, where the backend can tell.
+    """
+
+    index: int
+    status: Literal["ok", "error", "skipped"]
+    value: Any = None
+    cause: str | None = None
+    error: str | None = None
+    retryable: bool = False
+    attempts: int = 1
+    run_s: float = 0.0
+    cpu_s: float = 0.0

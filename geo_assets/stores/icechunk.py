@@ -1,0 +1,185 @@
+"""Icechunk: every finished partition is one commit, failed blocks leave no trace, releases are tags."""
+
+import contextlib
+import os
+import pickle
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import icechunk
+
+from geo_assets.errors import ConfigError, StoreError
+from geo_assets.model.geometry import PixelGrid
+from geo_assets.model.period import Periods
+from geo_assets.model.plugin import Variable
+from geo_assets.stores import _layout
+
+_BRANCH = "main"
+_REBASE_TRIES = 100
+
+
+def _storage(uri: str) -> icechunk.Storage:
+    parts = urllib.parse.urlsplit(uri)
+    prefix = parts.path.strip("/")
+    if "://" not in uri:
+        icechunk.set_logs_filter("error")  # it warns of concurrent commits on local disks, which our lock serialises
+        return icechunk.local_filesystem_storage(os.path.abspath(uri))
+    if parts.scheme == "s3":
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return icechunk.s3_storage(
+            bucket=parts.netloc, prefix=prefix, from_env=True, region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+            endpoint_url=endpoint, allow_http=bool(endpoint and endpoint.startswith("http://")), force_path_style=bool(endpoint),
+        )  # fmt: skip
+    if parts.scheme == "gs":
+        return icechunk.gcs_storage(bucket=parts.netloc, prefix=prefix, from_env=True)
+    if parts.scheme in ("az", "abfs"):
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+        if not account:
+            raise ConfigError(f"{uri}: set AZURE_STORAGE_ACCOUNT_NAME to the storage account")
+        return icechunk.azure_storage(account=account, container=parts.netloc, prefix=prefix, from_env=True)
+    raise ConfigError(f"{uri}: icechunk keeps cubes on local paths, s3://, gs:// and az://; use cube.store: zarr elsewhere")
+
+
+class IcechunkCube:
+    """A cube in an Icechunk repository; see ``Cube``."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._repo: icechunk.Repository | None = None
+
+    def _existing(self) -> icechunk.Repository | None:
+        if self._repo is None and ("://" in self._uri or os.path.isdir(self._uri)):
+            storage = _storage(self._uri)
+            with _as_store_error(self._uri, "open"):
+                if icechunk.Repository.exists(storage):
+                    self._repo = icechunk.Repository.open(storage)
+        return self._repo
+
+    def _writable(self) -> icechunk.Repository:
+        repo = self._existing()
+        if repo is None:
+            if "://" not in self._uri:
+                os.makedirs(self._uri, exist_ok=True)
+            with _as_store_error(self._uri, "create"):
+                repo = self._repo = icechunk.Repository.open_or_create(_storage(self._uri))
+        return repo
+
+    def describe(self) -> dict[str, Any] | None:
+        """Attributes of the root, or None."""
+        repo = self._existing()
+        return None if repo is None else _layout.describe(repo.readonly_session(_BRANCH).store)
+
+    def prepare(self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+        """Create what is missing, in one commit; see ``Cube``."""
+        with _lock(self._uri):
+            repo = self._writable()
+            if not _layout.needs_work(repo.readonly_session(_BRANCH).store, group, periods, variables):
+                return
+            with _as_store_error(self._uri, "prepare"):
+                session = repo.writable_session(_BRANCH)
+                _layout.prepare(session.store, attrs, group, grid, periods, variables)
+                session.commit(f"prepare {group}", metadata={"product": "layout", "group": group})
+
+    def session(self, group: str) -> "IcechunkSession":
+        """A session for one partition."""
+        return IcechunkSession(self._writable(), self._uri, group)
+
+    def zarr_store(self, tag: str | None = None) -> Any:
+        """Read-only store of the newest state or of a tag.
+
+        Raises:
+            StoreError: There is no cube, or no such tag.
+        """
+        repo = self._existing()
+        if repo is None:
+            raise StoreError(f"no cube at {self._uri} yet: run the project first")
+        if tag is not None and tag not in repo.list_tags():
+            raise StoreError(f"no tag {tag!r}; the cube has {', '.join(sorted(repo.list_tags())) or 'none'}")
+        return repo.readonly_session(**({"tag": tag} if tag else {"branch": _BRANCH})).store
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Commits, newest first."""
+        repo = self._existing()
+        if repo is not None:
+            for snapshot in repo.ancestry(branch=_BRANCH):
+                yield {"id": snapshot.id, "message": snapshot.message, "time": snapshot.written_at, "metadata": dict(snapshot.metadata)}
+
+
+class IcechunkSession:
+    """See ``CubeSession``: workers write into forks, and only those of good blocks are merged."""
+
+    def __init__(self, repo: icechunk.Repository, uri: str, group: str) -> None:
+        self._uri = uri
+        self._session = repo.writable_session(_BRANCH)
+        self._handle = pickle.dumps((self._session.fork(), group))
+
+    def handle(self) -> bytes:
+        """A fork of the session."""
+        return self._handle
+
+    def commit(self, changes: Sequence[bytes], message: str, metadata: Mapping[str, Any]) -> str:
+        """Merge the workers' forks and commit them at once.
+
+        Local disks know no conditional write, so commits there are serialised by a file lock: without it, acknowledged
+        commits of concurrent writers get lost.
+        """
+        with _as_store_error(self._uri, "commit"):
+            forks = [pickle.loads(c) for c in changes]  # noqa: S301 - made by our own workers in the same run
+            if forks:
+                self._session.merge(*forks)
+            if not self._session.has_uncommitted_changes:  # nothing observed and nothing to erase
+                return str(self._session.snapshot_id)
+            with _lock(self._uri):
+                rebase = icechunk.ConflictDetector()
+                return str(self._session.commit(message, metadata=dict(metadata), rebase_with=rebase, rebase_tries=_REBASE_TRIES))
+
+
+class IcechunkWriter(_layout.ZarrBlockWriter):
+    """A worker's writer into its own copy of the fork."""
+
+    def __init__(self, fork: Any, group: str) -> None:
+        super().__init__(fork.store, group)
+        self._fork = fork
+
+    def changes(self) -> bytes:
+        """The fork with what was written."""
+        return pickle.dumps(self._fork)
+
+
+@contextlib.contextmanager
+def _as_store_error(uri: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (icechunk.IcechunkError, OSError) as e:
+        text = str(e).strip().splitlines()
+        raise StoreError(f"{uri}: cannot {what} the cube: {text[0][:300] if text else type(e).__name__}") from e
+
+
+@contextlib.contextmanager
+def _lock(uri: str) -> Iterator[None]:
+    if "://" in uri:
+        yield
+        return
+    import fcntl  # not on every platform, and only local cubes need it
+
+    path = Path(uri + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+class _Icechunk:
+    def open(self, uri: str) -> IcechunkCube:
+        """The cube at a path or URI."""
+        return IcechunkCube(uri)
+
+    def writer(self, handle: bytes) -> IcechunkWriter:
+        """A worker's writer."""
+        fork, group = pickle.loads(handle)  # noqa: S301 - made by IcechunkSession in the same run
+        return IcechunkWriter(fork, group)
+
+
+PLUGIN = _Icechunk()

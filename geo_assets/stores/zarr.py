@@ -1,0 +1,96 @@
+"""Plain Zarr v3 on any fsspec URI.
+
+Weaker promises than ``icechunk``: each shard is replaced in one piece, but a partition's shards and bands are not
+replaced together, there is no history, and a reader may see a partition half made.
+"""
+
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import fsspec
+from zarr.storage import FsspecStore, LocalStore
+
+from geo_assets.errors import ConfigError
+from geo_assets.model.geometry import PixelGrid
+from geo_assets.model.period import Periods
+from geo_assets.model.plugin import Variable
+from geo_assets.stores import _layout
+
+
+def _open(uri: str, *, read_only: bool) -> Any:
+    if "://" not in uri:
+        return LocalStore(uri, read_only=read_only)
+    protocol, _ = fsspec.core.split_protocol(uri)
+    options = {"asynchronous": True} if fsspec.get_filesystem_class(protocol).async_impl else {}
+    return FsspecStore.from_url(uri, storage_options=options, read_only=read_only)
+
+
+class ZarrCube:
+    """A cube in plain Zarr; see ``Cube``."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def describe(self) -> dict[str, Any] | None:
+        """Attributes of the root, or None."""
+        return _layout.describe(_open(self._uri, read_only=True))
+
+    def prepare(self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+        """Create what is missing; see ``Cube``."""
+        _layout.prepare(_open(self._uri, read_only=False), attrs, group, grid, periods, variables)
+
+    def session(self, group: str) -> "ZarrSession":
+        """A session for one partition."""
+        return ZarrSession(self._uri, group)
+
+    def zarr_store(self, tag: str | None = None) -> Any:
+        """Read-only store.
+
+        Raises:
+            ConfigError: A tag was asked for; plain Zarr has none.
+        """
+        if tag is not None:
+            raise ConfigError(f"plain Zarr keeps no tags, so {tag!r} cannot be opened; use cube.store: icechunk")
+        return _open(self._uri, read_only=True)
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Nothing: plain Zarr keeps no history."""
+        return iter(())
+
+
+class ZarrSession:
+    """See ``CubeSession``; there is nothing to commit."""
+
+    def __init__(self, uri: str, group: str) -> None:
+        self._handle = pickle.dumps((uri, group))
+
+    def handle(self) -> bytes:
+        """URI and group."""
+        return self._handle
+
+    def commit(self, changes: Sequence[bytes], message: str, metadata: Mapping[str, Any]) -> str:
+        """Nothing to do: every shard counts as soon as it is written."""
+        return ""
+
+
+class ZarrWriter(_layout.ZarrBlockWriter):
+    """A worker's writer."""
+
+    def changes(self) -> bytes:
+        """Nothing: the store has it already."""
+        return b""
+
+
+class _Zarr:
+    def open(self, uri: str) -> ZarrCube:
+        """The cube at a path or URI."""
+        return ZarrCube(uri)
+
+    def writer(self, handle: bytes) -> ZarrWriter:
+        """A worker's writer."""
+        uri, group = pickle.loads(handle)  # noqa: S301 - made by ZarrSession in the same run
+        return ZarrWriter(_open(uri, read_only=False), group)
+
+
+PLUGIN = _Zarr()
