@@ -1,0 +1,314 @@
+"""A small world with known surface reflectance, and Sentinel-2 scenes of it as a static STAC catalog with real COGs.
+
+Everything is computed from a seed. The scenes have what real ones have: clouds that the classification misses or
+invents, shadows, haze, swath edges, overlapping tiles, two ways of storing the offset, an outdated duplicate and a
+damaged file, and since the truth is known a composite of them can be judged.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_assets.errors import ConfigError
+from geo_assets.model.geometry import GeoBox, PixelGrid, parse_resolution, to_lonlat
+from geo_assets.model.period import Month
+from geo_assets.testing.world_land import BANDS, F32, MARGIN_PX, Landscape, Mask, landscape
+from geo_assets.testing.world_plan import Granule, Observation, Tile, exact_box, make_tiles, month_plan, outdated
+from geo_assets.testing.world_sky import HAZE, SHADOW, Sky, sky_of
+
+COLLECTION = "sentinel-2-l2a"
+RESOLUTION_M = 10
+SCL_RESOLUTION_M = 20
+NOISE = 0.01  # standard deviation of a pixel's reflectance
+SHIFT_PX = 0.5  # greatest misregistration in x and in y
+_BRIGHTNESS = np.array([1.0, 0.99, 1.02, 1.05], np.float32)[:, None, None]  # of cloud, by band
+_POOL = 1 << 21
+_T = TypeVar("_T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class BrokenAsset:
+    """A COG whose header is sound and one of whose internal tiles cannot be decoded.
+
+    Attributes:
+        item_id: Its item.
+        band: Its band.
+        month: Month of its item.
+        box: The pixels that cannot be read, 10 m.
+        window: First row, first column, rows and columns of these pixels in the file.
+    """
+
+    item_id: str
+    band: str
+    month: str
+    box: GeoBox
+    window: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two items of one acquisition, of which only the newer processing may be used."""
+
+    loser_id: str
+    winner_id: str
+    month: str
+
+
+@dataclass(frozen=True)
+class SampleWorld:
+    """A world of two overlapping tiles around a point of UTM zone 33 N.
+
+    Attributes:
+        seed: Of all random numbers.
+        months: Months with scenes, such as ``2024-03``.
+        center: X and y of the middle in EPSG:32633; by default a border of two regions runs through it.
+        size_px: Rows and columns, 10 m pixels, even.
+        overlap_px: Columns that the two tiles share, even.
+        days: Overpasses a month.
+        internal_px: Side of a COG's internal tiles.
+        with_broken: Whether one file is damaged.
+        with_duplicate: Whether one acquisition has two items.
+    """
+
+    seed: int = 7
+    months: tuple[str, ...] = ("2024-03", "2024-04", "2024-05", "2024-06", "2024-07", "2024-08")
+    center: tuple[float, float] = (512_000.0, 5_232_640.0)
+    size_px: tuple[int, int] = (640, 1152)
+    overlap_px: int = 128
+    days: int = 6
+    internal_px: int = 256
+    with_broken: bool = True
+    with_duplicate: bool = True
+    crs: str = "EPSG:32633"
+    codes: tuple[str, str] = ("33TVN", "33TWN")
+
+    def __post_init__(self) -> None:
+        rows, cols = self.size_px
+        if rows % 2 or cols % 4 or self.overlap_px % 4 or not 0 < self.overlap_px < cols:
+            raise ConfigError(
+                f"size_px {self.size_px}, overlap_px {self.overlap_px}: give even rows and multiples of 4"
+            )
+        if not 1 <= self.days <= 26:
+            raise ConfigError(f"days {self.days}: give 1 to 26")
+
+    @functools.cached_property
+    def box(self) -> GeoBox:
+        """All 10 m pixels; edges at multiples of 20 m, so that the 20 m grid nests."""
+        rows, cols = self.size_px
+        left = round((self.center[0] - cols * RESOLUTION_M / 2) / SCL_RESOLUTION_M) * SCL_RESOLUTION_M
+        top = round((self.center[1] + rows * RESOLUTION_M / 2) / SCL_RESOLUTION_M) * SCL_RESOLUTION_M
+        return exact_box(self.crs, left, top, self.size_px, RESOLUTION_M)
+
+    @functools.cached_property
+    def tiles(self) -> tuple[Tile, Tile]:
+        """The western and the eastern tile."""
+        return make_tiles(self.box, self.codes, self.overlap_px)
+
+    @property
+    def grid(self) -> PixelGrid:
+        """The cube's pixel grid with default sizes, by whose blocks the world is placed."""
+        return PixelGrid.build(self.crs, parse_resolution(RESOLUTION_M))
+
+    @functools.cached_property
+    def aoi_projected(self) -> shapely.Polygon:
+        """An area inside the world, in its CRS."""
+        west, south, east, north = self.box.bounds
+        corners = ((0.08, 0.12), (0.55, 0.06), (0.94, 0.16), (0.90, 0.86), (0.45, 0.94), (0.10, 0.80))
+        return shapely.Polygon([(west + u * (east - west), south + v * (north - south)) for u, v in corners])
+
+    @property
+    def aoi(self) -> shapely.Geometry:
+        """An area inside the world, EPSG:4326."""
+        return to_lonlat(self.aoi_projected, self.crs)
+
+    @functools.cached_property
+    def _plans(self) -> dict[str, list[list[Granule]]]:
+        cols = self.size_px[1]
+        return {m: month_plan(self.seed, m, self.tiles, days=self.days, world_cols=cols) for m in self.months}
+
+    @functools.cached_property
+    def granules(self) -> tuple[Granule, ...]:
+        """All scenes in the order of time; the outdated one stands before the one that replaces it."""
+        plain = sorted((g for p in self._plans.values() for day in p for g in day), key=lambda g: (g.sensed, g.item_id))
+        out: list[Granule] = []
+        twice = self.duplicate.loser_id if self.duplicate else None
+        for granule in plain:
+            out += outdated(granule) if granule.item_id == twice else (granule,)
+        return tuple(out)
+
+    @functools.cached_property
+    def duplicate(self) -> Duplicate | None:
+        """The acquisition that the catalog lists twice: the second clearest of the first month, in the eastern tile."""
+        if not self.with_duplicate:
+            return None
+        granule = self._plans[self.months[0]][min(1, self.days - 1)][1]
+        return Duplicate(granule.item_id, outdated(granule)[1].item_id, granule.month)
+
+    @functools.cached_property
+    def broken(self) -> BrokenAsset | None:
+        """The damaged file: of the clearest day of the middle month, so that no reader can do without it.
+
+        Raises:
+            ConfigError: No internal tile lies in one block and in the area; make the world larger.
+        """
+        if not self.with_broken:
+            return None
+        granule = self._plans[self.months[len(self.months) // 2]][0][0]
+        window = max(self._lone_windows(granule.tile.box), default=None)
+        if window is None:
+            raise ConfigError(f"no internal tile of {granule.item_id} is read by one block only: enlarge size_px")
+        box = granule.tile.box.window(*window[1])
+        return BrokenAsset(granule.item_id, "green", granule.month, box, window[1])
+
+    def _lone_windows(self, box: GeoBox) -> Iterator[tuple[float, tuple[int, int, int, int]]]:
+        """Internal tiles of the western tile only, away from the edges of blocks, with their area inside the AOI."""
+        rows, cols = box.shape
+        grid, size, halo = self.grid, self.internal_px, 4 * RESOLUTION_M
+        for row in range(0, rows, size):
+            for col in range(0, cols, size):
+                window = row, col, min(size, rows - row), min(size, cols - col)
+                west, south, east, north = box.window(*window).bounds
+                x, y = np.array([west - halo, east + halo]), np.array([south - halo, north + halo])
+                block_rows, block_cols = grid.locate(x, y, size=grid.block_size)
+                inside = shapely.box(west, south, east, north).intersection(self.aoi_projected).area
+                if len(set(block_rows)) == len(set(block_cols)) == 1 and inside > 0:
+                    yield inside, window
+
+    @property
+    def _land(self) -> Landscape:
+        return landscape(self.seed, self.size_px)
+
+    def truth(self, month: str, band: str, box: GeoBox | None = None) -> F32:
+        """True surface reflectance, dims (y, x), unit 1, NaN outside the world.
+
+        Args:
+            month: Such as ``2024-03``; any year.
+            band: ``red``, ``green``, ``blue`` or ``nir``.
+            box: Pixels of the world's 10 m grid, which may reach beyond it; by default the world.
+
+        Raises:
+            ConfigError: Unknown band, or ``box`` is not on the world's grid.
+        """
+        if band not in BANDS:
+            raise ConfigError(f"the sample world has no band {band!r}, only {', '.join(BANDS)}")
+        whole = self._land.reflectance(Month.parse(month).first_day.month)[BANDS.index(band)]
+        return self.cut(whole[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], box or self.box)
+
+    def cut(self, values: F32, box: GeoBox) -> F32:
+        """Values of the world's pixels on another window of its grid, NaN outside.
+
+        Raises:
+            ConfigError: ``box`` is not on the world's grid.
+        """
+        row, col = (self.box.top - box.top) / RESOLUTION_M, (box.left - self.box.left) / RESOLUTION_M
+        if box.crs != self.crs or box.resolution != RESOLUTION_M or row.denominator != 1 or col.denominator != 1:
+            raise ConfigError(f"{box} is not on the 10 m grid of the sample world ({self.crs})")
+        out = np.full(box.shape, np.nan, np.float32)
+        r0, c0 = max(int(row), 0), max(int(col), 0)
+        r1, c1 = min(int(row) + box.shape[0], self.size_px[0]), min(int(col) + box.shape[1], self.size_px[1])
+        if r0 < r1 and c0 < c1:
+            out[r0 - int(row) : r1 - int(row), c0 - int(col) : c1 - int(col)] = values[r0:r1, c0:c1]
+        return out
+
+    def observations(self, month: str | None = None) -> Iterator[Observation]:
+        """Scenes of a month, or of all, in the order of time, with what they truly show; the outdated one too."""
+        return (self.observe(g) for g in self.granules if month in (None, g.month))
+
+    def observe(self, granule: Granule) -> Observation:
+        """What a scene shows. The sky of a day is one over both tiles; noise and misregistration are the scene's own."""
+        rows, cols = granule.tile.box.shape
+        sky = sky_of(self.seed, self.size_px, self.days, granule.seeds, granule.cloud_share)
+        half = slice(granule.tile.col // 2, (granule.tile.col + cols) // 2)
+        rng = np.random.default_rng([self.seed, 5, *granule.seeds, granule.tile.col, int(granule.bias > 0)])
+        valid = granule.valid()
+        ground = self._shifted(granule, rng.uniform(-SHIFT_PX, SHIFT_PX, 2))
+        shadow, haze, cloud = (_fine(part[:, half]) for part in (sky.shadow, sky.haze, sky.cloud))
+        opacity = _fine(sky.opacity[:, half])
+        ground *= np.where(shadow, np.float32(SHADOW), np.float32(1))
+        ground += np.float32(HAZE) * haze + np.float32(granule.bias)
+        ground *= 1 - opacity
+        ground += opacity * _fine(sky.brightness[:, half]) * _BRIGHTNESS
+        for band in ground:
+            band += _noise(rng, self.seed, (rows, cols))
+        dn = np.clip(np.rint(ground * 10_000) + granule.stored_offset, 1, 65_535).astype(np.uint16)
+        dn[:, ~valid] = 0
+        ground[:, ~valid] = np.nan
+        return Observation(
+            granule, valid, valid & ~(cloud | shadow | haze), cloud, shadow, haze, self._scl(granule, sky, half, valid),
+            dict(zip(BANDS, ground, strict=True)), dict(zip(BANDS, dn, strict=True)),
+        )  # fmt: skip
+
+    def _shifted(self, granule: Granule, shift: npt.NDArray[np.float64]) -> F32:
+        """The ground under a tile, displaced by a part of a pixel; bilinear, so a little more blurred."""
+        land = self._land.reflectance(granule.sensed.month)
+        rows, cols = granule.tile.box.shape
+        top, left = (int(np.floor(s)) for s in shift)
+        fy, fx = (np.float32(s - np.floor(s)) for s in shift)
+        r, c = MARGIN_PX + top, MARGIN_PX + granule.tile.col + left
+        part = land[:, r : r + rows + 1, c : c + cols + 1]
+        part = part[:, :-1] * (1 - fy) + part[:, 1:] * fy
+        return np.asarray(part[:, :, :-1] * (1 - fx) + part[:, :, 1:] * fx, np.float32)
+
+    def _scl(self, granule: Granule, sky: Sky, half: slice, valid: Mask) -> npt.NDArray[np.uint8]:
+        inner = slice(MARGIN_PX + granule.tile.col, MARGIN_PX + granule.tile.col + valid.shape[1], 2)
+        rows = slice(MARGIN_PX, MARGIN_PX + valid.shape[0], 2)
+        green = self._land.cover(granule.sensed.month)[rows, inner]
+        ground = np.where(self._land.water[rows, inner], 6, np.where(green > 0.4, 4, 5)).astype(np.uint8)
+        seen = sky.classes[:, half]
+        whole = valid[::2, ::2] & valid[1::2, ::2] & valid[::2, 1::2] & valid[1::2, 1::2]
+        return np.where(whole, np.where(seen, seen, ground), 0).astype(np.uint8)
+
+    def clear_median(self, month: str, band: str) -> tuple[F32, npt.NDArray[np.uint16]]:
+        """What a perfect cloud mask would give: median over the solar days that are truly clear, and their number.
+
+        Returns:
+            Reflectance, dims (y, x) of the world, float32, NaN where no day was clear; days, uint16.
+        """
+        days: dict[str, F32] = {}
+        for seen in self.observations(month):
+            if self.duplicate and seen.granule.item_id == self.duplicate.loser_id:
+                continue
+            layer = days.setdefault(seen.granule.solar_day, np.full(self.size_px, np.nan, np.float32))
+            part = layer[:, seen.granule.tile.col : seen.granule.tile.col + seen.box.shape[1]]
+            first = np.isnan(part) & seen.clear
+            part[first] = seen.reflectance[band][first]
+        stack = np.stack(list(days.values()))
+        count = (~np.isnan(stack)).sum(0).astype(np.uint16)
+        median = np.nanmedian(np.where(count > 0, stack, 0), axis=0)
+        return np.where(count > 0, median, np.nan).astype(np.float32), count
+
+    def write(self, folder: str | Path) -> Path:
+        """Writes the catalog, its COGs and ``aoi.gpkg`` into a folder, unless the same world lies there already.
+
+        Returns:
+            The path of ``catalog.json``.
+
+        Raises:
+            ConfigError: The folder holds something else.
+        """
+        from geo_assets.testing.world_files import write_world  # it needs this module's names
+
+        return write_world(self, Path(folder))
+
+
+@functools.lru_cache(maxsize=4)
+def _pool(seed: int) -> F32:
+    return np.random.default_rng([seed, 3]).standard_normal(_POOL, dtype=np.float32) * np.float32(NOISE)
+
+
+def _noise(rng: np.random.Generator, seed: int, shape: tuple[int, int]) -> F32:
+    """White noise: a random piece of a pool, since drawing afresh would take most of the time of a world."""
+    pool, size = _pool(seed), shape[0] * shape[1]
+    start = int(rng.integers(_POOL))
+    return np.take(pool, np.arange(start, start + size), mode="wrap").reshape(shape)
+
+
+def _fine(coarse: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """20 m pixels as 10 m pixels."""
+    return coarse.repeat(2, 0).repeat(2, 1)

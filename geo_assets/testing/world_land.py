@@ -1,0 +1,128 @@
+"""The ground of the sample world: what grows where, and its true surface reflectance in every month."""
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, spatial
+
+BANDS = ("red", "green", "blue", "nir")
+MARGIN_PX = 2  # beyond the world, so that a misregistered scene still has ground under its edge
+
+_PARCEL_PX = 26
+_STREET_PX = 7
+_SOIL = (0.17, 0.13, 0.10, 0.24)
+_CROP = (0.045, 0.075, 0.035, 0.44)
+_TREES = (0.028, 0.048, 0.025, 0.34)
+_TOWN = (0.16, 0.14, 0.12, 0.21)
+_WATER = (0.035, 0.050, 0.060, 0.018)
+# Month of greatest cover, width in months, least and greatest green cover: winter cereal, maize, grassland, fallow
+_CROPS = np.array([(5.2, 1.7, 0.12, 0.92), (7.8, 1.6, 0.04, 0.95), (6.0, 3.2, 0.45, 0.80), (6.0, 2.5, 0.05, 0.20)])
+_CROP_SHARE = (0.34, 0.30, 0.24, 0.12)
+
+F32 = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) -> F32:
+    """Random field with features of about ``scale_px`` pixels, dims (y, x), mean 0, standard deviation 1."""
+    rows, cols = shape
+    coarse = rng.standard_normal((int(rows / scale_px) + 4, int(cols / scale_px) + 4), dtype=np.float32)
+    step = 1 / scale_px
+    y = (1 + np.arange(rows, dtype=np.float32) * np.float32(step))[:, None]
+    x = (1 + np.arange(cols, dtype=np.float32) * np.float32(step))[None, :]
+    field = _cubic(_cubic(coarse, y[:, 0]).T, x[0]).T
+    return np.ascontiguousarray((field - field.mean()) / field.std())
+
+
+def _cubic(values: F32, at: F32) -> F32:
+    """Rows of ``values`` at fractional rows, by the uniform cubic B-spline."""
+    first = np.floor(at).astype(np.int64)
+    t = (at - first)[:, None]
+    weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    total = sum(w * values[first - 1 + k] for k, w in enumerate(weights))
+    return np.asarray(total, np.float32)
+
+
+class Landscape:
+    """Ground cover on the world's 10 m grid with a margin of ``MARGIN_PX`` on each side.
+
+    Args:
+        seed: Of the random numbers.
+        shape: Rows and columns of the world without margin.
+    """
+
+    def __init__(self, seed: int, shape: tuple[int, int]) -> None:
+        rng = np.random.default_rng([seed, 1])
+        self.shape = shape[0] + 2 * MARGIN_PX, shape[1] + 2 * MARGIN_PX
+        woods = smooth_noise(rng, self.shape, 70) + 0.35 * smooth_noise(rng, self.shape, 14)
+        self.forest: Mask = woods > np.quantile(woods, 0.70)
+        self.water: Mask = self._river(rng)
+        self.town: Mask = self._settled(rng) & ~self.water & ~self.forest
+        self._brightness = 1 + 0.04 * smooth_noise(rng, self.shape, 9) + 0.04 * smooth_noise(rng, self.shape, 40)
+        self._roofs = self._houses(rng)
+        parcel = self._parcels(rng)
+        kinds = rng.choice(len(_CROPS), size=parcel.max() + 1, p=_CROP_SHARE)
+        self._crop: F32 = np.concatenate([_CROPS[kinds], rng.normal(0, 0.25, (len(kinds), 1))], axis=1).astype(
+            np.float32
+        )
+        self._parcel = parcel
+        self._soil = (1 + rng.normal(0, 0.12, len(kinds))).astype(np.float32)
+        self.reflectance = functools.lru_cache(maxsize=3)(self._reflectance)
+
+    def _river(self, rng: np.random.Generator) -> Mask:
+        rows, cols = self.shape
+        y, x = np.arange(rows, dtype=np.float32)[:, None], np.arange(cols, dtype=np.float32)[None, :]
+        course = 0.35 * rows + 0.12 * rows * np.sin(x / cols * 7) + 8 * smooth_noise(rng, (1, cols), 30)
+        lake = (x - 0.7 * cols) ** 2 / (0.06 * cols) ** 2 + (y - 0.75 * rows) ** 2 / (0.09 * rows) ** 2
+        return np.asarray((np.abs(y - course) < 5) | (lake + 0.3 * smooth_noise(rng, self.shape, 25) < 1))
+
+    def _settled(self, rng: np.random.Generator) -> Mask:
+        rows, cols = self.shape
+        y, x = np.arange(rows, dtype=np.float32)[:, None], np.arange(cols, dtype=np.float32)[None, :]
+        away = np.hypot(y - 0.45 * rows, x - 0.42 * cols) / (0.16 * rows)
+        return np.asarray(away + 0.35 * smooth_noise(rng, self.shape, 20) < 1)
+
+    def _houses(self, rng: np.random.Generator) -> F32:
+        rows, cols = -(-self.shape[0] // _STREET_PX), -(-self.shape[1] // _STREET_PX)
+        blocks = rng.uniform(0.75, 1.35, (rows, cols)).astype(np.float32)
+        return blocks.repeat(_STREET_PX, 0).repeat(_STREET_PX, 1)[: self.shape[0], : self.shape[1]]
+
+    def _parcels(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Number of the field of every pixel: long rectangles that lie askew."""
+        rows, cols = self.shape
+        y, x = np.mgrid[:rows, :cols].astype(np.float32)
+        along, across = 0.94 * x + 0.34 * y, (0.94 * y - 0.34 * x) * 1.7
+        low, high = (along.min(), across.min()), (along.max(), across.max())
+        centres = np.stack(np.meshgrid(*(np.arange(a, b, _PARCEL_PX) for a, b in zip(low, high, strict=True))), -1)
+        centres = centres.reshape(-1, 2) + rng.uniform(-0.42, 0.42, (centres.size // 2, 2)) * _PARCEL_PX
+        _, nearest = spatial.cKDTree(centres).query(np.stack([along.ravel(), across.ravel()], -1), p=np.inf)
+        return np.asarray(nearest, np.int64).reshape(self.shape)
+
+    def cover(self, month: int) -> F32:
+        """Share of every pixel that is green in a month (1 to 12), dims (y, x), unit 1, no nodata."""
+        peak, width, least, greatest, shift = self._crop.T
+        field = least + (greatest - least) * np.exp(-(((month - peak - shift) / width) ** 2))
+        trees = 0.55 + 0.4 * np.exp(-(((month - 7) / 3.2) ** 2))
+        green = np.where(self.forest, np.float32(trees), field[self._parcel])
+        return np.where(self.water, 0, np.where(self.town, 0.3 * green, green)).astype(np.float32)
+
+    def _reflectance(self, month: int) -> F32:
+        """True surface reflectance of a month (1 to 12), dims (band, y, x) with margin, unit 1, no nodata."""
+        green = self.cover(month)
+        soil = self._soil[self._parcel]
+        out = np.empty((len(BANDS), *self.shape), np.float32)
+        for band in range(len(BANDS)):
+            bare = np.where(self.forest, 0.6 * _SOIL[band], _SOIL[band] * soil)
+            bare = np.where(self.town, _TOWN[band] * self._roofs, bare)
+            leaf = np.where(self.forest, _TREES[band], _CROP[band])
+            ground = (bare * (1 - green) + leaf * green) * self._brightness
+            ground = np.where(self.water, _WATER[band], ground).astype(np.float32)
+            out[band] = ndimage.gaussian_filter(ground, 0.8, mode="nearest", truncate=2.5)  # the instrument's blur
+        return out
+
+
+@functools.lru_cache(maxsize=2)
+def landscape(seed: int, shape: tuple[int, int]) -> Landscape:
+    """The ground of a world, kept for the next caller."""
+    return Landscape(seed, shape)
