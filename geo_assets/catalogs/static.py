@@ -3,15 +3,13 @@
 import functools
 import json
 import os
-import posixpath
-import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import shapely
 
+from geo_assets.catalogs._files import Folder
 from geo_assets.eo.items import dedupe, footprint, item_days
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.model.href import Access, without_query
@@ -52,115 +50,68 @@ class StaticCatalog:
             ConfigError: There is no such file, or it has none of the collections.
             CatalogError: A file cannot be read, is not STAC or links out of the catalog's folder.
         """
-        files = _Files(recipe)
+        folder = _folder(recipe)
         found: list[dict[str, Any]] = []
         collections: set[str] = set()
-        for path, summary, parent in _walk(files, query):
+        for path, summary, parent in _walk(folder, query):
             names = [item.collection or parent for item in summary.items]
             collections |= {name for name in names if name} | {n for n in (parent,) if n}
             wanted = [i for i, item in enumerate(summary.items) if _meets(item, names[i], query)]
             if wanted:
-                items = _features(files.read(path), path)
-                found += [_absolute({**items[i], "collection": names[i]}, files, path) for i in wanted]
+                items = _features(_read(folder.fs, path, folder.shown), path)
+                found += [_absolute({**items[i], "collection": names[i]}, folder, path) for i in wanted]
         if collections and query.collections and not collections & set(query.collections):
             raise ConfigError(
-                f"{files.shown} has no collection {' or '.join(query.collections)}, but {', '.join(sorted(collections)[:10])}: "
+                f"{folder.shown} has no collection {' or '.join(query.collections)}, but {', '.join(sorted(collections)[:10])}: "
                 "name those to use in sensors: [{sensor: ..., collections: [...]}]"
             )
         return dedupe(found)
 
     def access(self, recipe: CatalogRecipe) -> Access:
         """The catalog's own folder, and hosts as the recipe says."""
-        files = _Files(recipe)
-        if files.local:
-            return Access(roots=(os.path.realpath(files.root),), hosts=tuple(recipe.hosts))
-        parts = urllib.parse.urlsplit(files.root)
-        own = parts.hostname or "" if parts.scheme in ("http", "https") else f"{parts.scheme}://{parts.netloc}"
-        return Access(hosts=(own, *recipe.hosts))
+        return _folder(recipe).access(tuple(recipe.hosts))
 
     def sign(self, href: str) -> str:
         """The address as it is."""
         return href
 
 
-class _Files:
-    """The catalog's folder: resolves links, keeps them inside, reads JSON."""
+def _folder(recipe: CatalogRecipe) -> Folder:
+    return Folder.find(
+        recipe, ("catalog.json", "collection.json"), "a catalog.json, collection.json or item collection"
+    )
 
-    def __init__(self, recipe: CatalogRecipe) -> None:
-        given = recipe.path or recipe.url
-        if not given:
-            raise ConfigError(
-                "a static catalog needs catalog.path: the path of its catalog.json, collection.json or item collection"
-            )
-        self.fs, bare = fsspec.core.url_to_fs(given)
-        self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
-        self.shown = without_query(given)
-        start = os.path.abspath(bare) if self.local else given
-        names = [start, *(posixpath.join(start, name) for name in ("catalog.json", "collection.json"))]
-        self.start = next((name for name in names if self.fs.isfile(name)), "")
-        if not self.start:
-            raise ConfigError(
-                f"there is no static catalog at {self.shown}: give the path of its catalog.json, collection.json or item collection"
-            )
-        self.root = os.path.dirname(self.start) if self.local else posixpath.dirname(self.start)
 
-    def resolve(self, href: str, source: str) -> str:
-        """The absolute address of what ``source`` calls ``href``."""
-        if "://" in href:
-            return href
-        if self.local:
-            return os.path.normpath(os.path.join(os.path.dirname(source), href))
-        scheme, _, path = posixpath.dirname(source).partition("://")
-        return f"{scheme}://{posixpath.normpath(posixpath.join(path, href))}"
+def _read(fs: Any, path: str, catalog: str) -> Any:
+    """Content of a JSON file, or of a file with one JSON document a line."""
+    shown = f"{without_query(path)} in the catalog {catalog}"
+    try:
+        data = fs.cat_file(path)
+        if path.endswith((".ndjson", ".jsonl")):
+            return {"type": "FeatureCollection", "features": [json.loads(k) for k in data.splitlines() if k.strip()]}
+        return json.loads(data)
+    except FileNotFoundError as e:
+        raise _permanent(f"{shown} is linked to, but missing: restore it or remove the link") from e
+    except (ValueError, RecursionError) as e:
+        raise _permanent(f"{shown} is not valid JSON: {e}") from e
+    except OSError as e:
+        raise CatalogError(f"{shown} cannot be read: {e}") from e
 
-    def check(self, path: str, source: str) -> None:
-        """Refuses a link that leaves the folder, also through a symbolic link."""
-        inside = os.path.realpath(path) if self.local and "://" not in path else path
-        root = os.path.realpath(self.root) if self.local else self.root
-        if not inside.startswith(root.rstrip("/") + "/"):
-            raise _permanent(
-                f"{without_query(source)} links to {without_query(path)[:200]}, outside of the catalog's folder {without_query(self.root)}: remove the link"
-            )
 
-    def read(self, path: str) -> Any:
-        """Content of a JSON file, or of a file with one JSON document a line."""
-        try:
-            data = self.fs.cat_file(path)
-            if path.endswith((".ndjson", ".jsonl")):
-                return {
-                    "type": "FeatureCollection",
-                    "features": [json.loads(line) for line in data.splitlines() if line.strip()],
-                }
-            return json.loads(data)
-        except FileNotFoundError as e:
-            raise _permanent(
-                f"{without_query(path)} is missing, but the catalog {self.shown} links to it: restore it or remove the link"
-            ) from e
-        except (ValueError, RecursionError) as e:
-            raise _permanent(f"{without_query(path)} in the catalog {self.shown} is not valid JSON: {e}") from e
-        except OSError as e:
-            raise CatalogError(f"{without_query(path)} in the catalog {self.shown} cannot be read: {e}") from e
-
-    def summary(self, path: str) -> _Summary:
-        """What a file holds; a local file that did not change is not read again."""
-        if not self.local:
-            return _summarise(self.read(path), path)
-        try:
-            stat = os.stat(path)
-        except OSError:
-            return _summarise(self.read(path), path)
-        return _remembered(self, path, stat.st_mtime_ns, stat.st_size)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Files) and self.start == other.start
-
-    def __hash__(self) -> int:
-        return hash(self.start)
+def _summary(folder: Folder, path: str) -> _Summary:
+    """What a file holds; a local file that did not change is not read again."""
+    try:
+        stat = os.stat(path) if folder.local else None
+    except OSError:
+        stat = None  # reading it says why
+    if stat is None:
+        return _summarise(_read(folder.fs, path, folder.shown), path)
+    return _remembered(folder.fs, path, folder.shown, stat.st_mtime_ns, stat.st_size)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED_FILES)
-def _remembered(files: _Files, path: str, mtime_ns: int, size: int) -> _Summary:
-    return _summarise(files.read(path), path)
+def _remembered(fs: Any, path: str, catalog: str, mtime_ns: int, size: int) -> _Summary:
+    return _summarise(_read(fs, path, catalog), path)
 
 
 def _permanent(message: str) -> CatalogError:
@@ -169,21 +120,24 @@ def _permanent(message: str) -> CatalogError:
     return error
 
 
-def _walk(files: _Files, query: SceneQuery) -> Iterable[tuple[str, _Summary, str | None]]:
+def _walk(folder: Folder, query: SceneQuery) -> Iterable[tuple[str, _Summary, str | None]]:
     """Every file that can be reached, once, with the collection it was reached through."""
-    seen = {files.start}
-    queue: list[tuple[str, str | None]] = [(files.start, None)]
+    seen = {folder.start}
+    queue: list[tuple[str, str | None]] = [(folder.start, None)]
     for path, parent in queue:
-        summary = files.summary(path)
+        summary = _summary(folder, path)
         parent = summary.collection or parent
         yield path, summary, parent
         skip = (
             bool(query.collections) and summary.collection is not None and summary.collection not in query.collections
         )
         for href in (*summary.child_links, *(() if skip else summary.item_links)):
-            target = files.resolve(href, path)
+            target = folder.resolve(href, path)
             if target not in seen:
-                files.check(target, path)
+                if not folder.holds(target):
+                    raise _permanent(
+                        f"{without_query(path)} links to {without_query(target)[:200]}, outside of the catalog's folder {without_query(folder.root)}: remove the link"
+                    )
                 seen.add(target)
                 queue.append((target, parent))
 
@@ -235,11 +189,11 @@ def _meets(item: _Candidate, collection: str | None, query: SceneQuery) -> bool:
     return item.shape is None or bool(shapely.intersects(query.area, item.shape))
 
 
-def _absolute(item: dict[str, Any], files: _Files, path: str) -> dict[str, Any]:
+def _absolute(item: dict[str, Any], folder: Folder, path: str) -> dict[str, Any]:
     assets = {}
     for key, asset in item["assets"].items():
         if isinstance(asset, dict) and isinstance(asset.get("href"), str):
-            asset = {**asset, "href": files.resolve(asset["href"], path)}
+            asset = {**asset, "href": folder.resolve(asset["href"], path)}
         assets[key] = asset
     return {**item, "assets": assets}
 

@@ -1,0 +1,84 @@
+"""What the catalogs in files share: the folder that they and their assets lie in."""
+
+import os
+import posixpath
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+
+from geo_assets.errors import ConfigError
+from geo_assets.model.href import Access, without_query
+from geo_assets.model.recipe import CatalogRecipe
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a catalog in files begins, and the folder that its links may not leave.
+
+    Attributes:
+        start: Absolute path or URL of its first file.
+        fs: The fsspec file system.
+        local: Whether it lies on this machine.
+    """
+
+    start: str
+    fs: Any
+    local: bool
+
+    @classmethod
+    def find(cls, recipe: CatalogRecipe, names: tuple[str, ...], what: str) -> "Folder":
+        """The folder of ``catalog.path``, which is a file, or a folder with a file of one of the names.
+
+        Raises:
+            ConfigError: There is no such file.
+        """
+        given = recipe.path or recipe.url
+        if not given:
+            raise ConfigError(f"catalog.path is missing: give the path of {what}")
+        try:
+            fs, bare = fsspec.core.url_to_fs(given)
+        except (ImportError, ValueError) as e:
+            raise ConfigError(f"catalog.path {without_query(given)} cannot be opened: {e}") from e
+        protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
+        local = "file" in protocols
+        first = os.path.abspath(bare) if local else given.rstrip("/")
+        start = next((name for name in (first, *(posixpath.join(first, n) for n in names)) if fs.isfile(name)), None)
+        if start is None:
+            raise ConfigError(f"there is no catalog at {without_query(given)}: give the path of {what}")
+        return cls(start, fs, local)
+
+    @property
+    def root(self) -> str:
+        """The folder."""
+        return os.path.dirname(self.start) if self.local else posixpath.dirname(self.start)
+
+    @property
+    def shown(self) -> str:
+        """The catalog's name for messages."""
+        return without_query(self.start)
+
+    def resolve(self, href: str, source: str) -> str:
+        """The absolute address of what the file ``source`` calls ``href``."""
+        if "://" in href:
+            return href
+        if self.local:
+            return os.path.normpath(os.path.join(os.path.dirname(source), href))
+        scheme, _, path = posixpath.dirname(source).partition("://")
+        return f"{scheme}://{posixpath.normpath(posixpath.join(path, href))}"
+
+    def holds(self, path: str) -> bool:
+        """Whether a path lies in the folder, also behind symbolic links."""
+        if not self.local:
+            return path.startswith(self.root + "/")
+        inside = os.path.realpath(path) if "://" not in path else path
+        return inside.startswith(os.path.realpath(self.root).rstrip(os.sep) + os.sep)
+
+    def access(self, hosts: tuple[str, ...]) -> Access:
+        """Pixels may come from the folder itself, and from hosts (any public one if none are given)."""
+        if self.local:
+            return Access(roots=(os.path.realpath(self.root),), hosts=hosts)
+        parts = urllib.parse.urlsplit(self.root)
+        own = parts.hostname or "" if parts.scheme in ("http", "https") else f"{parts.scheme}://{parts.netloc}"
+        return Access(hosts=(own, *hosts) if hosts else ())
