@@ -13,9 +13,10 @@ import pyproj
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.model.cell import Area, Floats, Geometries, Ints, cell_table, polygons_of, regular_cells
+from geo_assets.model.cell import cell_table, polygons_of
 from geo_assets.model.geometry import canonical_crs, densify, reproject, to_lonlat, transformer
 from geo_assets.model.recipe import GridRecipe
+from geo_assets.model.tiling import Area, Bounds, Floats, Geometries, Ints, regular_cells
 
 DEFAULT_CRS = "EPSG:3857"
 _EDGE_M = 5_000.0  # longer edges get vertices in between, so that they stay straight in the CRS
@@ -67,7 +68,7 @@ def _rings(area: Area) -> Ints:
     return owner
 
 
-def squares_lonlat(bounds: tuple[Floats, Floats, Floats, Floats], crs: str) -> Geometries:
+def squares_lonlat(bounds: Bounds, crs: str) -> Geometries:
     """Boxes of a projected CRS (west, south, east, north) in EPSG:4326, split where they cross the antimeridian."""
     west, south, east, north = bounds
     if not len(west):

@@ -1,10 +1,10 @@
-"""Cells: what a grid plugin is, and what all grids share: which cells an area overlaps, and the table that lists them.
+"""Cells: what a grid plugin is, and the table that lists its cells.
 
 A cell's id, edges and CRS follow from the grid's settings alone, never from the area that asked for it.
 """
 
 import re
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import geopandas as gpd
 import numpy as np
@@ -13,17 +13,11 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.geometry import utm_zone_at
 from geo_assets.model.recipe import GridRecipe
+from geo_assets.model.tiling import Area, Floats, Geometries
 
-MAX_CELLS = 20_000_000
-TOUCH = 1e-6  # an overlap narrower than this part of a cell is a shared edge, not an overlap
-_LEAF_CELLS = 256  # pieces of an area that are this small are tested cell by cell
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
-
-Ints: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.floating[Any]]
-Geometries: TypeAlias = npt.NDArray[np.object_]
-Area: TypeAlias = Any  # Polygon or MultiPolygon; shapely has no types
 
 
 class Grid(Protocol):
@@ -84,6 +78,12 @@ def cell_table(
     return gpd.GeoDataFrame(data, geometry=geometry, crs="EPSG:4326")
 
 
+def utm_crs(lon: Floats, lat: Floats) -> npt.NDArray[np.object_]:
+    """CRS of the UTM zones at points, such as EPSG:32633; the nearest zone beyond 84 N and 80 S."""
+    names: npt.NDArray[np.object_] = np.char.add("EPSG:", utm_zone_at(lon, lat).astype(str)).astype(object)
+    return names
+
+
 def clip_cells(cells: gpd.GeoDataFrame, aoi: Area) -> gpd.GeoDataFrame:
     """The cells cut at the border of ``aoi`` (EPSG:4326); ids and other columns stay."""
     geometry = cells.geometry.to_numpy().copy()
@@ -101,100 +101,3 @@ def polygons_of(geometry: Any) -> Area:
     parts = shapely.get_parts(shapely.get_parts(geometry))
     kept = [p for p in parts if isinstance(p, Polygon) and not p.is_empty]
     return kept[0] if len(kept) == 1 else MultiPolygon(kept)
-
-
-def refuse_too_many(count: float, *, what: str) -> None:
-    """Stops before a grid fills the memory.
-
-    Raises:
-        ConfigError: ``count`` is over the limit.
-    """
-    if count > MAX_CELLS:
-        raise ConfigError(
-            f"{what} would make about {count:,.0f} cells and {MAX_CELLS:,} is the most: choose larger cells or a smaller area"
-        )
-
-
-def subdivide(area: Area, cell: tuple[float, float]) -> Geometries:
-    """Pieces of an area that are rectangles or no wider than a few cells of (width, height).
-
-    So scattered and slanted areas cost what their own size costs, not what their bounding box does.
-    """
-    todo, done = shapely.get_parts(area), []
-    while len(todo):
-        west, south, east, north = shapely.bounds(todo).T
-        across, up = (east - west) / cell[0], (north - south) / cell[1]
-        full = shapely.area(todo) >= (1 - 1e-12) * (east - west) * (north - south)
-        ready = full | (across * up <= _LEAF_CELLS)
-        done.append(todo[ready])
-        todo, west, south, east, north, wide = (a[~ready] for a in (todo, west, south, east, north, across > up))
-        mid_x, mid_y = np.where(wide, (west + east) / 2, east), np.where(wide, north, (south + north) / 2)
-        low = shapely.box(west, south, mid_x, mid_y)
-        high = shapely.box(np.where(wide, mid_x, west), np.where(wide, south, mid_y), east, north)
-        halves = np.concatenate([shapely.intersection(todo, low), shapely.intersection(todo, high)])
-        parts = shapely.get_parts(shapely.get_parts(halves))
-        todo = parts[shapely.area(parts) > 0]
-    return np.concatenate(done) if done else np.empty(0, object)
-
-
-def expand(first: Ints, last: Ints) -> tuple[Ints, Ints]:
-    """All integers of the ranges ``first..last`` (inclusive): the index of the range and the integer, one entry each."""
-    counts = np.maximum(last - first + 1, 0)
-    owner = np.repeat(np.arange(len(counts)), counts)
-    nth = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    return owner, first[owner] + nth
-
-
-def overlap(pieces: Geometries, owner: Ints, bounds: tuple[Floats, Floats, Floats, Floats]) -> npt.NDArray[np.bool_]:
-    """Which candidate cells (west, south, east, north) overlap their piece by area; those in a full rectangle do."""
-    west, south, east, north = bounds
-    edges = shapely.bounds(pieces)
-    full = shapely.area(pieces) >= (1 - 1e-12) * (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])
-    hit = np.ones(len(owner), bool)
-    ask = np.flatnonzero(~full[owner])
-    dx, dy = TOUCH * (east - west)[ask], TOUCH * (north - south)[ask]
-    shapely.prepare(pieces)
-    boxes = shapely.box(west[ask] + dx, south[ask] + dy, east[ask] - dx, north[ask] - dy)
-    hit[ask] = shapely.intersects(pieces[owner[ask]], boxes)
-    return hit
-
-
-def regular_cells(
-    area: Area, *, origin: tuple[float, float], step: tuple[float, float], what: str
-) -> tuple[Ints, Ints]:
-    """Rows (northward) and columns of the cells of a regular grid that overlap an area by area, south-west first.
-
-    Args:
-        area: In the coordinates of the grid.
-        origin: X and y of the lower left corner of cell (0, 0).
-        step: Width and height of a cell.
-        what: Name of the grid for messages.
-
-    Raises:
-        ConfigError: Far too many cells.
-    """
-    (x0, y0), (dx, dy) = origin, step
-    refuse_too_many(area.area / (dx * dy), what=what)
-    pieces = subdivide(area, step)
-    west, south, east, north = shapely.bounds(pieces).T
-    row0, row1 = _range((south - y0) / dy, (north - y0) / dy)
-    col0, col1 = _range((west - x0) / dx, (east - x0) / dx)
-    refuse_too_many(float(((row1 - row0 + 1.0) * (col1 - col0 + 1.0)).sum()), what=what)
-    piece, row = expand(row0, row1)
-    nth, col = expand(col0[piece], col1[piece])
-    piece, row = piece[nth], row[nth]
-    hit = overlap(pieces, piece, (x0 + col * dx, y0 + row * dy, x0 + (col + 1) * dx, y0 + (row + 1) * dy))
-    return distinct(row[hit], col[hit])
-
-
-def _range(low: Floats, high: Floats) -> tuple[Ints, Ints]:
-    return np.floor(low + TOUCH).astype(np.int64), np.ceil(high - TOUCH).astype(np.int64) - 1
-
-
-def distinct(row: Ints, col: Ints) -> tuple[Ints, Ints]:
-    """Pairs without repetition, by row, then column."""
-    if not len(row):
-        return row, col
-    wide = int(col.max() - col.min()) + 1
-    key = np.unique((row - row.min()) * wide + (col - col.min()))
-    return key // wide + row.min(), key % wide + col.min()

@@ -1,25 +1,22 @@
-"""Every option a user has, with its default, range and description: the project file as frozen pydantic models.
+"""Every option a user has, with its default, range and description, as frozen pydantic models.
 
 An option's default stands here and nowhere else. Fields are scalars, lists or dicts, so that each model is also a Dagster
 config (``class XConfig(dg.Config, XRecipe)``).
 """
 
 import datetime as dt
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from geo_assets.errors import ConfigError, PartitionError
+from geo_assets.errors import PartitionError
 from geo_assets.model.geometry import PixelGrid, canonical_crs, parse_resolution
 from geo_assets.model.period import Month, Periods
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-PRODUCTS = ("cells", "scenes", "ard", "composite", "pyramid", "chips", "merged", "embeddings", "change", "prediction", "release", "stac")
 MASK_PRESETS: dict[str, dict[str, Any]] = {
     "default": {"keep": [2, 4, 5, 6, 7, 11], "close_px": 0, "open_px": 0},
     "strict": {"keep": [4, 5], "close_px": 5, "open_px": 5},
@@ -219,94 +216,58 @@ class ComputeRecipe(Recipe):
     max_usd: float | None = Field(default=None, ge=0, description="a run that is predicted to cost more is refused")
 
 
-def _aois(value: Any) -> Any:
-    return {k: {"path": v} if isinstance(v, str) else v for k, v in value.items()} if isinstance(value, dict) else value
+class ArdRecipe(Recipe):
+    """Analysis-ready scenes on the cells' grids."""
+
+    sensors: list[str] = Field(default_factory=list, description="sensors; empty: all of the project")
+    format: Literal["cog", "zarr", "both"] = Field(default="cog", description="file format")
 
 
-def _sensors(value: Any) -> Any:
-    return [{"sensor": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+class ChipsRecipe(Recipe):
+    """Chips and their temporal merge."""
+
+    sensors: list[str] = Field(default_factory=list, description="sensors; empty: all of the project")
+    size_px: int = Field(default=256, ge=8, le=4096, description="side of a chip in pixels")
+    resolution: ResolutionText = Field(default="10", description="side of a pixel in metres")
+    bands: list[str] = Field(default_factory=list, description="bands; empty: the sensors' default bands")
+    min_valid: float = Field(default=0.5, ge=0, le=1, description="least share of observed pixels")
+    lookback_days: int = Field(default=90, ge=0, le=3660, description="how far back a gap may be filled from")
+    merge: Literal["pixel", "chip"] = Field(default="pixel", description="what is filled: pixels, or whole chips")
+    fill_after: bool = Field(default=False, description="fill what is left from later observations")
+    format: Literal["zarr", "cog"] = Field(default="zarr", description="file format")
 
 
-class Project(Recipe):
-    """A project file: what is made, of which area and months, from where, and where it is kept."""
+class EmbeddingRecipe(Recipe):
+    """One embedding of the chips."""
 
-    name: str = Field(default="project", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="name of the project")
-    aois: Annotated[dict[SafeName, AoiRecipe], BeforeValidator(_aois)] = Field(default_factory=dict, description="areas of interest by name")
-    months: MonthsRecipe = Field(description="time span")
-    catalog: CatalogRecipe = Field(default_factory=CatalogRecipe)
-    sensors: Annotated[list[SensorRecipe], BeforeValidator(_sensors)] = Field(default_factory=lambda: [SensorRecipe(sensor="sentinel-2-l2a")])
-    grid: GridRecipe = Field(default_factory=GridRecipe)
-    cube: CubeRecipe = Field(default_factory=CubeRecipe)
-    mask: MaskRecipe = Field(default_factory=MaskRecipe)
-    products: list[Literal["cells", "scenes", "composite"]] = Field(default_factory=lambda: ["composite"], description="what run makes, with all that it needs")
-    storage: str = Field(default="./data", description="path or URI of everything that is made")
-    compute: ComputeRecipe = Field(default_factory=ComputeRecipe)
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Project":
-        names = [s.sensor for s in self.sensors]
-        if self.cube.sensor not in names:
-            raise ValueError(f"cube.sensor is {self.cube.sensor!r}, but sensors lists only {', '.join(names)}")
-        if len(set(names)) != len(names):
-            raise ValueError("a sensor is listed twice")
-        return self
-
-    def sensor(self, name: str) -> SensorRecipe:
-        """The entry of a sensor.
-
-        Raises:
-            ConfigError: It is not listed.
-        """
-        for entry in self.sensors:
-            if entry.sensor == name:
-                return entry
-        raise ConfigError(f"sensor {name!r} is not in the project; it has {', '.join(s.sensor for s in self.sensors)}")
+    name: SafeName = Field(description="name of the product")
+    model: str = Field(description="embedder with its settings, such as rcf:features=512,seed=7")
+    weights: str | None = Field(default=None, description="path or URI of the weights")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="checksum of the weights")
 
 
-def parse_project(data: Any, source: str) -> Project:
-    """The project of a parsed YAML document.
+class PredictionRecipe(Recipe):
+    """A model run over the area."""
 
-    Args:
-        data: What the YAML parser returned.
-        source: Name of the file, for messages.
-
-    Raises:
-        ConfigError: It does not validate; the text lists every fault, unknown keys with the nearest known one.
-    """
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source}: a project file is a YAML mapping; write one with `geo-assets init`")
-    try:
-        return Project.model_validate(data)
-    except ValidationError as e:
-        lines = [_fault(error, data) for error in e.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from None
+    model: str = Field(description="STAC item of the model (MLM extension)")
 
 
-def _fault(error: Any, data: Any) -> str:
-    where = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
-    dotted = ".".join(str(p) for p in where)
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(where[:-1])
-        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
-        return f"unknown key {dotted!r}, " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")
-    message = error["msg"].removeprefix("Value error, ")
-    given = "" if error["type"] in ("missing", "value_error") or isinstance(error.get("input"), dict) else f" (got {str(error.get('input'))[:60]!r})"
-    return f"{dotted or 'project'}: {message}{given}"
+class ReleaseRecipe(Recipe):
+    """An immutable ML dataset."""
+
+    recipe: SafeName = Field(default="landcover", description="kind of release")
+    name: SafeName = Field(description="name of the release")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$", description="semantic version")
 
 
-def _known_keys(where: Iterable[Any]) -> list[str]:
-    model: Any = Project
-    for part in where:
-        if isinstance(part, int) or model is AoiRecipe:
-            continue
-        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
-        found = next((m for m in _models_in(annotation)), None)
-        model = found or model
-    return sorted(model.model_fields)
+class StacRecipe(Recipe):
+    """Catalogs of what was read and made."""
+
+    copy_raw: bool = Field(default=False, description="copy the scenes' assets to the own storage")
 
 
-def _models_in(annotation: Any) -> Iterable[Any]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _models_in(inner)
+class TablesRecipe(Recipe):
+    """Where tables are kept."""
+
+    kind: Literal["iceberg", "geoparquet"] = Field(default="geoparquet", description="table format")
+    catalog: str | None = Field(default=None, description="Iceberg catalog: sqlite, glue or rest")

@@ -16,7 +16,12 @@ _PLATFORM = re.compile(r"^S(?:ENTINEL-)?2([A-D])", re.IGNORECASE)
 
 def _optical(name: str, number: str, gsd_m: float, wavelength_um: float) -> Band:
     return Band(
-        name, (name, f"B{number}", f"B{number}_{gsd_m:.0f}m"), gsd_m, scale=0.0001, unit="1", wavelength_um=wavelength_um
+        name,
+        (name, f"B{number}", f"B{number}_{gsd_m:.0f}m"),
+        gsd_m,
+        scale=0.0001,
+        unit="1",
+        wavelength_um=wavelength_um,
     )
 
 
@@ -52,7 +57,9 @@ def dn_offset(item: Item) -> OffsetDecision:
     ``offset: -0.1`` for them: to apply both would take it off twice.
     """
     p = item["properties"]
-    flags = [p[f] for f in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied") if isinstance(p.get(f), bool)]
+    flags = [
+        p[f] for f in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied") if isinstance(p.get(f), bool)
+    ]
     baseline = _baseline(item)
     if flags and flags[0]:
         return OffsetDecision(0, "the catalog says that the offset is removed already (boa_offset_applied)")
@@ -68,21 +75,32 @@ def dn_offset(item: Item) -> OffsetDecision:
     return OffsetDecision(0, f"no flag, baseline or offset in the item; sensed before {_OFFSET_SINCE}")
 
 
+def _tile_of(item: Item) -> str:
+    """MGRS tile. Names given by ESA come before ``grid:code``, which Earth Search v0 took from the footprint's centroid."""
+    p = item["properties"]
+    if p.get("s2:mgrs_tile"):
+        return str(p["s2:mgrs_tile"])
+    for name in (p.get("s2:product_uri"), p.get("sentinel:product_id"), item["id"]):
+        if found := _TILE.search(str(name or "")):
+            return found[1]
+    if "mgrs:utm_zone" in p:
+        return f"{p['mgrs:utm_zone']}{p.get('mgrs:latitude_band')}{p.get('mgrs:grid_square')}"
+    return str(p.get("grid:code") or "").removeprefix("MGRS-")
+
+
 def acquisition(item: Item) -> Acquisition:
     """Platform, tile and start of the datastrip: equal for two processings, different for two parts of one tile and day."""
     p = item["properties"]
-    tile = str(p.get("grid:code") or p.get("s2:mgrs_tile") or "").removeprefix("MGRS-")
-    if not tile and "mgrs:utm_zone" in p:
-        tile = f"{p['mgrs:utm_zone']}{p.get('mgrs:latitude_band')}{p.get('mgrs:grid_square')}"
-    if not tile and (found := _TILE.search(item["id"])):
-        tile = found[1]
+    tile = _tile_of(item)
     strip = str(p.get("s2:datastrip_id") or p.get("eopf:datastrip_id") or "")
     sensed = _SENSED.search(strip)
     time = sensed[1] if sensed else str(p.get("datetime"))[:19]
     unit = _PLATFORM.match(str(p.get("platform") or "")) or _PLATFORM.match(item["id"])
     baseline = _baseline(item)
     key = f"S2{unit[1].upper() if unit else '?'}_{tile.lstrip('0') or item['id']}_{time}"
-    processed = str(p.get("s2:generation_time") or p.get("processing:datetime") or p.get("updated") or p.get("created") or "")
+    processed = str(
+        p.get("s2:generation_time") or p.get("processing:datetime") or p.get("updated") or p.get("created") or ""
+    )
     return Acquisition(key, _tuple(baseline), processed)
 
 

@@ -35,11 +35,14 @@ def needs_work(store: Any, group: str, periods: Periods, variables: Sequence[Var
     root = zarr.open_group(store, mode="r", zarr_format=3)
     if group not in root:
         return True
-    there = root[group]
-    if any(v.name not in there for v in variables):
-        return True
-    time = there["time"]
-    return bool(time.shape[0] < len(periods))
+    there = zarr.open_group(store, path=group, mode="r", zarr_format=3)
+    return any(v.name not in there for v in variables) or _times(there) < len(periods)
+
+
+def _times(group: zarr.Group) -> int:
+    time = group["time"]
+    assert isinstance(time, zarr.Array)
+    return int(time.shape[0])
 
 
 def prepare(store: Any, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
@@ -53,8 +56,8 @@ def prepare(store: Any, attrs: Mapping[str, Any], group: str, grid: PixelGrid, p
     assert isinstance(there, zarr.Group)
     for variable in variables:
         if variable.name not in there:
-            _create_variable(there, variable, grid, int(there["time"].shape[0]))
-    if there["time"].shape[0] < len(periods):
+            _create_variable(there, variable, grid, _times(there))
+    if _times(there) < len(periods):
         _extend(there, periods)
 
 
@@ -119,7 +122,7 @@ def _create_variable(group: zarr.Group, variable: Variable, grid: PixelGrid, tim
 
 
 def _extend(group: zarr.Group, periods: Periods) -> None:
-    days, had = _days(list(periods)), int(group["time"].shape[0])
+    days, had = _days(list(periods)), _times(group)
     for _, array in group.arrays():
         if array.metadata.dimension_names and array.metadata.dimension_names[0] == "time":  # type: ignore[union-attr]
             array.resize((len(days), *array.shape[1:]))

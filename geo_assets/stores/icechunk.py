@@ -97,7 +97,7 @@ class IcechunkCube:
             raise StoreError(f"no cube at {self._uri} yet: run the project first")
         if tag is not None and tag not in repo.list_tags():
             raise StoreError(f"no tag {tag!r}; the cube has {', '.join(sorted(repo.list_tags())) or 'none'}")
-        return repo.readonly_session(**({"tag": tag} if tag else {"branch": _BRANCH})).store
+        return (repo.readonly_session(tag=tag) if tag else repo.readonly_session(_BRANCH)).store
 
     def history(self) -> Iterator[dict[str, Any]]:
         """Commits, newest first."""

@@ -12,7 +12,7 @@ from geo_assets.eo.mask import clear_from_classes, halo_px
 from geo_assets.eo.scale import apply_offset
 from geo_assets.eo.windows import rectangles
 from geo_assets.errors import SourceError
-from geo_assets.model.geometry import Block, GeoBox, PixelGrid, densify, reproject
+from geo_assets.model.geometry import GeoBox, densify, reproject
 from geo_assets.model.plugin import BlockWriter, ReadSession, Variable
 from geo_assets.model.receipt import BandFigures, BlockReceipt
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe, digest
@@ -245,20 +245,3 @@ class _Figures:
                 p01, p50, p99 = np.percentile(values, [1, 50, 99])
                 found[name] = BandFigures(p01=float(p01), p50=float(p50), p99=float(p99), floor_share=float((values == 1).mean()))
         return found
-
-
-@dataclass(frozen=True)
-class BlockPlan:
-    """What is wanted of a block: its chunks, and the cells that ask for them."""
-
-    block: Block
-    chunks: tuple[tuple[int, int], ...]
-    cells: tuple[str, ...]
-
-
-def chunk_position(grid: PixelGrid, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
-    """Block row, block column, and chunk row and column within the block (from its upper left) of chunks of the grid."""
-    n = grid.block_px // grid.chunk_px
-    block_row, block_col = rows // n, cols // n
-    within = rows - block_row * n
-    return block_row, block_col, within if grid.geographic else n - 1 - within, cols - block_col * n

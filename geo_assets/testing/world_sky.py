@@ -12,7 +12,7 @@ from geo_assets.testing.world_land import F32, Mask, smooth_noise
 MISSED_SHARE = 0.05  # of the cloud pixels: the classification takes them for ground
 FALSE_SHARE = 0.05  # of the clear pixels: the classification takes them for cloud
 HAZE = 0.03  # added to the reflectance of a hazy pixel
-HAZE_SHARE = 0.04  # of the cloudless pixels
+HAZE_SHARE = 0.03  # of the cloudless pixels
 SHADOW = 0.45  # of the light that is left in a shadow
 CLOUD_CLASSES = (8, 9, 10)
 _SHADOW_CLASS = 3

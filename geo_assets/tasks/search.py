@@ -1,0 +1,69 @@
+"""The only catalog search of a region, sensor and span of months."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import geopandas as gpd
+import shapely
+
+from geo_assets.eo.scenes import decide, scenes_of
+from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.period import Period
+from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe, digest
+from geo_assets.model.scene import Scene, SceneQuery
+from geo_assets.model.sensor import Sensor
+from geo_assets.registry import load
+
+CODE_VERSION = "1"  # raise it when the same items give other decisions
+_SPAN_MONTHS = 12  # of one search; longer spans are asked for in parts, so that no answer gets huge
+_DAY = dt.timedelta(days=1)
+
+
+def search(
+    region: Region, grid: PixelGrid, periods: Sequence[Period], *, catalog: CatalogRecipe, sensor: SensorRecipe, mask: MaskRecipe
+) -> dict[str, gpd.GeoDataFrame]:
+    """Scene tables of a region by period key: what overlaps the region, by solar day.
+
+    The search is a day wider on both sides, since the solar day may differ from the day in UTC.
+
+    Raises:
+        CatalogError: The search failed.
+    """
+    plugin, facts = load("catalogs", catalog.kind), load("sensors", sensor.sensor)
+    collections = tuple(sensor.collections) or facts.collections_in(catalog.kind)
+    area = grid.region_geobox(region).lonlat()
+    tables = {}
+    for part in _spans(periods):
+        query = SceneQuery(collections, area, part[0].start - _DAY, part[-1].end + _DAY)
+        table = decide(plugin.search(catalog, query), facts, max_cloud_cover=mask.max_cloud_cover)
+        near = table[shapely.intersects(table.geometry.to_numpy(), area) | table.geometry.isna().to_numpy()]
+        for period in part:
+            days = near["solar_day"].map(lambda d, p=period: bool(d) and p.holds(dt.date.fromisoformat(d)))
+            tables[period.key] = near[days.astype(bool)].reset_index(drop=True)
+            tables[period.key].attrs = dict(table.attrs)
+    return tables
+
+
+def _spans(periods: Sequence[Period]) -> list[list[Period]]:
+    """Neighbouring periods, at most a year of them together."""
+    spans: list[list[Period]] = []
+    for period in sorted(periods):
+        last = spans[-1] if spans else []
+        if last and last[-1].first.plus(last[-1].months) == period.first and len(last) * period.months < _SPAN_MONTHS:
+            last.append(period)
+        else:
+            spans.append([period])
+    return spans
+
+
+def scenes_version(table: gpd.GeoDataFrame, sensor: Sensor) -> str:
+    """Data version of a scene table: changes with any decision about any scene."""
+    used = [list(map(str, s.identity)) for s in scenes_of(table, list(sensor.bands))]
+    dropped = [[r.id, r.reason or "", r.duplicate_of or ""] for r in table[~table["kept"].astype(bool)].itertuples()]
+    return digest([CODE_VERSION, sorted(used), sorted(dropped)])
+
+
+def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> tuple[Scene, ...]:
+    """Kept scenes with the assets that a composite reads, in the order of datetime, then item id."""
+    wanted = [*bands, *([] if mask.kind == "none" else [sensor.mask_band[mask.kind]])]
+    return tuple(sorted(scenes_of(table, wanted), key=lambda s: (s.time, s.item_id)))
