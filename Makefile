@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -qq
 EXTRAS_PLATFORM := api aws dask iceberg lithops postgres
 SHELL := /bin/bash
 
-# The locks hold for Linux and these Python versions; elsewhere the ranges of pyproject.toml apply
+# The locks hold for Linux and these Python versions; elsewhere the ranges of pyproject.toml apply, resolved by a new pip
 LOCKED_PYTHONS := 3.11 3.12 3.13
 LOCKED := $(and $(filter Linux,$(shell uname -s)),$(filter $(LOCKED_PYTHONS),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)))
 
@@ -33,8 +33,8 @@ ui: $(VENV)/.base  ## the Dagster UI on what `make demo` made
 	@$(BIN)/geo-assets ui demo/geo_assets.yaml
 
 lint: $(VENV)/.dev  ## ruff, mypy and the import rules
-	@set -e; for check in "ruff check ." "ruff format --check ." "mypy" "lint-imports"; do \
-	    echo "== $$check"; $(BIN)/$$check; done
+	@failed=0; for check in "ruff check ." "ruff format --check --quiet --output-format=concise ." "mypy" "lint-imports"; do \
+	    echo "== $$check"; $(BIN)/$$check || failed=1; done; exit $$failed
 
 format: $(VENV)/.dev  ## rewrites the sources in the house style
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -44,7 +44,7 @@ bench: $(VENV)/.dev  ## the measurements that the documents quote
 	@$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev  ## the documentation, into site/
-	@$(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 torch: $(VENV)/.dev  ## torch for the embedding models: a CPU build where the machine offers one
 	@echo "Installing torch (large) ..."
@@ -72,6 +72,7 @@ ifneq ($(LOCKED),)
 	@$(PIP) --require-hashes --no-deps -r requirements/base.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 else
+	@$(PIP) --upgrade pip
 	@$(PIP) -e .
 endif
 	@touch $@
@@ -83,6 +84,7 @@ ifneq ($(LOCKED),)
 	@$(PIP) --require-hashes --no-deps -r requirements/dev.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 else
+	@$(PIP) --upgrade pip
 	@$(PIP) -e '.[dev]' -r requirements/build.in
 endif
 	@touch $(VENV)/.base $@
