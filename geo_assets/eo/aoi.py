@@ -152,8 +152,8 @@ def _to_degrees(parts: Geometries, crs: str) -> Geometries:
     moved = reproject(dense, crs, "EPSG:4326")
     bounds = shapely.bounds(moved)
     # A polygon around a pole or across the antimeridian spans most longitudes once its vertices are moved
-    odd = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180)
-    moved[odd] = [to_lonlat(p, crs) for p in parts[odd]]
+    odd = np.flatnonzero((bounds[:, 2] - bounds[:, 0] > 180) | (np.abs(bounds[:, [1, 3]]).max(axis=1) > 90 - 1e-9))
+    moved[odd] = [to_lonlat(p, crs) for p in dense[odd]]
     return np.asarray(moved, dtype=object)
 
 

@@ -95,11 +95,13 @@ class _Rows:
 
     def latitude(self, row: Ints) -> Floats:
         """Lower edge of rows, rounded as in the published code, on whose rounding names and zones depend."""
-        return np.mod((row % self.count) * self.height - 90.0, 180) - 90
+        lat: Floats = np.mod((row % self.count) * self.height - 90.0, 180) - 90
+        return lat
 
     def longitude(self, col: Ints, columns: Ints) -> Floats:
         """Left edge of columns, rounded likewise."""
-        return np.mod((col % columns) * (360.0 / columns) - 180.0, 360) - 180
+        lon: Floats = np.mod((col % columns) * (360.0 / columns) - 180.0, 360) - 180
+        return lon
 
     def columns(self, row: Ints) -> Ints:
         """Columns of rows: the circle of their lower edge in parts no wider than the size."""

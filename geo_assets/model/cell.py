@@ -4,18 +4,22 @@ A cell's id, edges and CRS follow from the grid's settings alone, never from the
 """
 
 import re
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import shapely
 from shapely import MultiPolygon, Polygon
 
 from geo_assets.errors import ConfigError
-from geo_assets.model.geometry import utm_zone_at
+from geo_assets.model.geohash import geohash_at
+from geo_assets.model.geometry import split_antimeridian, utm_zone_at
 from geo_assets.model.recipe import GridRecipe
-from geo_assets.model.tiling import Area, Floats, Geometries
+from geo_assets.model.tiling import Area, Floats, Geometries, overlapping
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 
@@ -101,3 +105,84 @@ def polygons_of(geometry: Any) -> Area:
     parts = shapely.get_parts(shapely.get_parts(geometry))
     kept = [p for p in parts if isinstance(p, Polygon) and not p.is_empty]
     return kept[0] if len(kept) == 1 else MultiPolygon(kept)
+
+
+def table_of_answer(answer: Any, *, where: str) -> gpd.GeoDataFrame:
+    """What a user's function returned as a table with a CRS; rows and tables without one count as EPSG:4326.
+
+    Raises:
+        ConfigError: Neither a GeoDataFrame nor rows with a geometry.
+    """
+    if isinstance(answer, gpd.GeoDataFrame):
+        return answer if answer.crs is not None else answer.set_crs("EPSG:4326")
+    if isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
+        raise ConfigError(f"{where} returned {type(answer).__name__}: return a GeoDataFrame, or rows with a geometry")
+    rows = list(answer)
+    if not all(isinstance(r, Mapping) and "geometry" in r for r in rows):
+        raise ConfigError(f"{where} returned rows without 'geometry': give each its polygon")
+    columns = None if rows else ["geometry"]
+    return gpd.GeoDataFrame(
+        pd.DataFrame([dict(r) for r in rows], columns=columns), geometry="geometry", crs="EPSG:4326"
+    )
+
+
+def cells_from_table(
+    table: gpd.GeoDataFrame, aoi: Area, *, id_column: str | None, where: str, must_name: bool = False
+) -> gpd.GeoDataFrame:
+    """Cells of an area from a table of polygons in any CRS.
+
+    Args:
+        table: Polygons with a CRS (EPSG:4326 if it has none), and maybe ids.
+        aoi: The area in EPSG:4326.
+        id_column: Column with the ids; left out: the first of cell_id, grid_id, tile_id and id.
+        where: What the table is, for messages.
+        must_name: Refuse a table without ids instead of naming its cells by geohash.
+
+    Raises:
+        ConfigError: Unknown column, unnamed cells, or geometries that are no polygons on the earth.
+    """
+    names = _ids_of(table, id_column, where, must_name=must_name)
+    geometry = _polygons_lonlat(table, where)
+    hit = overlapping(aoi, geometry)
+    lon, lat = _centres(geometry[hit])
+    ids = geohash_at(lon, lat, 11) if names is None else names[hit]
+    if names is None and hit.any():
+        warnings.warn(
+            f"{where} names no cells: each is named by the geohash of its centroid", UserWarning, stacklevel=3
+        )
+    kept = table.drop(columns=[table.geometry.name, "crs", "cell_id"], errors="ignore")[hit]
+    own = table["crs"].to_numpy()[hit] if "crs" in table.columns else utm_crs(lon, lat)
+    return cell_table(ids, geometry[hit], own, **{str(c): kept[c].to_numpy() for c in kept.columns})
+
+
+def _ids_of(table: gpd.GeoDataFrame, column: str | None, where: str, *, must_name: bool) -> npt.NDArray[Any] | None:
+    listed = ", ".join(map(str, table.columns))[:200]
+    if column is not None and column not in table.columns:
+        raise ConfigError(f"{where} has no column {column!r}; it has {listed}")
+    column = column or next((c for c in ("cell_id", "grid_id", "tile_id", "id") if c in table.columns), None)
+    if column is None and must_name:
+        raise ConfigError(f"{where} does not name its cells: set id_column to one of {listed}")
+    return None if column is None else table[column].astype(str).to_numpy(object)
+
+
+def _polygons_lonlat(table: gpd.GeoDataFrame, where: str) -> Geometries:
+    given = table.geometry.to_numpy()
+    if (shapely.is_missing(given) | (shapely.get_dimensions(given) < 2) | shapely.is_empty(given)).any():
+        raise ConfigError(f"{where} has cells that are no polygons: each needs an area")
+    moved: Geometries = table.geometry.to_crs("EPSG:4326").to_numpy()
+    xy = shapely.get_coordinates(moved)
+    if not np.isfinite(xy).all() or (np.abs(xy) > (360, 90 + 1e-6)).any():
+        raise ConfigError(f"{where} has cells outside the world: its CRS ({table.crs}) is probably declared wrongly")
+    bounds = shapely.bounds(moved)
+    wide = np.flatnonzero((bounds[:, 2] - bounds[:, 0] > 180) | (np.abs(bounds[:, [0, 2]]) > 180).any(axis=1))
+    moved[wide] = [split_antimeridian(g) for g in moved[wide]]
+    broken = ~shapely.is_valid(moved)
+    moved[broken] = [polygons_of(g) for g in shapely.make_valid(moved[broken])]
+    return moved
+
+
+def _centres(geometry: Geometries) -> tuple[Floats, Floats]:
+    """Centroids; of cells across the antimeridian the centroid of their larger part."""
+    largest = [max(shapely.get_parts(g), key=shapely.area) if g.geom_type != "Polygon" else g for g in geometry]
+    points = shapely.centroid(np.asarray(largest, dtype=object))
+    return shapely.get_x(points), shapely.get_y(points)

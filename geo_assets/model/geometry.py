@@ -473,18 +473,44 @@ def densify(geometry: Any) -> Any:
 
 
 def to_lonlat(geometry: Geometry, crs: str) -> Polygon | MultiPolygon:
-    """Polygon of a CRS in EPSG:4326, edges densified, split at the antimeridian; around a pole its whole cap."""
+    """Polygon of a CRS in EPSG:4326, edges densified, split at the antimeridian and closed along a pole that it holds."""
     west, south, east, north = geometry.bounds
     if _crs(crs).is_geographic:
         return split_antimeridian(reproject(densify(geometry), crs, "EPSG:4326"))
     dense = shapely.segmentize(geometry, max(east - west, north - south) / 32)
-    outline = reproject(dense, crs, "EPSG:4326")
-    for pole in (90.0, -90.0):
-        x, y = transformer("EPSG:4326", crs).transform(0.0, pole)
-        if math.isfinite(x) and math.isfinite(y) and shapely.intersects_xy(geometry, x, y):
-            reach = shapely.get_coordinates(outline)[:, 1]
-            return shapely.box(-180, reach.min(), 180, 90) if pole > 0 else shapely.box(-180, -90, 180, reach.max())
-    return split_antimeridian(outline)
+    parts: list[Polygon] = []
+    for polygon in shapely.get_parts(dense):
+        outer, *holes = (_ring_lonlat(ring, crs) for ring in shapely.get_rings(polygon))
+        area = shapely.difference(outer, shapely.union_all(holes)) if holes else outer
+        parts += [p for p in shapely.get_parts(area) if isinstance(p, Polygon) and p.area > 0]
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _ring_lonlat(ring: Geometry, crs: str) -> Geometry:
+    """Area inside a ring, followed around the globe: no step is longer than 180 degrees."""
+    xy = shapely.get_coordinates(ring)
+    lon, lat = transformer(crs, "EPSG:4326").transform(xy[:, 0], xy[:, 1])
+    pole = math.copysign(90.0, lat[np.abs(lat).argmax()])
+    corner = np.flatnonzero(90 - np.abs(lat) < 1e-9)
+    if len(corner):
+        # A pole has every longitude: the ring leaves it along one meridian and comes back along another
+        start = int(corner[0])
+        lon, lat = (np.delete(np.roll(v[:-1], -start), 0) for v in (lon, lat))
+    lon = lon[0] + np.concatenate([[0.0], np.cumsum((np.diff(lon) + 180) % 360 - 180)])
+    if len(corner) or abs(lon[-1] - lon[0]) > 180:
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    area = Polygon(np.column_stack([lon, lat]))
+    return _cut(area if area.is_valid else shapely.make_valid(area))
+
+
+def _cut(area: Geometry) -> Geometry:
+    """Area with any longitudes, cut into turns of the globe that are laid onto -180..180."""
+    west, _, east, _ = area.bounds
+    pieces = []
+    for turn in range(math.floor((west + 180) / 360), math.floor((east + 180) / 360) + 1):
+        piece = shapely.intersection(area, shapely.box(-180.0 + 360 * turn, -90.0, 180.0 + 360 * turn, 90.0))
+        pieces.append(shapely.transform(piece, lambda xy, t=turn: xy - (360.0 * t, 0.0)))
+    return shapely.union_all(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def split_antimeridian(geometry: Geometry) -> Polygon | MultiPolygon:

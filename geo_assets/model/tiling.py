@@ -135,11 +135,13 @@ def overlapping(area: Area, cells: Geometries) -> npt.NDArray[np.bool_]:
 
 
 def lonlat_boxes(bounds: Bounds) -> Geometries:
-    """Boxes (west, south, east, north in degrees); what reaches beyond longitude 180 goes on at -180."""
+    """Boxes (west, south, east, north in degrees); what reaches beyond 180 degrees goes on at the other side."""
     west, south, east, north = bounds
+    turn = 360.0 * (np.floor((west + 180) / 360 + 1e-12))
+    west, east = np.maximum(west - turn, -180.0), east - turn
     south, north = np.maximum(south, -90.0), np.minimum(north, 90.0)
     boxes: Geometries = shapely.box(west, south, np.minimum(east, 180.0), north)
-    over = np.flatnonzero(east > 180)
+    over = np.flatnonzero(east > 180 + 1e-9)
     rest = shapely.box(np.full(len(over), -180.0), south[over], east[over] - 360, north[over])
     boxes[over] = [shapely.MultiPolygon([a, b]) for a, b in zip(boxes[over], rest, strict=True)]
     return boxes
