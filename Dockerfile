@@ -44,7 +44,7 @@ RUN pip install --no-deps --no-build-isolation /src \
 # ---- worker: the compute backend names the command; tasks arrive pickled ----
 FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv
-USER geo
+USER 10001:10001
 WORKDIR /home/geo
 CMD ["python", "-c", "import geo_assets.tasks; print('geo_assets worker: name the command of a compute backend')"]
 
@@ -57,7 +57,7 @@ COPY dagster.yaml /opt/dagster/
 RUN chown -R geo:geo /opt/dagster
 ENV DAGSTER_HOME=/opt/dagster \
     GEO_ASSETS_DEPLOYMENT=cloud
-USER geo
+USER 10001:10001
 WORKDIR /app
 EXPOSE 3000
 VOLUME ["/opt/dagster"]
