@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Two images of one code base:
 #   docker build --target platform -t geo-assets-platform .    webserver and daemon, with Dagster
 #   docker build --target worker   -t geo-assets-worker   .    what a compute backend starts, without Dagster
