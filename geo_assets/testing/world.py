@@ -155,14 +155,14 @@ class SampleWorld:
         """The damaged file: of the clearest day of the middle month, so that no reader can do without it.
 
         Raises:
-            ConfigError: No internal tile lies in one block and in the area; make the world larger.
+            ConfigError: No internal tile lies in one block and in the area.
         """
         if not self.with_broken:
             return None
         granule = self._plans[self.months[len(self.months) // 2]][0][0]
         window = max(self._lone_windows(granule.tile.box), default=None)
         if window is None:
-            raise ConfigError(f"no internal tile of {granule.item_id} is read by one block only: enlarge size_px")
+            raise ConfigError(f"no internal tile of {granule.item_id} is read by one block only: lower internal_px or move center")
         box = granule.tile.box.window(*window[1])
         return BrokenAsset(granule.item_id, "green", granule.month, box, window[1])
 
