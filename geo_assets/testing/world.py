@@ -16,7 +16,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.model.geometry import GeoBox, PixelGrid, parse_resolution, to_lonlat
+from geo_assets.model.geometry import GeoBox, PixelGrid, parse_resolution, reproject
 from geo_assets.model.period import Month
 from geo_assets.testing.world_land import BANDS, F32, MARGIN_PX, Landscape, Mask, landscape
 from geo_assets.testing.world_plan import Granule, Observation, Tile, exact_box, make_tiles, month_plan, outdated
@@ -123,9 +123,10 @@ class SampleWorld:
         return shapely.Polygon([(west + u * (east - west), south + v * (north - south)) for u, v in corners])
 
     @property
-    def aoi(self) -> shapely.Geometry:
+    def aoi(self) -> shapely.Polygon:
         """An area inside the world, EPSG:4326."""
-        return to_lonlat(self.aoi_projected, self.crs)
+        area: shapely.Polygon = reproject(self.aoi_projected, self.crs, "EPSG:4326")
+        return area
 
     @functools.cached_property
     def _plans(self) -> dict[str, list[list[Granule]]]:
@@ -162,7 +163,9 @@ class SampleWorld:
         granule = self._plans[self.months[len(self.months) // 2]][0][0]
         window = max(self._lone_windows(granule.tile.box), default=None)
         if window is None:
-            raise ConfigError(f"no internal tile of {granule.item_id} is read by one block only: lower internal_px or move center")
+            raise ConfigError(
+                f"no internal tile of {granule.item_id} is read by one block only: lower internal_px or move center"
+            )
         box = granule.tile.box.window(*window[1])
         return BrokenAsset(granule.item_id, "green", granule.month, box, window[1])
 

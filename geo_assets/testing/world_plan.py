@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_assets.model.geometry import GeoBox, to_lonlat
+from geo_assets.model.geometry import GeoBox, reproject
 from geo_assets.model.period import Month
 from geo_assets.testing.world_land import F32, Mask
 
@@ -104,9 +104,10 @@ class Granule:
         far = origin - 1e6 * sign
         return whole & shapely.Polygon([(top, north), (bottom, south), (far, south), (far, north)])
 
-    def footprint(self) -> shapely.Geometry:
+    def footprint(self) -> shapely.Polygon:
         """The covered part of the tile in EPSG:4326."""
-        return to_lonlat(self.outline(), self.tile.box.crs)
+        outline: shapely.Polygon = reproject(self.outline(), self.tile.box.crs, "EPSG:4326")
+        return outline
 
 
 @dataclass(frozen=True)

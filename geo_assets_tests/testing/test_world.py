@@ -13,6 +13,7 @@ from pystac.validation import validate_dict
 from rio_cogeo import cogeo
 from scipy import ndimage
 
+from geo_assets.eo.scenes import decide
 from geo_assets.errors import ConfigError
 from geo_assets.model.geometry import reproject
 from geo_assets.sensors.sentinel_2_l2a import PLUGIN
@@ -253,6 +254,15 @@ def test_offsets_then_every_item_lists_one_so_that_the_list_alone_misleads(items
     assert all(i["assets"]["red"]["raster:bands"][0]["offset"] == -0.1 for i in items.values())
 
 
+def test_decide_then_only_the_outdated_item_is_dropped(items):
+    table = decide(list(items.values()), PLUGIN).set_index("id")
+    assert list(table.index[~table["kept"]]) == [SMALL.duplicate.loser_id]
+    assert table["duplicate_of"][SMALL.duplicate.loser_id] == SMALL.duplicate.winner_id
+    for granule in SMALL.granules:
+        assert table["solar_day"][granule.item_id] == granule.solar_day
+        assert table["offset"][granule.item_id] == -granule.stored_offset
+
+
 def test_duplicate_then_it_is_one_acquisition_whose_newer_processing_has_other_pixels(items, seen):
     twice = SMALL.duplicate
     old, new = (PLUGIN.acquisition(items[i]) for i in (twice.loser_id, twice.winner_id))
@@ -279,7 +289,8 @@ def test_broken_asset_then_only_its_tile_fails_to_decode(folder, items):
             path = folder / "sentinel-2-l2a" / item["id"] / f"{band}.tif"
             if (item["id"], band) != (bad.item_id, bad.band):
                 if item["id"] == bad.item_id:
-                    assert rasterio.open(path).read(1).any()
+                    with rasterio.open(path) as source:
+                        assert source.read(1).any()
                 continue
             with rasterio.open(path) as source:
                 with pytest.raises(rasterio.errors.RasterioIOError):
