@@ -12,6 +12,7 @@ import pystac_client
 import pystac_client.warnings
 import shapely
 import shapely.geometry
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 
 from geo_assets.catalogs._http import NotFoundError, RefusedError, RetryingIO, Waiting
@@ -46,12 +47,23 @@ def search_api(
                 datetime=_interval(query.start, query.end),
                 limit=recipe.page_size,
             )
-            found = [item for page in search.pages_as_dicts() for item in page["features"]]
+            # Not its pages_as_dicts, which takes an empty page for the last one
+            pages = stac_io.get_pages(search.url, search.method, search.get_parameters())
+            found = [item for page in pages for item in page["features"]]
     except pystac_client.warnings.DoesNotConformTo as e:
         raise ConfigError(
             f"{stac_io.shown} offers no item search: correct catalog.url, or use catalog kind static"
         ) from e
-    except (APIError, ParametersError, pystac.errors.STACError, AttributeError, KeyError, TypeError, ValueError) as e:
+    except (
+        APIError,
+        ClientTypeError,
+        ParametersError,
+        pystac.errors.STACError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as e:
         if isinstance(e, ConfigError):
             raise
         raise RefusedError(
