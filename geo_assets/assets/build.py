@@ -1,0 +1,45 @@
+"""All definitions of a project."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from geo_assets.assets import cells, composite, plain, scenes
+from geo_assets.project import LoadedProject
+
+EXECUTOR = dg.in_process_executor.configured(
+    # Months whose scenes are known are composited even if the search of another month of the strip failed
+    {"step_dependency_config": {"require_upstream_step_success": False}}
+)
+
+
+def build_definitions(loaded: LoadedProject, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Assets, jobs and resources of a project.
+
+    Args:
+        loaded: The project.
+        resources: ``catalog``, ``storage`` and ``compute`` (see ``ports``); those left out come from the project file.
+
+    Raises:
+        ConfigError: The project does not fit the version.
+    """
+    with warnings.catch_warnings():
+        # Range runs and checks by partition are what this is built on; their state is pinned with Dagster's version
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return _definitions(loaded, resources or {})
+
+
+def _definitions(loaded: LoadedProject, resources: Mapping[str, Any]) -> dg.Definitions:
+    periods = loaded.periods()
+    searches = [scenes.build(loaded, entry.sensor, periods) for entry in loaded.project.sensors]
+    cube = [*searches, composite.build(loaded, periods)]
+    jobs = [
+        dg.define_asset_job("cells_job", selection=[cells_asset := cells.build(loaded)], description="Cut the areas into cells, by region."),
+        dg.define_asset_job("cube_job", selection=cube, description="Search scenes and make composites, by region and month."),
+    ]
+    return dg.Definitions(
+        assets=[cells_asset, *cube], jobs=jobs, executor=EXECUTOR, resources={**plain.bind(loaded.project), **resources}
+    )

@@ -1,0 +1,79 @@
+"""What the bodies of one run share: the project with its deployment's resources, and what was loaded so far."""
+
+import functools
+from dataclasses import dataclass, field, replace
+
+import geopandas as gpd
+
+from geo_assets.assets.ports import Catalog, Store
+from geo_assets.eo.scenes import read_scenes
+from geo_assets.errors import PartitionError
+from geo_assets.model import path
+from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.project import Project
+from geo_assets.project import LoadedProject
+from geo_assets.storage import Storage
+from geo_assets.tasks import areas
+from geo_assets.tasks import cells as cell_task
+from geo_assets.tasks.cells import BlockPlan, CellTable
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """A project as a deployment runs it."""
+
+    loaded: LoadedProject
+    _blocks: dict[str, tuple[BlockPlan, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(cls, loaded: LoadedProject, *, storage: Store, catalog: Catalog | None = None) -> "Workspace":
+        """The project with the deployment's storage and catalog in place of its own."""
+        changed = {"storage": storage.storage().root} | ({"catalog": catalog.recipe()} if catalog else {})
+        return cls(replace(loaded, project=loaded.project.model_copy(update=changed)))
+
+    @property
+    def project(self) -> Project:
+        """The recipes."""
+        return self.loaded.project
+
+    @functools.cached_property
+    def storage(self) -> Storage:
+        """Where everything is kept."""
+        return self.loaded.storage
+
+    @functools.cached_property
+    def cut(self) -> CellTable:
+        """Cells of all areas, cut afresh."""
+        return cell_task.cut(areas.areas(self.loaded), self.project.grid, self.project.cube)
+
+    def grid(self, region: str) -> PixelGrid:
+        """Pixel grid of a region's group."""
+        return cell_task.region_grid(region, self.project.cube)
+
+    def cells(self, region: str) -> gpd.GeoDataFrame:
+        """Stored cells of a region.
+
+        Raises:
+            PartitionError: They were not made yet.
+        """
+        content = self.storage.read(path.cells(region))
+        if content is None:
+            raise PartitionError(f"no cells of region {region} in {self.storage.root}: materialize asset cells for it first")
+        return cell_task.read_cells(content)
+
+    def scenes(self, sensor: str, region: str, month: str) -> gpd.GeoDataFrame:
+        """Stored scene table of a partition.
+
+        Raises:
+            PartitionError: It was not made yet.
+        """
+        content = self.storage.read(path.scenes(sensor, region, month))
+        if content is None:
+            raise PartitionError(f"no scene table of {sensor} for {region} {month}: materialize asset scenes/{sensor} for it first")
+        return read_scenes(content)
+
+    def blocks(self, region: str) -> tuple[BlockPlan, ...]:
+        """Blocks that the stored cells of a region ask for; computed once a region."""
+        if region not in self._blocks:
+            self._blocks[region] = tuple(cell_task.plan_blocks(self.cells(region), Region.parse(region), self.grid(region)))
+        return self._blocks[region]

@@ -1,0 +1,55 @@
+"""Receipts as Dagster metadata."""
+
+import base64
+from typing import Any
+
+import dagster as dg
+
+from geo_assets.eo.picture import decode_png, encode_png
+from geo_assets.model import path
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.storage import Storage
+
+_QUICKLOOK_PX = 160
+_QUICKLOOK_COLOURS = 64
+_MOST_IDS = 100
+
+
+def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: str | None) -> dict[str, Any]:
+    """What the UI shows of a composite partition."""
+    f = receipt.figures
+    shown: dict[str, Any] = {
+        "status": receipt.status if skipped is None else f"skipped: {skipped}",
+        "scenes": len(receipt.scenes),
+        "scenes_dropped": len(receipt.dropped),
+        "solar_days": len({s.solar_day for s in receipt.scenes}),
+        "observed_share": float(f.get("observed_share", 0.0)),
+        "n_clear_mean": float(f.get("n_clear_mean", 0.0)),
+        "blocks": len(receipt.blocks),
+        "blocks_made": 0 if skipped else int(f.get("blocks_made", 0)),
+        "bytes_read": 0 if skipped else int(f.get("bytes_read", 0)),
+        "requests": 0 if skipped else int(f.get("requests", 0)),
+        "seconds": 0.0 if skipped else receipt.wall_s,
+        "recipe_hash": receipt.recipe_hash,
+        "scene_hash": receipt.scene_hash,
+        "code_version": receipt.code_version,
+        "snapshot": receipt.snapshot,
+        "item_ids": dg.MetadataValue.json([s.id for s in receipt.scenes[:_MOST_IDS]]),
+        "cube": dg.MetadataValue.path(storage.uri(path.CUBE)),
+    }
+    if not receipt.scenes:
+        shown["note"] = "no scene in this period: the partition is all nodata"
+    if picture := storage.read(path.quicklook(receipt.product, receipt.region, str(receipt.month))):
+        shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
+    return shown
+
+
+def inline_png(png: bytes) -> str:
+    """Markdown with a small copy of the picture inside, cut to what is observed."""
+    picture = decode_png(png)
+    seen = (picture != picture[0, 0]).any(axis=-1)
+    if seen.any():
+        rows, cols = seen.any(axis=1).nonzero()[0], seen.any(axis=0).nonzero()[0]
+        picture = picture[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    small = base64.b64encode(encode_png(picture, max_px=_QUICKLOOK_PX, colours=_QUICKLOOK_COLOURS)).decode()
+    return f"![quicklook](data:image/png;base64,{small})"

@@ -1,0 +1,40 @@
+"""What the assets need from outside: the protocols that resources fulfil."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from geo_assets.model.plugin import Cube
+from geo_assets.model.recipe import CatalogRecipe
+from geo_assets.model.task import TaskResult
+from geo_assets.storage import Storage
+
+
+@runtime_checkable
+class Catalog(Protocol):
+    """Where scenes are searched."""
+
+    def recipe(self) -> CatalogRecipe:
+        """Settings of the catalog plugin."""
+        ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where everything that is made is kept."""
+
+    def storage(self) -> Storage:
+        """Tables, receipts and pictures."""
+        ...
+
+    def cube(self, kind: str) -> Cube:
+        """The cube, in a store plugin of this kind."""
+        ...
+
+
+@runtime_checkable
+class Compute(Protocol):
+    """Where tasks run."""
+
+    def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+        """Run a function on every task; results come as they finish."""
+        ...

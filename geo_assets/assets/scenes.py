@@ -1,0 +1,93 @@
+"""Assets ``scenes/<sensor>``: the only catalog search of a region and month."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import geopandas as gpd
+
+from geo_assets.assets.context import Workspace
+from geo_assets.assets.partitions import cube_partitions, split_key
+from geo_assets.assets.ports import Catalog, Store
+from geo_assets.assets.strip import Made, run_strip
+from geo_assets.eo.scenes import write_scenes
+from geo_assets.model import path
+from geo_assets.model.geometry import Region
+from geo_assets.model.period import Periods
+from geo_assets.model.receipt import Dropped, PartitionReceipt
+from geo_assets.model.recipe import digest
+from geo_assets.project import LoadedProject
+from geo_assets.registry import load
+from geo_assets.tasks import search as task
+
+
+def product(sensor: str) -> str:
+    """Name of the product, as in receipts and on the command line."""
+    return f"scenes/{sensor}"
+
+
+def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefinition:
+    """The asset of a sensor for a project."""
+
+    @dg.asset(
+        key=["scenes", sensor], group_name="catalog", kinds={"stac", "geoparquet"}, owners=["team:geo-assets"], code_version=task.CODE_VERSION,
+        partitions_def=cube_partitions(periods), backfill_policy=dg.BackfillPolicy.single_run(),
+        description=f"Scenes of {sensor} that overlap a region in a month: STAC items with our decisions (kept, duplicate of, offset, reason).",
+    )  # fmt: skip
+    def scenes(context: dg.AssetExecutionContext, storage: dg.ResourceParam[Store], catalog: dg.ResourceParam[Catalog]) -> Iterator[Any]:
+        workspace = Workspace.of(loaded, storage=storage, catalog=catalog)
+        search = _Search(workspace, sensor, periods, [split_key(k) for k in context.partition_keys])
+        yield from run_strip(context, lambda key: search.make(*split_key(key), run_id=context.run_id))
+
+    return scenes
+
+
+class _Search:
+    """One search a region for all months of the run."""
+
+    def __init__(self, workspace: Workspace, sensor: str, periods: Periods, keys: list[tuple[str, str]]) -> None:
+        self._workspace, self._sensor, self._periods, self._keys = workspace, sensor, periods, keys
+        self._facts = load("sensors", sensor)
+        self._tables: dict[str, dict[str, gpd.GeoDataFrame]] = {}
+
+    def _table(self, region: str, month: str) -> gpd.GeoDataFrame:
+        if region not in self._tables:
+            project = self._workspace.project
+            months = [self._periods.at(self._periods.index(m)) for r, m in self._keys if r == region]
+            self._tables = {  # only the region at hand is kept
+                region: task.search(
+                    Region.parse(region), self._workspace.grid(region), months,
+                    catalog=project.catalog, sensor=project.sensor(self._sensor), mask=project.mask,
+                )  # fmt: skip
+            }
+        return self._tables[region][month]
+
+    def make(self, region: str, month: str, *, run_id: str) -> Made:
+        """Write a partition's scene table and receipt."""
+        table = self._table(region, month)
+        version = task.scenes_version(table, self._facts)
+        storage, name = self._workspace.storage, path.scenes(self._sensor, region, month)
+        previous = storage.read_receipt(product(self._sensor), region, month)
+        kept = table["kept"].astype(bool)
+        dropped = [Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of) for r in table[~kept].itertuples()]
+        figures = {"scenes": int(kept.sum()), "dropped": len(dropped), "solar_days": int(table.loc[kept, "solar_day"].nunique())}
+        unchanged = previous is not None and previous.data_version == version and storage.read(name) is not None
+        if not unchanged:
+            storage.write(name, write_scenes(table))
+        storage.write_receipt(
+            PartitionReceipt(
+                product=product(self._sensor), region=region, month=month, status="ok", data_version=version, code_version=task.CODE_VERSION,
+                run_id=run_id, recipe_hash=search_hash(self._workspace, self._sensor), made_at=dt.datetime.now(dt.UTC), dropped=dropped, figures=figures,
+            )  # fmt: skip
+        )
+        status = "unchanged: same items and decisions" if unchanged else "made"
+        reasons = dg.MetadataValue.json({d.id: d.reason for d in dropped[:100]})
+        return Made(version, {"status": status, **figures, "not_used": reasons, "table": dg.MetadataValue.path(storage.uri(name))})
+
+
+def search_hash(workspace: Workspace, sensor: str) -> str:
+    """Fingerprint of the settings that a scene table depends on."""
+    project = workspace.project
+    where = {"kind": project.catalog.kind, "url": project.catalog.url, "collections": list(project.sensor(sensor).collections)}
+    return digest([where, project.mask.max_cloud_cover])

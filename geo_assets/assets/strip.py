@@ -1,0 +1,110 @@
+"""The body of every asset: one run makes one key or a strip of many, and each key has its own event.
+
+Dagster gives all keys of a range run one data version and writes them only when the step ends. So each key's event is
+logged here as soon as the key is done, and Dagster's own event is held back. docs/adr/0004-strips.md has the figures.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as _QUIET
+
+from geo_assets.errors import GeoAssetsError
+
+_USER_VERSION = "dagster/data_version_is_user_provided"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Outcome of an asset check for one key."""
+
+    name: str
+    passed: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    warn: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """One finished key.
+
+    Attributes:
+        version: Its data version.
+        metadata: What the UI shows.
+        inputs: Data versions of what it was made from, by asset key.
+        checks: Outcomes of the asset checks.
+    """
+
+    version: str
+    metadata: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    checks: Sequence[Check] = ()
+
+
+def run_strip(context: dg.AssetExecutionContext, make: Callable[[str], Made], *, checks: Sequence[str] = ()) -> Iterator[Any]:
+    """Make every key of the run, keep what succeeds, and fail the step at its end if a key failed.
+
+    Args:
+        context: Of the asset.
+        make: Makes one key; raises a GeoAssetsError if it cannot.
+        checks: Names of the asset's checks.
+    """
+    keys = sorted(context.partition_keys)
+    tags = _Tags(context)
+    failed: dict[str, GeoAssetsError] = {}
+    for key in keys:
+        try:
+            made = make(key)
+        except GeoAssetsError as e:
+            failed[str(key)] = e
+            context.log.error(f"{context.asset_key.to_user_string()} {key}: {e}")
+            continue
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(key), metadata=made.metadata, tags=tags.of(key, made)))
+        for check in made.checks:
+            context.log_event(_evaluation(context.asset_key, str(key), check))
+    if len(failed) < len(keys):  # something is there, so assets further down may run
+        yield dg.MaterializeResult(metadata={_QUIET: True})
+        for name in checks:
+            yield dg.Output(None, output_name=f"{context.asset_key.to_python_identifier()}_{name}")
+    if failed:
+        raise _failure(failed, len(keys))
+
+
+def _failure(failed: Mapping[str, GeoAssetsError], total: int) -> dg.Failure:
+    first = next(iter(failed.values()))
+    retry = all(e.retryable for e in failed.values())
+    metadata = {key: dg.MetadataValue.text(str(e)[:500]) for key, e in list(failed.items())[:50]}
+    return dg.Failure(f"{len(failed)} of {total} partitions failed: {first}", metadata=metadata, allow_retries=retry)
+
+
+def _evaluation(asset: dg.AssetKey, key: str, check: Check) -> dg.AssetCheckEvaluation:
+    severity = dg.AssetCheckSeverity.WARN if check.warn else dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckEvaluation(
+        asset_key=asset, check_name=check.name, passed=check.passed, partition=key, severity=severity,
+        metadata={k: dg.MetadataValue.text(v) if isinstance(v, str) else v for k, v in check.metadata.items()},
+    )  # fmt: skip
+
+
+class _Tags:
+    """Event tags as Dagster would write them, so that its staleness holds for every key on its own."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._code = context.assets_def.code_versions_by_key.get(context.asset_key) or context.run.run_id
+        self._deps = sorted(context.assets_def.asset_deps[context.asset_key], key=lambda k: k.to_user_string())
+        records = context.instance.get_asset_records(self._deps) if self._deps else ()
+        self._last = {r.asset_entry.asset_key: r.asset_entry.last_materialization_record for r in records}
+        self._backfill = context.run.tags.get("dagster/backfill")
+
+    def of(self, key: str, made: Made) -> dict[str, str]:
+        tags = {"dagster/data_version": made.version, _USER_VERSION: "true", "dagster/code_version": self._code}
+        if isinstance(key, dg.MultiPartitionKey):
+            tags |= {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
+        if self._backfill:
+            tags["dagster/backfill"] = self._backfill
+        for dep in self._deps:  # one missing would make every key stale ("new dependency")
+            name, last = dep.to_user_string(), self._last.get(dep)
+            tags[f"dagster/input_data_version/{name}"] = made.inputs.get(name, "INITIAL")
+            tags[f"dagster/input_event_pointer/{name}"] = str(last.storage_id) if last else "NULL"
+        return tags

@@ -1,0 +1,319 @@
+"""One partition of the composite: what is still to be made, why, and how it is made, committed and recorded."""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+
+from geo_assets.eo.picture import blank, decode_png, encode_png, to_rgb
+from geo_assets.errors import ComputeError, StoreError
+from geo_assets.model import path
+from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.period import Periods
+from geo_assets.model.plugin import Cube, CubeSession
+from geo_assets.model.project import Project
+from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, SceneUse, composite_version
+from geo_assets.model.recipe import digest
+from geo_assets.model.scene import Scene
+from geo_assets.model.sensor import Sensor
+from geo_assets.model.task import CompositeTask, TaskResult, scene_hash
+from geo_assets.storage import Storage
+from geo_assets.tasks import composite
+from geo_assets.tasks.cells import BlockPlan
+from geo_assets.tasks.search import used_scenes
+
+PRODUCT = "composite"
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[TaskResult]]
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A block that is to be made.
+
+    Attributes:
+        plan: What is wanted of it.
+        scenes: Scenes that may reach it.
+        key: Fingerprint of its scenes, the recipe and the code.
+        chunks: What is computed now; not all that is wanted if only chunks are missing.
+        reason: Why.
+    """
+
+    plan: BlockPlan
+    scenes: tuple[Scene, ...]
+    key: str
+    chunks: tuple[tuple[int, int], ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartitionPlan:
+    """What a partition needs.
+
+    Attributes:
+        region: Key of its region.
+        month: Key of its period.
+        grid: Pixel grid of its group.
+        todo: Blocks to make.
+        fresh: Receipts of the blocks that are as they should be.
+        previous: Receipt of the partition as it is now.
+        scenes: Scenes that are used.
+        dropped: Scenes that are not.
+    """
+
+    region: str
+    month: str
+    grid: PixelGrid
+    todo: tuple[Todo, ...]
+    fresh: tuple[BlockReceipt, ...]
+    previous: PartitionReceipt | None
+    scenes: tuple[Scene, ...]
+    dropped: tuple[Dropped, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why it is not fresh, in the words of its blocks, or ""."""
+        return "; ".join(dict.fromkeys(t.reason for t in self.todo))
+
+
+def recipe_hash(project: Project) -> str:
+    """Fingerprint of all settings that a composite's pixels depend on."""
+    return digest([composite.pixel_recipe(project.cube), composite.pixel_mask(project.mask)])
+
+
+def plan_partition(
+    project: Project, sensor: Sensor, *, region: str, month: str, grid: PixelGrid, blocks: Sequence[BlockPlan],
+    table: gpd.GeoDataFrame, previous: PartitionReceipt | None, overwrite: bool = False,
+) -> PartitionPlan:  # fmt: skip
+    """Compare what is wanted with what the receipt says; reads no pixel.
+
+    Args:
+        project: The recipes.
+        sensor: Of the cube.
+        region: Key of the region.
+        month: Key of the period.
+        grid: Pixel grid of the region's group.
+        blocks: Blocks that the region's cells ask for.
+        table: Scene table of the partition.
+        previous: Receipt of the partition, if there is one.
+        overwrite: Make everything again.
+    """
+    scenes = used_scenes(table, sensor, project.cube.bands, project.mask)
+    footprints = composite.Footprints(scenes, grid.crs)
+    known = {(b.row, b.col): b for b in previous.blocks} if previous else {}
+    todo, fresh = [], []
+    for plan in blocks:
+        reached = footprints.reaching(grid.block_geobox(plan.block))
+        key = composite.block_key(reached, project.cube, project.mask)
+        had = known.pop((plan.block.row, plan.block.col), None)
+        made = {(r, c) for r, c in had.chunks} if had else set()
+        missing = tuple(c for c in plan.chunks if c not in made)
+        if had and had.status == "ok" and had.key == key and not missing and not overwrite:
+            fresh.append(had)
+            continue
+        same = had is not None and had.status == "ok" and had.key == key and not overwrite
+        chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
+        todo.append(Todo(plan, reached, key, chunks, _reason(project, previous, had, reached, same=same, overwrite=overwrite)))
+    fresh += known.values()  # asked for by cells that are gone: what was made stays
+    dropped = [Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of) for r in table[~table["kept"].astype(bool)].itertuples()]
+    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped))
+
+
+def _reason(
+    project: Project, previous: PartitionReceipt | None, had: BlockReceipt | None, scenes: tuple[Scene, ...], *, same: bool, overwrite: bool
+) -> str:
+    if overwrite:
+        return "overwrite"
+    if previous is None:
+        return "missing"
+    if had is None or same:
+        return "new cells"
+    if had.status == "failed":
+        return f"failed: {had.cause}"
+    if previous.code_version != composite.CODE_VERSION:
+        return f"code {previous.code_version} -> {composite.CODE_VERSION}"
+    if previous.recipe_hash != recipe_hash(project):
+        return "recipe changed: " + _changed(previous.figures.get("recipe", {}), recipe_values(project))
+    before, now = {s.id for s in previous.scenes}, {s.item_id for s in scenes}
+    new, gone = len(now - before), len((before & set(had.scene_ids)) - now)
+    parts = [f"{n} {word} scene{'s' if n > 1 else ''}" for n, word in ((new, "new"), (gone, "withdrawn")) if n]
+    return ", ".join(parts) or "scenes changed"
+
+
+def recipe_values(project: Project) -> dict[str, Any]:
+    """Settings that a composite's pixels depend on, by their names in the project file."""
+    cube = {f"cube.{k}": v for k, v in composite.pixel_recipe(project.cube).items()}
+    return cube | {f"mask.{k}": v for k, v in composite.pixel_mask(project.mask).items()}
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> str:
+    names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    return ", ".join(f"{k} {before.get(k)} -> {now.get(k)}" for k in names[:4]) or "unknown settings"
+
+
+def make_partition(
+    plan: PartitionPlan, project: Project, sensor: Sensor, *, periods: Periods, cube: Cube, storage: Storage, mapper: Mapper, run_id: str
+) -> PartitionReceipt:
+    """Make what a plan lists, commit the good blocks at once, and write the receipt.
+
+    Failed blocks keep what the cube held before; the receipt is then ``partial`` and names the causes.
+
+    Raises:
+        StoreError: The commit failed; the cube and the receipt are as before.
+    """
+    began = time.perf_counter()
+    session = cube.session(plan.grid.group)
+    tasks = [_task(todo, plan, project, session, periods) for todo in plan.todo]
+    done: list[composite.BlockResult] = []
+    failed: list[BlockReceipt] = []
+    for result in mapper(composite.run, tasks):
+        if result.status == "ok":
+            done.append(result.value)
+        else:
+            failed.append(_failed(plan.todo[result.index], result, plan.previous))
+    if len(done) + len(failed) != len(tasks):
+        raise ComputeError(f"{plan.region} {plan.month}: {len(tasks) - len(done) - len(failed)} of {len(tasks)} tasks gave no answer")
+    blocks = sorted([*plan.fresh, *(_merged(r.receipt, plan.previous) for r in done), *failed], key=lambda b: (b.row, b.col))
+    receipt = _receipt(plan, project, blocks, run_id=run_id, snapshot="", seconds=time.perf_counter() - began)
+    snapshot = session.commit([r.changes for r in done], f"{PRODUCT} {plan.region} {plan.month}", _commit_metadata(receipt)) if done else ""
+    receipt = receipt.model_copy(update={"snapshot": snapshot or (plan.previous.snapshot if plan.previous else "")})
+    _update_quicklook(storage, plan, done, project.cube.bands)
+    storage.write_receipt(receipt)
+    return receipt
+
+
+def _task(todo: Todo, plan: PartitionPlan, project: Project, session: CubeSession, periods: Periods) -> CompositeTask:
+    return CompositeTask(
+        region=plan.region, month=plan.month, time_index=periods.index(plan.month), block=todo.plan.block, grid=plan.grid, chunks=todo.chunks,
+        scenes=todo.scenes, cube=project.cube, mask=project.mask, catalog=project.catalog, writer=session.handle(), cells=todo.plan.cells,
+    )  # fmt: skip
+
+
+def _failed(todo: Todo, result: TaskResult, previous: PartitionReceipt | None) -> BlockReceipt:
+    """The receipt of a block that could not be made: what the cube still holds, and the cause."""
+    block = todo.plan.block
+    had = next((b for b in previous.blocks if (b.row, b.col) == (block.row, block.col)), None) if previous else None
+    held = had or BlockReceipt(row=block.row, col=block.col, key="", chunks=[])
+    return held.model_copy(
+        update={"status": "failed", "cause": result.cause, "error": result.error, "cells": list(todo.plan.cells), "attempts": result.attempts, "wall_s": round(result.run_s, 3), "bytes_read": 0, "requests": 0}
+    )  # fmt: skip
+
+
+def _merged(receipt: BlockReceipt, previous: PartitionReceipt | None) -> BlockReceipt:
+    """The receipt of a block of which only missing chunks were made, together with the chunks that it had."""
+    had = next((b for b in previous.blocks if (b.row, b.col) == (receipt.row, receipt.col)), None) if previous else None
+    if had is None or had.key != receipt.key:
+        return receipt
+    chunks = sorted({tuple(c) for c in had.chunks} | {tuple(c) for c in receipt.chunks})
+    if len(chunks) == len(receipt.chunks):
+        return receipt
+    pixels = had.pixels + receipt.pixels
+    mean = (had.n_clear_mean * had.pixels + receipt.n_clear_mean * receipt.pixels) / pixels
+    return receipt.model_copy(
+        update={
+            "chunks": [list(c) for c in chunks], "pixels": pixels, "observed": had.observed + receipt.observed, "n_clear_mean": round(mean, 3),
+            "scene_ids": sorted({*had.scene_ids, *receipt.scene_ids}),
+        }
+    )  # fmt: skip
+
+
+def _receipt(plan: PartitionPlan, project: Project, blocks: list[BlockReceipt], *, run_id: str, snapshot: str, seconds: float) -> PartitionReceipt:
+    bad = [b for b in blocks if b.status == "failed"]
+    made = {(t.plan.block.row, t.plan.block.col) for t in plan.todo}
+    now = [b for b in blocks if (b.row, b.col) in made]
+    pixels, observed = sum(b.pixels for b in blocks), sum(b.observed for b in blocks)
+    return PartitionReceipt(
+        product=PRODUCT, region=plan.region, month=plan.month, run_id=run_id, snapshot=snapshot, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
+        status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=composite_version(blocks),
+        recipe_hash=recipe_hash(project), scene_hash=scene_hash(plan.scenes), code_version=composite.CODE_VERSION,
+        scenes=[_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
+        figures={
+            "recipe": recipe_values(project),
+            "pixels": pixels, "observed_share": round(observed / pixels, 4) if pixels else 0.0,
+            "n_clear_mean": round(float(np.average([b.n_clear_mean for b in blocks], weights=[b.pixels for b in blocks])), 3) if pixels else 0.0,
+            "bytes_read": sum(b.bytes_read for b in now), "requests": sum(b.requests for b in now), "cpu_s": round(sum(b.cpu_s for b in now), 3),
+            "blocks_made": len(now) - len([b for b in now if b.status == "failed"]), "blocks_failed": len(bad), "blocks_kept": len(blocks) - len(now),
+        },
+    )  # fmt: skip
+
+
+def _use(scene: Scene) -> SceneUse:
+    return SceneUse(
+        id=scene.item_id, collection=scene.collection, time=scene.time, solar_day=scene.solar_day, baseline=scene.baseline, offset=scene.dn_offset, hrefs=dict(scene.hrefs)
+    )  # fmt: skip
+
+
+def _commit_metadata(receipt: PartitionReceipt) -> dict[str, str]:
+    return {
+        "product": receipt.product, "region": receipt.region, "month": str(receipt.month), "status": receipt.status, "recipe_hash": receipt.recipe_hash,
+        "scene_hash": receipt.scene_hash, "data_version": receipt.data_version, "run_id": receipt.run_id,
+    }  # fmt: skip
+
+
+def _update_quicklook(storage: Storage, plan: PartitionPlan, done: Sequence[composite.BlockResult], bands: list[str]) -> None:
+    """Paste the new blocks' thumbnails into the region's picture."""
+    if not done:
+        return
+    region, n = Region.parse(plan.region), plan.grid.region_blocks
+    side = done[0].preview.shape[0]
+    name = path.quicklook(PRODUCT, plan.region, plan.month)
+    stored = storage.read(name)
+    picture = decode_png(stored).copy() if stored else blank(n * side, n * side)
+    if picture.shape[:2] != (n * side, n * side):
+        picture = blank(n * side, n * side)
+    for result in done:
+        row, col = _place(Block(result.receipt.row, result.receipt.col), region, plan.grid)
+        rgb = to_rgb(result.preview, bands)
+        seen = (result.preview != 0).any(axis=-1)
+        target = picture[row * side : (row + 1) * side, col * side : (col + 1) * side]
+        target[seen] = rgb[seen]
+    storage.write(name, encode_png(picture))
+
+
+def _place(block: Block, region: Region, grid: PixelGrid) -> tuple[int, int]:
+    """Row and column of a block within its region, from the upper left."""
+    n = grid.region_blocks
+    row, col = block.row - region.row * n, block.col - region.col * n
+    return (row if grid.geographic else n - 1 - row), col
+
+
+def ensure_layout(cube: Cube, project: Project, sensor: Sensor, grid: PixelGrid, periods: Periods) -> None:
+    """Create the group of a pixel grid where it is missing, extend the time axis, and refuse what does not fit.
+
+    Raises:
+        StoreError: The stored cube has another layout, start or step than the project; nothing was changed.
+    """
+    wanted = layout_attrs(project, periods)
+    stored = cube.describe()
+    if stored is not None:
+        check_layout(stored, wanted)
+    cube.prepare({"geo_assets": wanted}, grid.group, grid, periods, composite.variables(sensor, project.cube))
+
+
+def layout_attrs(project: Project, periods: Periods) -> dict[str, Any]:
+    """What is stored once with the cube; a project that disagrees is refused."""
+    cube = project.cube
+    return {
+        "format": 1, "sensor": cube.sensor, "resolution": cube.resolution, "crs": cube.crs, "bands": list(cube.bands), "layout": cube.layout,
+        "varname": cube.varname if cube.layout == "stacked" else "", "start": str(periods.start), "step": periods.step,
+        "block_px": cube.block_px, "chunk_px": cube.chunk_px, "region_blocks": cube.region_blocks,
+    }  # fmt: skip
+
+
+def check_layout(stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuses a project whose cube settings differ from those that the cube was made with.
+
+    Raises:
+        StoreError: Names the settings and both values.
+    """
+    had = stored.get("geo_assets")
+    if not isinstance(had, dict):
+        raise StoreError("the storage holds a Zarr group that geo_assets did not make: choose another storage")
+    differ = [f"{k} {had.get(k)} -> {wanted[k]}" for k in wanted if had.get(k) != wanted[k]]
+    if differ:
+        raise StoreError(
+            f"the stored cube was made with other settings ({', '.join(differ)}): change them back, choose another storage, or run with --initialize to clear the cube"
+        )
