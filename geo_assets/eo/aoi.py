@@ -17,6 +17,7 @@ from shapely import MultiPolygon
 
 from geo_assets.eo.vector import read_vector
 from geo_assets.errors import ConfigError
+from geo_assets.model.cell import polygons_of
 from geo_assets.model.geometry import reproject, split_antimeridian, to_lonlat
 from geo_assets.model.recipe import AoiRecipe
 
@@ -114,15 +115,10 @@ def clean_geometry(geometry: Any, crs: str) -> tuple[MultiPolygon, tuple[str, ..
     if not np.isfinite(shapely.get_coordinates(parts)).all():
         raise ConfigError("a vertex is not a number (NaN or infinite): mend the file")
     lonlat = _on_earth(_to_degrees(parts, crs), crs)
-    whole = shapely.union_all(_mended(lonlat, notes))
-    split = split_antimeridian(whole)
-    if not split.area > 0:
-        raise ConfigError("the area is empty: its polygons have no area")
-    if not split.is_valid:
-        split = shapely.make_valid(split)
-    return MultiPolygon([p for p in shapely.get_parts(shapely.get_parts(split)) if p.geom_type == "Polygon"]), tuple(
-        notes
-    )
+    whole = polygons_of(shapely.union_all(_mended(lonlat, notes)))
+    if not whole.area > 0:
+        raise ConfigError("the polygons have no area: their vertices lie on a line")
+    return MultiPolygon(list(shapely.get_parts(whole))), tuple(notes)
 
 
 def _polygons(given: Geometries, notes: list[str]) -> Geometries:

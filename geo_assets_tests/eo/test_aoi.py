@@ -1,0 +1,290 @@
+"""Areas of interest: every doubt is settled and noted, or refused with the reason."""
+
+import json
+import struct
+import zipfile
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo_assets.eo import aoi as aoi_module
+from geo_assets.eo import vector
+from geo_assets.eo.aoi import box_geometry, clean_geometry, read_aoi
+from geo_assets.errors import ConfigError
+from geo_assets.model.recipe import AoiRecipe
+from geo_assets_tests.realdata import real_data
+
+SQUARE = shapely.box(15, 46.5, 15.5, 47)
+BOW_TIE = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+
+
+def write(path, *geometries, crs="EPSG:4326", **options):
+    table = gpd.GeoDataFrame({"n": range(len(geometries))}, geometry=list(geometries), crs=crs)
+    table.to_parquet(path) if path.suffix == ".parquet" else table.to_file(path, **options)
+    return path
+
+
+def read(path, layer=None):
+    return read_aoi("test", AoiRecipe(path=path.name, layer=layer), path.parent)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.geojson", "a.json", "a.gml", "a.kml", "a.fgb", "a.parquet"])
+def test_read_aoi_of_every_format_gives_the_same_area(tmp_path, name):
+    driver = {"driver": {"a.json": "GeoJSON", "a.kml": "KML"}[name]} if name in ("a.json", "a.kml") else {}
+    found = read(write(tmp_path / name, SQUARE, **driver))
+    assert found.geometry.geom_type == "MultiPolygon"
+    assert shapely.symmetric_difference(found.geometry, SQUARE).area < 1e-9
+    assert found.notes == ()
+
+
+def test_read_aoi_of_gml_leaves_no_file_beside_it(tmp_path):
+    path = write(tmp_path / "a.gml", SQUARE)
+    for other in tmp_path.iterdir():
+        if other != path:
+            other.unlink()
+    read(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.gml"]
+
+
+def test_read_aoi_of_a_zipped_shapefile_reads_it(tmp_path):
+    write(tmp_path / "a.shp", SQUARE)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for part in tmp_path.glob("a.[sdp]*"):
+            archive.write(part, f"folder/{part.name}")
+    assert read(tmp_path / "a.zip").geometry.equals(shapely.MultiPolygon([SQUARE]))
+
+
+def test_read_aoi_of_a_projected_file_bends_long_edges(tmp_path):
+    wide = shapely.box(2.6e6, 1.6e6, 6.5e6, 5.2e6)
+    found = read(write(tmp_path / "a.gpkg", wide, crs="EPSG:3035")).geometry
+    corners = shapely.Polygon([(-16.1, 32.9), (-17.4, 33.0)] + [(0, 0)] * 2)
+    assert shapely.get_num_coordinates(found) > shapely.get_num_coordinates(corners) * 100
+    # The lower edge bulges toward the equator's side of the chord between its corners
+    assert found.contains(shapely.Point(10.0, 40.0))
+
+
+def test_read_aoi_of_several_layers_and_none_named_lists_them(tmp_path):
+    path = write(tmp_path / "a.gpkg", SQUARE, layer="fields")
+    write(path, shapely.box(1, 1, 2, 2), layer="roads", mode="a")
+    with pytest.raises(ConfigError, match=r"AOI 'test'.*fields, roads"):
+        read(path)
+    assert read(path, "roads").geometry.bounds == (1, 1, 2, 2)
+    with pytest.raises(ConfigError, match=r"no layer 'nope'.*fields, roads"):
+        read(path, "nope")
+
+
+def test_read_aoi_without_crs_assumes_degrees_and_warns(tmp_path):
+    path = write(tmp_path / "a.shp", SQUARE)
+    path.with_suffix(".prj").unlink()
+    with pytest.warns(UserWarning, match="has no CRS"):
+        found = read(path)
+    assert "EPSG:4326" in found.notes[0]
+    assert found.geometry.bounds == SQUARE.bounds
+
+
+def test_read_aoi_without_crs_in_metres_is_refused(tmp_path):
+    path = write(tmp_path / "a.shp", shapely.box(5e5, 5e6, 6e5, 5.1e6), crs="EPSG:32633")
+    path.with_suffix(".prj").unlink()
+    with pytest.raises(ConfigError, match=r"outside the world.*CRS is missing"):
+        read(path)
+
+
+def test_read_aoi_of_points_or_lines_advises_to_buffer(tmp_path):
+    for geometry in (shapely.Point(1, 1), shapely.LineString([(0, 0), (1, 1)])):
+        with pytest.raises(ConfigError, match="no area: buffer"):
+            read(write(tmp_path / "a.gpkg", geometry))
+
+
+def test_read_aoi_of_mixed_kinds_notes_what_it_left_out():
+    found, notes = clean_geometry(np.array([SQUARE, shapely.Point(1, 1)], dtype=object), "EPSG:4326")
+    assert found.bounds == SQUARE.bounds
+    assert notes == ("1 of 2 geometries are points or lines and were left out",)
+
+
+def test_read_aoi_of_unfit_files_says_why(tmp_path):
+    (tmp_path / "empty.gpkg").touch()
+    (tmp_path / "text.gpkg").write_text("hello")
+    (tmp_path / "a.xlsx").write_text("hello")
+    (tmp_path / "half.geojson").write_text('{"type": "FeatureCollection", "features": [')
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 nothing")
+    write(tmp_path / "none.gpkg", shapely.Polygon())
+    reasons = {
+        "absent.gpkg": "does not exist", "empty.gpkg": "is empty", "text.gpkg": "not what its extension",
+        "a.xlsx": "extension .xlsx: give one of", "half.geojson": "cannot be read", "folder.gpkg": "is a folder",
+        "bad.zip": "not a readable zip", "none.gpkg": "area is empty",
+    }  # fmt: skip
+    for name, reason in reasons.items():
+        with pytest.raises(ConfigError, match=reason):
+            read(tmp_path / name)
+
+
+def test_read_aoi_of_a_virtual_format_opens_nothing_that_it_names(tmp_path):
+    write(tmp_path / "secret.gpkg", SQUARE)
+    vrt = f'<OGRVRTDataSource><OGRVRTLayer name="secret"><SrcDataSource>{tmp_path}/secret.gpkg</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
+    for name in ("a.gpkg", "a.gml", "a.kml", "a.geojson", "a.shp"):
+        (tmp_path / name).write_text(f"<!-- gml kml -->{vrt}")
+        with pytest.raises(ConfigError, match="not what its extension"):
+            read(tmp_path / name)
+
+
+def test_read_aoi_refuses_a_zip_bomb_before_unpacking(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.geojson", b"{" + b" " * 200_000_000)
+    assert (tmp_path / "a.zip").stat().st_size < 250_000
+    with pytest.raises(ConfigError, match="unpacks to 200 MB"):
+        read(tmp_path / "a.zip")
+
+
+def test_read_aoi_refuses_a_file_over_the_cap(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.gpkg", SQUARE)
+    monkeypatch.setattr(vector, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(ConfigError, match="is the most"):
+        read(path)
+
+
+def test_clean_geometry_over_the_cap_of_vertices_is_refused(monkeypatch):
+    monkeypatch.setattr(aoi_module, "MAX_VERTICES", 10)
+    with pytest.raises(ConfigError, match="vertices and 10 is the most"):
+        clean_geometry(shapely.Point(0, 0).buffer(1), "EPSG:4326")
+
+
+def test_clean_geometry_of_a_bow_tie_is_mended_and_noted():
+    found, notes = clean_geometry(BOW_TIE, "EPSG:4326")
+    assert found.is_valid
+    assert found.area == pytest.approx(2)
+    assert "mended" in notes[0]
+    assert "Self-intersection" in notes[0]
+
+
+@pytest.mark.parametrize("vertices", [[(0, 0), (1, np.nan), (1, 1)], [(0, 0), (1, np.inf), (1, 1)]])
+def test_clean_geometry_with_a_vertex_that_is_no_number_is_refused(vertices):
+    with pytest.raises(ConfigError, match="not a number"):
+        clean_geometry(shapely.Polygon(vertices), "EPSG:4326")
+
+
+def test_clean_geometry_without_area_is_refused():
+    with pytest.raises(ConfigError, match="no area"):
+        clean_geometry(shapely.Polygon([(0, 0), (1, 1), (2, 2)]), "EPSG:4326")
+    with pytest.raises(ConfigError, match="empty"):
+        clean_geometry(shapely.Polygon(), "EPSG:4326")
+
+
+def test_clean_geometry_in_lat_lon_order_says_so():
+    with pytest.raises(ConfigError, match="latitude and longitude look swapped"):
+        clean_geometry(shapely.box(47, 100, 48, 101), "EPSG:4326")
+
+
+def test_clean_geometry_across_the_antimeridian_is_split_however_it_is_written():
+    expected = shapely.MultiPolygon([shapely.box(-180, 0, -179, 1), shapely.box(179, 0, 180, 1)])
+    beyond = shapely.box(179, 0, 181, 1)
+    jumping = shapely.Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)])
+    projected = shapely.box(2e5, 1000, 3e5, 2000)
+    for geometry in (beyond, jumping):
+        assert shapely.symmetric_difference(clean_geometry(geometry, "EPSG:4326")[0], expected).area < 1e-12
+    found, _ = clean_geometry(shapely.transform(projected, lambda xy: xy - (1e5, 0)), "EPSG:32601")
+    assert {round(abs(part.bounds[0] if part.bounds[0] < 0 else part.bounds[2])) for part in found.geoms} == {180}
+
+
+def test_clean_geometry_around_a_pole_holds_it_and_nothing_beyond():
+    disk = shapely.Point(0, 0).buffer(1e6)
+    found, _ = clean_geometry(disk, "EPSG:3031")
+    assert found.bounds[1] == -90
+    assert found.covers(shapely.Point(77, -89.999))
+    assert found.bounds[3] < -80
+    corner, _ = clean_geometry(shapely.box(0, 0, 1e5, 1e5), "EPSG:3413")
+    assert corner.bounds[0] == pytest.approx(45)
+    assert corner.bounds[2] == pytest.approx(135)
+
+
+def test_clean_geometry_takes_wide_boxes_as_they_are_written():
+    assert clean_geometry(shapely.box(-100, 0, 100, 1), "EPSG:4326")[0].area == pytest.approx(200)
+    assert clean_geometry(shapely.box(-180, -90, 180, 90), "EPSG:4326")[0].area == pytest.approx(64800)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        ([0, 0, 0, 1], "no area"),
+        ([0, 1, 1, 0], "south < north"),
+        ([0, 0, 190, 1], "west > east"),
+        ([0, 0, 1, 91], "lie between -90 and 90"),
+        ([47, 100, 48, 101], "-90 and 90"),
+        ([100, 47, 101, 147], "-90 and 90"),
+        ([0, float("nan"), 1, 1], "not a number"),
+        ([0, float("inf"), 1, 1], "not a number"),
+    ],
+)
+def test_box_geometry_of_a_wrong_box_says_what_is_wrong(bbox, reason):
+    with pytest.raises(ConfigError, match=reason):
+        box_geometry(bbox)
+
+
+def test_box_geometry_in_lat_lon_order_says_so():
+    with pytest.raises(ConfigError, match="lat, lon order"):
+        box_geometry([46, 115, 47, 116])
+
+
+@given(st.floats(-180, 180), st.floats(-180, 180), st.floats(-90, 89), st.floats(0.1, 1))
+def test_box_geometry_of_any_box_spans_from_west_eastward_to_east(west, east, south, height):
+    if west == east or min(abs(west - east), 360 - abs(west - east)) < 1e-6:
+        return
+    found = box_geometry([west, south, east, south + height])
+    assert found.is_valid
+    wide = (east - west) % 360 or 360
+    assert found.area == pytest.approx(wide * height, rel=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(-190, 190), st.floats(-90, 90)), min_size=3, max_size=8))
+def test_clean_geometry_of_any_ring_is_valid_or_refused(vertices):
+    try:
+        found, _ = clean_geometry(shapely.Polygon(vertices), "EPSG:4326")
+    except ConfigError:
+        return
+    assert found.is_valid
+    assert found.area > 0
+    west, south, east, north = found.bounds
+    assert -180 <= west < east <= 180
+    assert -90 <= south < north <= 90
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("svn_border.geojson", 1), ("gelos_map_v0.40.geojson", 639), ("vancouver-test.gpkg", 1), ("region1-aoi.fgb", 1),
+        ("nyc_districts.gpkg", None), ("MSK_CLOUDS_B00.gml", 22), ("eopatch_lulc.gpkg", None), ("continents.json", None),
+        ("import-gpkg-test_multilayer.gpkg", None), ("ne_110m_admin_0/naturalearth_lowres.shp", None),
+    ],
+)  # fmt: skip
+def test_read_aoi_of_real_files_gives_valid_areas(name, parts):
+    found = read(real_data("aoi", name)).geometry
+    assert found.is_valid
+    assert found.area > 0
+    assert parts is None or len(found.geoms) == parts
+
+
+@pytest.mark.realdata
+def test_read_aoi_of_real_points_is_refused():
+    with pytest.raises(ConfigError, match="points or lines"):
+        read(real_data("aoi", "s2_train_cities.geojson"))
+
+
+def test_read_aoi_of_a_shapefile_that_lies_about_its_length_is_refused(tmp_path):
+    path = write(tmp_path / "a.shp", SQUARE)
+    data = bytearray(path.read_bytes())
+    data[100 + 8 + 36 : 100 + 8 + 44] = struct.pack("<ii", 2**30, 2**30)
+    path.write_bytes(bytes(data))
+    with pytest.raises(ConfigError):
+        read(path)
+
+
+def test_read_aoi_of_json_that_is_no_geojson_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"hello": 1}))
+    with pytest.raises(ConfigError, match=r"cannot be read|not what"):
+        read(tmp_path / "a.json")
