@@ -74,12 +74,20 @@ def footprint(item: Mapping[str, Any]) -> shapely.Geometry | None:
         shape = _box(item.get("bbox"))
     if shape is None:
         return None
+    west, _, east, _ = shape.bounds
+    # A wider one may cross the antimeridian, and is repaired once it is split
+    if east - west <= 180 and not shape.is_valid:
+        shape = _polygons(shapely.make_valid(shape))
     split = split_antimeridian(shape)
     if not split.is_valid:
         split = shapely.make_valid(split)
-    parts = [p for p in shapely.get_parts(split) if p.geom_type in ("Polygon", "MultiPolygon") and p.area > 0]
-    if not parts:
-        return None
+    shape = _polygons(split)
+    return None if shape.is_empty else shape
+
+
+def _polygons(shape: shapely.Geometry) -> shapely.Geometry:
+    """The parts that have an area, as one polygon or several."""
+    parts = [p for p in shapely.get_parts(shape) if p.geom_type in ("Polygon", "MultiPolygon") and p.area > 0]
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)
 
 
