@@ -16,7 +16,7 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 
 from geo_assets.catalogs._http import NotFoundError, RefusedError, RetryingIO, Waiting
-from geo_assets.eo.items import dedupe, footprint, item_days
+from geo_assets.eo.items import dedupe, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.model.href import Access, ipaddress_or_none
 from geo_assets.model.recipe import CatalogRecipe
@@ -71,7 +71,7 @@ def search_api(
         ) from e
     if not found:
         _require_collections(stac_io, url, query)
-    return dedupe(_absolute(item, url) for item in found if _meets(item, query))
+    return dedupe(_absolute(item, url) for item in found if meets(query, item_days(item), footprint(item)))
 
 
 def api_access(url: str, recipe: CatalogRecipe, hosts: tuple[str, ...] = ()) -> Access:
@@ -107,13 +107,6 @@ def _coarse(area: shapely.Geometry) -> shapely.Geometry:
         [p for p in parts if p.centroid.x >= 0],
     ]  # never across the antimeridian
     return shapely.union_all([shapely.box(*shapely.union_all(half).bounds) for half in halves if half])
-
-
-def _meets(item: dict[str, Any], query: SceneQuery) -> bool:
-    days, shape = item_days(item), footprint(item)
-    if days is not None and (days[1] < query.start or days[0] > query.end):
-        return False
-    return shape is None or bool(shapely.intersects(query.area, shape))
 
 
 def _absolute(item: dict[str, Any], url: str) -> dict[str, Any]:

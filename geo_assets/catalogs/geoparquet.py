@@ -12,7 +12,7 @@ import shapely
 import shapely.geometry
 
 from geo_assets.catalogs._files import Folder
-from geo_assets.eo.items import dedupe, footprint, item_days
+from geo_assets.eo.items import dedupe, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.model.href import Access
 from geo_assets.model.recipe import CatalogRecipe
@@ -46,7 +46,7 @@ class GeoParquet:
         except (pa.ArrowException, OSError) as e:
             raise CatalogError(f"{folder.shown} cannot be read as stac-geoparquet: {e}: write it again") from e
         items = [_item(row, folder) for row in table.to_pylist()]
-        return dedupe(item for item in items if _meets(item, query))
+        return dedupe(item for item in items if meets(query, item_days(item), footprint(item)))
 
     def access(self, recipe: CatalogRecipe) -> Access:
         """The folder of the file, and hosts as the recipe says."""
@@ -65,7 +65,7 @@ def _filter(schema: pa.Schema, query: SceneQuery) -> pc.Expression | None:
     """What the file's statistics can rule out; nothing that could meet the query."""
     clauses = []
     if query.collections and "collection" in schema.names:
-        clauses.append(pc.field("collection").isin(list(query.collections)))
+        clauses.append(pc.field("collection").is_null() | pc.field("collection").isin(list(query.collections)))
     if "datetime" in schema.names and pa.types.is_timestamp(schema.field("datetime").type):
         kind = schema.field("datetime").type
         first, last = (
@@ -130,15 +130,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if v is not None}
     return [_plain(v) for v in value] if isinstance(value, list) else value
-
-
-def _meets(item: dict[str, Any], query: SceneQuery) -> bool:
-    days, shape = item_days(item), footprint(item)
-    if query.collections and item.get("collection") not in (None, *query.collections):
-        return False
-    if days is not None and (days[1] < query.start or days[0] > query.end):
-        return False
-    return shape is None or bool(shapely.intersects(query.area, shape))
 
 
 PLUGIN = GeoParquet()

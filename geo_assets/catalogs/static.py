@@ -10,7 +10,7 @@ from typing import Any
 import shapely
 
 from geo_assets.catalogs._files import Folder
-from geo_assets.eo.items import dedupe, footprint, item_days
+from geo_assets.eo.items import dedupe, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.recipe import CatalogRecipe
@@ -184,9 +184,7 @@ def _candidate(item: Mapping[str, Any]) -> _Candidate:
 def _meets(item: _Candidate, collection: str | None, query: SceneQuery) -> bool:
     if query.collections and collection not in query.collections:
         return False
-    if item.days is not None and (item.days[1] < query.start or item.days[0] > query.end):
-        return False
-    return item.shape is None or bool(shapely.intersects(query.area, item.shape))
+    return meets(query, item.days, item.shape)
 
 
 def _absolute(item: dict[str, Any], folder: Folder, path: str) -> dict[str, Any]:

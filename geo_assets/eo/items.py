@@ -14,6 +14,7 @@ import shapely
 import shapely.geometry
 
 from geo_assets.model.geometry import split_antimeridian
+from geo_assets.model.scene import SceneQuery
 
 _SIGNATURE = re.compile(
     r"x-(amz|goog|oss)-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|sig"
@@ -62,6 +63,13 @@ def item_days(item: Mapping[str, Any]) -> tuple[dt.date, dt.date] | None:
         return first.date(), last.date()
     time = item_time(item)
     return (time.date(), time.date()) if time else None
+
+
+def meets(query: SceneQuery, days: tuple[dt.date, dt.date] | None, shape: shapely.Geometry | None) -> bool:
+    """Whether an item of these days and this footprint is asked for; one without either is, and the scene table says why not."""
+    if days is not None and (days[1] < query.start or days[0] > query.end):
+        return False
+    return shape is None or bool(shapely.intersects(query.area, shape))
 
 
 def footprint(item: Mapping[str, Any]) -> shapely.Geometry | None:

@@ -186,7 +186,7 @@ def _handler(respond: Callable[[str, str, dict[str, Any]], tuple[Answer, Any]]) 
                 time.sleep(answer.delay_s)
             body = json.dumps(document).encode() if answer.body is None else answer.body
             with contextlib.suppress(OSError):  # the client may have gone
-                self.send_response(answer.status)
+                self.send_response_only(answer.status)  # without a Date of its own, so that a test may set one
                 for name, value in {
                     "Content-Type": "application/json",
                     "Content-Length": str(len(body)),
