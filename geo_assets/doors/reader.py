@@ -1,0 +1,169 @@
+"""``geo_assets.open(root)``: what was made, without Dagster and without credentials in the project file."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import xarray as xr
+
+from geo_assets.eo.scenes import read_scenes
+from geo_assets.errors import ConfigError, StoreError
+from geo_assets.model import path
+from geo_assets.model.geometry import PixelGrid, Region, parse_resolution
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.registry import available, load
+from geo_assets.storage import Storage
+from geo_assets.tasks.cells import read_cells
+
+_COLUMNS = ("product", "region", "month", "status", "data_version", "recipe_hash", "scene_hash", "code_version", "run_id", "snapshot", "made_at", "wall_s")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything below one storage root.
+
+    Attributes:
+        storage: Tables, receipts and pictures.
+    """
+
+    storage: Storage
+
+    @classmethod
+    def open(cls, root: str) -> "Store":
+        """The store at a path or URI.
+
+        Raises:
+            StoreError: Nothing made by geo_assets lies there.
+        """
+        storage = Storage(str(root))
+        if not storage.names("receipts"):
+            raise StoreError(f"{storage.root} holds nothing made by geo_assets yet: give the project's storage, or run the project first")
+        return cls(storage)
+
+    def cells(self) -> gpd.GeoDataFrame:
+        """Cells with ``cell_id, region, regions, crs, geometry``; EPSG:4326, one row a cell."""
+        tables = list(self._tables("cells", read_cells))
+        if not tables:
+            return gpd.GeoDataFrame({"cell_id": [], "region": [], "regions": [], "crs": []}, geometry=[], crs="EPSG:4326")
+        return pd.concat(tables, ignore_index=True).drop_duplicates("cell_id", ignore_index=True).sort_values("cell_id", ignore_index=True)
+
+    def scenes(self, month: str | None = None, region: str | None = None, sensor: str | None = None) -> gpd.GeoDataFrame:
+        """Scenes with stac-geoparquet's columns and our decisions, and ``region`` and ``month`` of the partition; EPSG:4326.
+
+        Args:
+            month: Only of this period, such as ``2024-02``.
+            region: Only of this region.
+            sensor: Only of this sensor.
+        """
+        tables = []
+        for name in self.storage.names("scenes"):
+            _, made_by, of_region, file = name.split("/")
+            of_month = file.removesuffix(".parquet")
+            if month in (None, of_month) and region in (None, of_region) and sensor in (None, made_by):
+                content = self.storage.read(name)
+                if content is not None:
+                    tables.append(read_scenes(content).assign(region=of_region, month=of_month))
+        if not tables:
+            wanted = " ".join(filter(None, (sensor, region, month))) or "any partition"
+            raise StoreError(f"no scene table for {wanted} in {self.storage.root}: materialize scenes for it first")
+        filled = [t for t in tables if len(t)] or tables[:1]
+        return gpd.GeoDataFrame(pd.concat(filled, ignore_index=True), geometry="geometry", crs="EPSG:4326")
+
+    def _tables(self, folder: str, read: Any) -> Iterator[gpd.GeoDataFrame]:
+        for name in self.storage.names(folder):
+            content = self.storage.read(name)
+            if content is not None:
+                yield read(content)
+
+    def receipts(self, product: str = "composite", *, blocks: bool = False) -> pd.DataFrame:
+        """What each partition (or each of its blocks) read, made, took and cost.
+
+        Args:
+            product: ``cells``, ``scenes/<sensor>`` or ``composite``.
+            blocks: One row a block, that is a task, in place of one a partition.
+        """
+        found = list(self.storage.receipts(product))
+        rows = list(_block_rows(found)) if blocks else [_partition_row(r) for r in found]
+        return pd.DataFrame(rows)
+
+    def partitions(self, product: str = "composite") -> list[PartitionReceipt]:
+        """The receipts themselves, with provenance: scenes, offsets, duplicates dropped and why."""
+        return list(self.storage.receipts(product))
+
+    def groups(self) -> list[str]:
+        """Groups of the cube that hold a partition, one a CRS."""
+        return sorted({Region.parse(r).group for r in self._regions()})
+
+    def _regions(self) -> list[str]:
+        prefix = path.receipts("composite") + "/"
+        return sorted({n.removeprefix(prefix).split("/")[0] for n in self.storage.names(path.receipts("composite"))})
+
+    def cube(self, tag: str | None = None, group: str | None = None, *, chunks: Any = None) -> xr.Dataset:
+        """The cube, lazy, dims (time, y, x): reflectance as float, NaN where not observed, and ``n_clear``.
+
+        Args:
+            tag: A release; the newest state if left out.
+            group: A CRS's group such as ``utm33n``; may be left out where there is only one.
+            chunks: As in ``xarray.open_zarr``; left out, no dask is used.
+
+        Returns:
+            The part of the group that holds its regions.
+
+        Raises:
+            StoreError: There is no cube, or no such group or tag.
+            ConfigError: There are several groups and none is named.
+        """
+        groups = self.groups()
+        if not groups:
+            raise StoreError(f"no cube in {self.storage.root} yet: materialize composite first")
+        if group is None and len(groups) > 1:
+            raise ConfigError(f"the cube has several groups, one a CRS: name one of {', '.join(groups)}, as in cube(group={groups[0]!r})")
+        group = group or groups[0]
+        if group not in groups:
+            raise StoreError(f"the cube has no group {group!r}; it has {', '.join(groups)}")
+        store = load("stores", self._kind()).open(self.storage.uri(path.CUBE)).zarr_store(tag)
+        whole = xr.open_zarr(store, group=group, consolidated=False, chunks=chunks, drop_variables=["x", "y"])
+        return _sliced(whole, group, [r for r in self._regions() if Region.parse(r).group == group])
+
+    def _kind(self) -> str:
+        for kind in sorted(available("stores")):  # icechunk before zarr: an Icechunk repository is no Zarr group
+            described = load("stores", kind).open(self.storage.uri(path.CUBE)).describe()
+            if described is not None and "geo_assets" in described:
+                return kind
+        raise StoreError(f"no cube at {self.storage.uri(path.CUBE)}")
+
+
+def stored_grid(attrs: Any) -> PixelGrid:
+    """Pixel grid from the attributes of a cube's group."""
+    return PixelGrid(attrs["crs"], parse_resolution(attrs["resolution"]), attrs["block_px"], attrs["chunk_px"], attrs["region_blocks"])
+
+
+def _sliced(whole: xr.Dataset, group: str, regions: Iterable[str]) -> xr.Dataset:
+    grid = stored_grid(whole.attrs)
+    boxes = [grid.region_geobox(Region.parse(r)) for r in regions]
+    left, top = min(b.left for b in boxes), max(b.top for b in boxes)
+    right = max(b.left + b.shape[1] * b.resolution for b in boxes)
+    bottom = min(b.top - b.shape[0] * b.resolution for b in boxes)
+    box = boxes[0].__class__(grid.crs, grid.resolution, left, top, (int((top - bottom) / grid.resolution), int((right - left) / grid.resolution)))
+    rows, cols = grid.array_slices(box)
+    xs, ys = box.centers()
+    units = {"x": ("longitude", "degrees_east"), "y": ("latitude", "degrees_north")} if grid.geographic else {"x": ("projection_x_coordinate", "metre"), "y": ("projection_y_coordinate", "metre")}
+    coords = {n: (n, v, {"standard_name": units[n][0], "units": units[n][1], "axis": n.upper()}) for n, v in (("y", ys), ("x", xs))}
+    return whole.isel(y=rows, x=cols).assign_coords(coords).assign_attrs(group=group, regions=",".join(regions))
+
+
+def _partition_row(receipt: PartitionReceipt) -> dict[str, Any]:
+    plain = {k: v for k, v in receipt.figures.items() if isinstance(v, int | float | str)}
+    base = {name: getattr(receipt, name) for name in _COLUMNS}
+    return base | plain | {"scenes": len(receipt.scenes) or plain.get("scenes", 0), "dropped": len(receipt.dropped), "blocks": len(receipt.blocks)}
+
+
+def _block_rows(receipts: Iterable[PartitionReceipt]) -> Iterator[dict[str, Any]]:
+    for receipt in receipts:
+        for block in receipt.blocks:
+            row = block.model_dump(exclude={"bands", "chunks"})
+            yield {"product": receipt.product, "region": receipt.region, "month": receipt.month, **row, "chunks": len(block.chunks)}
+
+

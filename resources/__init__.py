@@ -1,0 +1,25 @@
+"""Dagster resources for this repository's deployments. Not installed: a project that installs the wheel writes its own."""
+
+from typing import Any
+
+from geo_assets.model.project import Project
+from resources.catalog import CatalogResource
+from resources.compute import ComputeResource
+from resources.deployments import deployment
+from resources.storage import StorageResource
+
+GEO_ASSETS_RESOURCES = True  # tells geo_assets.definitions that this package is ours
+
+
+def bind(project: Project) -> dict[str, Any]:
+    """The three resources of a project in the deployment that the environment names.
+
+    Raises:
+        ConfigError: The deployment is unknown or its settings do not validate.
+    """
+    settings = deployment()
+    return {
+        "catalog": CatalogResource.of(project.catalog),
+        "storage": StorageResource(root=settings.storage_root or project.storage),
+        "compute": ComputeResource.of(project.compute, workers=settings.workers),
+    }

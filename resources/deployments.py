@@ -1,0 +1,45 @@
+"""Typed settings of the deployments local, test and cloud: the only reader of the environment."""
+
+import os
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from geo_assets.errors import ConfigError
+
+VARIABLE = "GEO_ASSETS_DEPLOYMENT"
+
+
+class Deployment(BaseModel):
+    """Where and with what a project runs; None leaves the project file's own value.
+
+    Attributes:
+        name: Which deployment.
+        storage_root: Root of everything that is made (``GEO_ASSETS_STORAGE``).
+        workers: Tasks at a time (``GEO_ASSETS_WORKERS``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["local", "test", "cloud"] = "local"
+    storage_root: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+
+
+def deployment() -> Deployment:
+    """The deployment that the environment names; ``local`` if it names none.
+
+    Raises:
+        ConfigError: Unknown, or a setting that it needs is missing.
+    """
+    name = os.environ.get(VARIABLE, "local")
+    try:
+        found = Deployment.model_validate(
+            {"name": name, "storage_root": os.environ.get("GEO_ASSETS_STORAGE") or None, "workers": os.environ.get("GEO_ASSETS_WORKERS") or None}
+        )
+    except ValidationError as e:
+        first = e.errors()[0]
+        raise ConfigError(f"{VARIABLE}={name!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if found.name == "cloud" and (found.storage_root is None or "://" not in found.storage_root):
+        raise ConfigError(f"{VARIABLE}=cloud needs GEO_ASSETS_STORAGE with the URI of a bucket, such as s3://bucket/prefix")
+    return found
