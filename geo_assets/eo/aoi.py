@@ -24,6 +24,7 @@ from geo_assets.model.recipe import AoiRecipe
 MAX_VERTICES = 5_000_000
 _EDGE_M = 5_000.0  # longer edges get vertices in between before they are reprojected, so that they stay where they were
 _SNAP_DEG = 1e-6  # beyond the border of the world by rounding only
+_TINY_DEG = 1e-12  # numbers near the end of what a float can hold upset the geometry engine
 
 Geometries = npt.NDArray[np.object_]
 
@@ -177,7 +178,8 @@ def _on_earth(parts: Geometries, crs: str) -> Geometries:
 def _snap(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     lon, lat = xy.T
     lon = np.where(np.abs(np.abs(lon) - 180) < _SNAP_DEG, np.copysign(180.0, lon), lon)
-    return np.column_stack([lon, np.clip(lat, -90.0, 90.0)])
+    snapped = np.column_stack([lon, np.clip(lat, -90.0, 90.0)])
+    return np.where(np.abs(snapped) < _TINY_DEG, 0.0, snapped)
 
 
 def _mended(parts: Geometries, notes: list[str]) -> Geometries:

@@ -13,7 +13,7 @@ import shapely
 from geo_assets.errors import ConfigError
 
 MAX_CELLS = 20_000_000
-TOUCH = 1e-6  # an overlap narrower than this part of a cell is a shared edge, not an overlap
+TOUCH = 1e-6  # an overlap narrower than this part of a cell, and of the area, is a shared edge and not an overlap
 _LEAF_CELLS = 256  # pieces of an area that are this small are tested cell by cell
 _WHOLE = 1 - 1e-12  # a piece that fills this part of its bounding box is a rectangle
 
@@ -73,7 +73,8 @@ def overlap(pieces: Geometries, owner: Ints, bounds: Bounds) -> npt.NDArray[np.b
     full = shapely.area(pieces) >= _WHOLE * (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])
     hit = np.ones(len(owner), bool)
     ask = np.flatnonzero(~full[owner])
-    dx, dy = TOUCH * (east - west)[ask], TOUCH * (north - south)[ask]
+    wide, high = (edges[owner[ask], i + 2] - edges[owner[ask], i] for i in (0, 1))
+    dx, dy = TOUCH * np.minimum((east - west)[ask], wide), TOUCH * np.minimum((north - south)[ask], high)
     shapely.prepare(pieces)
     boxes = shapely.box(west[ask] + dx, south[ask] + dy, east[ask] - dx, north[ask] - dy)
     hit[ask] = shapely.intersects(pieces[owner[ask]], boxes)
@@ -110,7 +111,8 @@ def regular_cells(
 
 def index_range(low: Floats, high: Floats) -> tuple[Ints, Ints]:
     """First and last cell that the spans ``low``..``high`` (in cells) overlap; last < first where they overlap none."""
-    return np.floor(low + TOUCH).astype(np.int64), np.ceil(high - TOUCH).astype(np.int64) - 1
+    edge = TOUCH * np.minimum(high - low, 1)
+    return np.floor(low + edge).astype(np.int64), np.ceil(high - edge).astype(np.int64) - 1
 
 
 def distinct(row: Ints, col: Ints) -> tuple[Ints, Ints]:
@@ -130,7 +132,7 @@ def overlapping(area: Area, cells: Geometries) -> npt.NDArray[np.bool_]:
     pieces = subdivide(area, (max(typical, 1e-6), max(typical, 1e-6)))
     piece, cell = near.query(pieces, predicate="intersects")
     shared = np.bincount(cell, shapely.area(shapely.intersection(pieces[piece], cells[cell])), minlength=len(cells))
-    hit: npt.NDArray[np.bool_] = shared > TOUCH * sizes
+    hit: npt.NDArray[np.bool_] = shared > TOUCH * np.minimum(sizes, area.area)
     return hit
 
 
