@@ -1,0 +1,125 @@
+"""The project file: ranges, presets, and errors that name the nearest key."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geo_assets.errors import ConfigError
+from geo_assets.model.project import Project, parse_project
+from geo_assets.model.recipe import AoiRecipe, CubeRecipe, GridRecipe, MaskRecipe, digest
+
+
+def project(**changes):
+    return {"months": {"start": "2023-01", "end": "2023-03"}, **changes}
+
+
+def fault(**changes):
+    with pytest.raises(ConfigError) as caught:
+        parse_project(project(**changes), "p.yaml")
+    return str(caught.value)
+
+
+def test_project_with_months_alone_takes_all_defaults():
+    found = parse_project(project(), "p.yaml")
+    assert found.grid.kind == "majortom"
+    assert found.cube.bands == ["red", "green", "blue", "nir"]
+    assert found.mask.keep == [2, 4, 5, 6, 7, 11]
+    assert found.months.periods(dt.date(2024, 1, 1)).keys == ["2023-01", "2023-02", "2023-03"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"grdi": {}}, "unknown key 'grdi', did you mean 'grid'?"),
+        ({"grid": {"size": 5}}, "unknown key 'grid.size', did you mean 'size_m'?"),
+        ({"cube": {"resolutoin": 5}}, "did you mean 'resolution'?"),
+        ({"cube": {"band": ["red"]}}, "did you mean 'bands'?"),
+        ({"mask": {"max_cloud": 5}}, "did you mean 'max_cloud_cover'?"),
+        ({"aois": {"a": {"pth": "x.gpkg"}}}, "did you mean 'path'?"),
+        ({"sensors": [{"sensor": "sentinel-2-l2a", "colections": []}]}, "did you mean 'collections'?"),
+        ({"months": {"start": "2023-01", "stop": "2023-02"}}, "did you mean 'step'?"),
+        ({"catalog": {"zzz": 1}}, "known are"),
+    ],
+)
+def test_unknown_key_is_refused_with_the_nearest_known_one(changes, hint):
+    assert hint in fault(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"months": {"start": "2023-13"}}, "2023-13"),
+        ({"months": {"start": "2023-01", "step": 25}}, "months.step"),
+        ({"name": "No Good"}, "name"),
+        ({"aois": {"../x": "a.gpkg"}}, "is not a name"),
+        ({"aois": {"a|b": "a.gpkg"}}, "is not a name"),
+        ({"aois": {"x": {"path": "a", "bbox": [1, 2, 3, 4]}}}, "either path or bbox"),
+        ({"aois": {"x": {"bbox": [1, 2, 3]}}}, "four numbers"),
+        ({"cube": {"crs": "EPSG:99999"}}, "unknown CRS"),
+        ({"cube": {"resolution": 0}}, "above 0"),
+        ({"cube": {"bands": ["red", "red"]}}, "listed twice"),
+        ({"cube": {"sensor": "landsat-c2-l2"}}, "sensors lists only"),
+        ({"grid": {"precision": 13}}, "grid.precision"),
+        ({"grid": {"size_m": -5}}, "grid.size_m"),
+        ({"grid": {"step": "x"}}, "is not a number"),
+        ({"mask": {"keep": [0, 4]}}, "0 is nodata"),
+        ({"products": ["composit"]}, "products"),
+    ],
+)
+def test_value_out_of_range_is_refused_with_its_place(changes, text):
+    message = fault(**changes)
+    assert message.startswith("p.yaml: ")
+    assert text in message
+
+
+def test_project_that_is_no_mapping_is_refused():
+    for data in (None, [], "text"):
+        with pytest.raises(ConfigError, match="YAML mapping"):
+            parse_project(data, "p.yaml")
+
+
+def test_all_faults_are_listed_at_once():
+    message = fault(grdi={}, mask={"keep": []})
+    assert "grdi" in message
+    assert "keep" in message
+
+
+def test_short_forms_mean_the_long_ones():
+    short = Project.model_validate(project(aois={"a": "a.gpkg"}, sensors=["sentinel-2-l2a"]))
+    long = Project.model_validate(project(aois={"a": {"path": "a.gpkg"}}, sensors=[{"sensor": "sentinel-2-l2a"}]))
+    assert short == long
+    assert short.hash == long.hash
+
+
+def test_strict_mask_sets_what_is_not_set_by_hand():
+    assert (MaskRecipe(preset="strict").keep, MaskRecipe(preset="strict").close_px) == ([4, 5], 5)
+    assert MaskRecipe(preset="strict", open_px=1).open_px == 1
+    assert MaskRecipe(preset="strict", open_px=1).close_px == 5
+
+
+@pytest.mark.parametrize("value", ["1/3600", 1 / 3600, "0.000277777777777778"])
+def test_resolution_written_in_any_way_has_one_hash(value):
+    assert CubeRecipe(resolution=value).hash == CubeRecipe(resolution="1/3600").hash
+
+
+@pytest.mark.parametrize("value", ["epsg:3035", 3035, "3035", "EPSG:3035"])
+def test_crs_written_in_any_way_has_one_hash(value):
+    assert CubeRecipe(crs=value).hash == CubeRecipe(crs="EPSG:3035").hash
+    assert GridRecipe(crs=value).crs == "EPSG:3035"
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), max_size=5))
+def test_digest_does_not_see_the_order_of_keys(data):
+    assert digest(data) == digest(dict(reversed(data.items())))
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6))
+def test_hash_differs_where_a_setting_does(a, b):
+    assert (GridRecipe(size_m=a).hash == GridRecipe(size_m=b).hash) == (a == b)
+
+
+def test_recipe_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        AoiRecipe(path="a").path = "b"
