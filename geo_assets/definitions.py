@@ -27,3 +27,4 @@ def _deployment(loaded: LoadedProject) -> dict[str, Any]:
 project = load_project(os.environ.get(ENVIRONMENT) or DEFAULT_FILE)
 resources = _deployment(project)
 defs = build_definitions(project, resources)
+storage_root: str = resources["storage"].storage().root if "storage" in resources else project.storage.root

@@ -98,8 +98,16 @@ def load_project(path: str | os.PathLike[str]) -> LoadedProject:
         raise ConfigError(f"{file}: cannot be read: {e}") from e
     except yaml.YAMLError as e:
         raise ConfigError(f"{file}: not YAML: {' '.join(str(e).split())}") from e
-    project = _absolute(parse_project(data, str(file)), file.parent)
-    loaded = LoadedProject(project, file)
+    return parse_loaded(data, file)
+
+
+def parse_loaded(data: Any, file: Path) -> LoadedProject:
+    """The project of a parsed document that stands, or would stand, in ``file``.
+
+    Raises:
+        ConfigError: It is wrong; the text says which key and what to do.
+    """
+    loaded = LoadedProject(_absolute(parse_project(data, str(file)), file.parent), file)
     _check(loaded)
     return loaded
 
@@ -122,7 +130,12 @@ def _check(loaded: LoadedProject) -> None:
     project, where = loaded.project, loaded.file
     for entry in project.sensors:
         load("sensors", entry.sensor)
-    for kind, name in (("grids", project.grid.kind), ("stores", project.cube.store), ("readers", project.cube.reader), ("compute", project.compute.backend)):
+    for kind, name in (
+        ("grids", project.grid.kind),
+        ("stores", project.cube.store),
+        ("readers", project.cube.reader),
+        ("compute", project.compute.backend),
+    ):
         load(kind, name)
     sensor, catalog = loaded.sensor, loaded.catalog
     catalog.access(project.catalog)
@@ -131,7 +144,9 @@ def _check(loaded: LoadedProject) -> None:
         if band not in usable:
             raise ConfigError(f"{where}: cube.bands: {sensor.name} has no band {band!r}; it has {', '.join(usable)}")
     if project.mask.kind != "none" and project.mask.kind not in sensor.mask_band:
-        raise ConfigError(f"{where}: mask.kind {project.mask.kind!r} does not fit {sensor.name}; use {', '.join([*sensor.mask_band, 'none'])}")
+        raise ConfigError(
+            f"{where}: mask.kind {project.mask.kind!r} does not fit {sensor.name}; use {', '.join([*sensor.mask_band, 'none'])}"
+        )
     if project.cube.crs != "utm":
         project.cube.pixel_grid(project.cube.crs)
     loaded.periods()

@@ -27,10 +27,16 @@ def available(kind: str) -> dict[str, str]:
     if kind not in KINDS:
         raise PluginError(f"no plugin kind {kind!r}; the kinds are {', '.join(KINDS)}")
     package = importlib.import_module(f"geo_assets.{kind}")
-    found = {m.name.replace("_", "-"): f"{package.__name__}.{m.name}" for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    found = {
+        m.name.replace("_", "-"): f"{package.__name__}.{m.name}"
+        for m in pkgutil.iter_modules(package.__path__)
+        if not m.name.startswith("_")
+    }
     for entry in importlib.metadata.entry_points(group=f"geo_assets.{kind}"):
         if entry.name in found:
-            raise PluginError(f"{kind} plugin {entry.name!r} is defined twice: by {found[entry.name]} and by {entry.value}; rename or uninstall one")
+            raise PluginError(
+                f"{kind} plugin {entry.name!r} is defined twice: by {found[entry.name]} and by {entry.value}; rename or uninstall one"
+            )
         found[entry.name] = entry.value
     return found
 

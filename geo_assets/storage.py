@@ -92,7 +92,10 @@ class Storage:
 
     def write_receipt(self, receipt: PartitionReceipt) -> None:
         """Store the receipt of a partition."""
-        self.write(path.receipt(receipt.product, receipt.region, receipt.month), receipt.model_dump_json(exclude_defaults=True).encode())
+        self.write(
+            path.receipt(receipt.product, receipt.region, receipt.month),
+            receipt.model_dump_json(exclude_defaults=True).encode(),
+        )
 
     def receipts(self, product: str) -> Iterator[PartitionReceipt]:
         """All receipts of a product."""
@@ -100,4 +103,3 @@ class Storage:
             content = self.read(name)
             if content is not None:
                 yield PartitionReceipt.model_validate_json(content)
-

@@ -35,11 +35,17 @@ def deployment() -> Deployment:
     name = os.environ.get(VARIABLE, "local")
     try:
         found = Deployment.model_validate(
-            {"name": name, "storage_root": os.environ.get("GEO_ASSETS_STORAGE") or None, "workers": os.environ.get("GEO_ASSETS_WORKERS") or None}
+            {
+                "name": name,
+                "storage_root": os.environ.get("GEO_ASSETS_STORAGE") or None,
+                "workers": os.environ.get("GEO_ASSETS_WORKERS") or None,
+            }
         )
     except ValidationError as e:
         first = e.errors()[0]
         raise ConfigError(f"{VARIABLE}={name!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if found.name == "cloud" and (found.storage_root is None or "://" not in found.storage_root):
-        raise ConfigError(f"{VARIABLE}=cloud needs GEO_ASSETS_STORAGE with the URI of a bucket, such as s3://bucket/prefix")
+        raise ConfigError(
+            f"{VARIABLE}=cloud needs GEO_ASSETS_STORAGE with the URI of a bucket, such as s3://bucket/prefix"
+        )
     return found

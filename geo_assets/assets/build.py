@@ -37,8 +37,14 @@ def _definitions(loaded: LoadedProject, resources: Mapping[str, Any]) -> dg.Defi
     searches = [scenes.build(loaded, entry.sensor, periods) for entry in loaded.project.sensors]
     cube = [*searches, composite.build(loaded, periods)]
     jobs = [
-        dg.define_asset_job("cells_job", selection=[cells_asset := cells.build(loaded)], description="Cut the areas into cells, by region."),
-        dg.define_asset_job("cube_job", selection=cube, description="Search scenes and make composites, by region and month."),
+        dg.define_asset_job(
+            "cells_job",
+            selection=[cells_asset := cells.build(loaded)],
+            description="Cut the areas into cells, by region.",
+        ),
+        dg.define_asset_job(
+            "cube_job", selection=cube, description="Search scenes and make composites, by region and month."
+        ),
     ]
     return dg.Definitions(
         assets=[cells_asset, *cube], jobs=jobs, executor=EXECUTOR, resources={**plain.bind(loaded.project), **resources}

@@ -38,14 +38,25 @@ def make(workspace: Workspace, region: str, run_id: str) -> Made:
     version = task.cells_version(table)
     storage: Storage = workspace.storage
     previous = storage.read_receipt("cells", region)
-    figures: dict[str, Any] = {"cells": len(table), "areas": sorted(workspace.project.aois), "grid": workspace.project.grid.kind}
+    figures: dict[str, Any] = {
+        "cells": len(table),
+        "areas": sorted(workspace.project.aois),
+        "grid": workspace.project.grid.kind,
+    }
     if previous and previous.data_version == version and storage.read(path.cells(region)) is not None:
         return Made(version, {"status": "skipped: same areas, grid and code", **figures})
     storage.write(path.cells(region), task.write_cells(table))
     storage.write_receipt(
         PartitionReceipt(
-            product="cells", region=region, status="ok", data_version=version, code_version=task.CODE_VERSION, run_id=run_id,
-            recipe_hash=workspace.project.grid.hash, made_at=dt.datetime.now(dt.UTC), figures=figures,
+            product="cells",
+            region=region,
+            status="ok",
+            data_version=version,
+            code_version=task.CODE_VERSION,
+            run_id=run_id,
+            recipe_hash=workspace.project.grid.hash,
+            made_at=dt.datetime.now(dt.UTC),
+            figures=figures,
         )  # fmt: skip
     )
     return Made(version, {"status": "made", **figures, "table": dg.MetadataValue.path(storage.uri(path.cells(region)))})

@@ -21,7 +21,9 @@ def plausible(receipt: PartitionReceipt, planned: Iterable[BlockPlan]) -> Check:
     verdict = judge(pooled([b.bands for b in receipt.blocks]))
     observed = float(receipt.figures.get("observed_share", 0.0))
     faults = list(verdict.faults) + ([f"{missing} planned chunks are not made"] if missing else [])
-    doubts = list(verdict.doubts) + (["there are scenes and no pixel is observed"] if receipt.scenes and not observed else [])
+    doubts = list(verdict.doubts) + (
+        ["there are scenes and no pixel is observed"] if receipt.scenes and not observed else []
+    )
     metadata = {
         "observed_share": observed, "chunks_missing": missing,
         "faults": "; ".join(faults) or "none", "doubts": "; ".join(doubts) or "none",

@@ -42,7 +42,14 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: CompositeConfig, storage: dg.ResourceParam[Store], catalog: dg.ResourceParam[Catalog],
         compute: dg.ResourceParam[Compute],
     ) -> Iterator[Any]:  # fmt: skip
-        maker = _Maker(context, Workspace.of(loaded, storage=storage, catalog=catalog), periods, storage, compute, overwrite=config.overwrite)
+        maker = _Maker(
+            context,
+            Workspace.of(loaded, storage=storage, catalog=catalog),
+            periods,
+            storage,
+            compute,
+            overwrite=config.overwrite,
+        )
         yield from run_strip(context, lambda key: maker.make(*split_key(key)), checks=[PLAUSIBLE])
 
     return composite
@@ -52,9 +59,22 @@ class _Maker:
     """Partitions of one run."""
 
     def __init__(
-        self, context: dg.AssetExecutionContext, workspace: Workspace, periods: Periods, store: Store, compute: Compute, *, overwrite: bool
+        self,
+        context: dg.AssetExecutionContext,
+        workspace: Workspace,
+        periods: Periods,
+        store: Store,
+        compute: Compute,
+        *,
+        overwrite: bool,
     ) -> None:
-        self._context, self._workspace, self._periods, self._compute, self._overwrite = context, workspace, periods, compute, overwrite
+        self._context, self._workspace, self._periods, self._compute, self._overwrite = (
+            context,
+            workspace,
+            periods,
+            compute,
+            overwrite,
+        )
         self._cube = store.cube(workspace.project.cube.store)
         self._ready: set[str] = set()
 
@@ -86,12 +106,19 @@ class _Maker:
                 plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
                 mapper=self._compute.map, run_id=self._context.run_id,
             )  # fmt: skip
-        log.info(f"composite {region} {month}: " + (f"skipped: {skipped}" if skipped else f"{receipt.status}, {len(plan.todo)} blocks ({plan.reason})"))
+        log.info(
+            f"composite {region} {month}: "
+            + (f"skipped: {skipped}" if skipped else f"{receipt.status}, {len(plan.todo)} blocks ({plan.reason})")
+        )
         if receipt.failures:
             first = receipt.failures[0]
-            raise SourceError(f"{region} {month}: {len(receipt.failures)} of {len(receipt.blocks)} blocks failed, the first is {first.row},{first.col}: {first.cause}")
+            raise SourceError(
+                f"{region} {month}: {len(receipt.failures)} of {len(receipt.blocks)} blocks failed, the first is {first.row},{first.col}: {first.cause}"
+            )
         metadata = composite_metadata(receipt, workspace.storage, skipped=skipped)
-        return Made(receipt.data_version, metadata, self._inputs(region, month), [plausible(receipt, workspace.blocks(region))])
+        return Made(
+            receipt.data_version, metadata, self._inputs(region, month), [plausible(receipt, workspace.blocks(region))]
+        )
 
     def _inputs(self, region: str, month: str) -> dict[str, str]:
         """Data versions of what the partition was made from."""

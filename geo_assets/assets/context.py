@@ -58,7 +58,9 @@ class Workspace:
         """
         content = self.storage.read(path.cells(region))
         if content is None:
-            raise PartitionError(f"no cells of region {region} in {self.storage.root}: materialize asset cells for it first")
+            raise PartitionError(
+                f"no cells of region {region} in {self.storage.root}: materialize asset cells for it first"
+            )
         return cell_task.read_cells(content)
 
     def scenes(self, sensor: str, region: str, month: str) -> gpd.GeoDataFrame:
@@ -69,11 +71,15 @@ class Workspace:
         """
         content = self.storage.read(path.scenes(sensor, region, month))
         if content is None:
-            raise PartitionError(f"no scene table of {sensor} for {region} {month}: materialize asset scenes/{sensor} for it first")
+            raise PartitionError(
+                f"no scene table of {sensor} for {region} {month}: materialize asset scenes/{sensor} for it first"
+            )
         return read_scenes(content)
 
     def blocks(self, region: str) -> tuple[BlockPlan, ...]:
         """Blocks that the stored cells of a region ask for; computed once a region."""
         if region not in self._blocks:
-            self._blocks[region] = tuple(cell_task.plan_blocks(self.cells(region), Region.parse(region), self.grid(region)))
+            self._blocks[region] = tuple(
+                cell_task.plan_blocks(self.cells(region), Region.parse(region), self.grid(region))
+            )
         return self._blocks[region]

@@ -54,4 +54,8 @@ class PlainCompute:
 
 def bind(project: Project) -> dict[str, Any]:
     """The three resources of a project."""
-    return {"catalog": PlainCatalog(project.catalog), "storage": PlainStore(project.storage), "compute": PlainCompute(project.compute)}
+    return {
+        "catalog": PlainCatalog(project.catalog),
+        "storage": PlainStore(project.storage),
+        "compute": PlainCompute(project.compute),
+    }

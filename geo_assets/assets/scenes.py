@@ -35,7 +35,9 @@ def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefi
         partitions_def=cube_partitions(periods), backfill_policy=dg.BackfillPolicy.single_run(),
         description=f"Scenes of {sensor} that overlap a region in a month: STAC items with our decisions (kept, duplicate of, offset, reason).",
     )  # fmt: skip
-    def scenes(context: dg.AssetExecutionContext, storage: dg.ResourceParam[Store], catalog: dg.ResourceParam[Catalog]) -> Iterator[Any]:
+    def scenes(
+        context: dg.AssetExecutionContext, storage: dg.ResourceParam[Store], catalog: dg.ResourceParam[Catalog]
+    ) -> Iterator[Any]:
         workspace = Workspace.of(loaded, storage=storage, catalog=catalog)
         search = _Search(workspace, sensor, periods, [split_key(k) for k in context.partition_keys])
         yield from run_strip(context, lambda key: search.make(*split_key(key), run_id=context.run_id))
@@ -57,8 +59,12 @@ class _Search:
             months = [self._periods.at(self._periods.index(m)) for r, m in self._keys if r == region]
             self._tables = {  # only the region at hand is kept
                 region: task.search(
-                    Region.parse(region), self._workspace.grid(region), months,
-                    catalog=project.catalog, sensor=project.sensor(self._sensor), mask=project.mask,
+                    Region.parse(region),
+                    self._workspace.grid(region),
+                    months,
+                    catalog=project.catalog,
+                    sensor=project.sensor(self._sensor),
+                    mask=project.mask,
                 )  # fmt: skip
             }
         return self._tables[region][month]
@@ -70,24 +76,46 @@ class _Search:
         storage, name = self._workspace.storage, path.scenes(self._sensor, region, month)
         previous = storage.read_receipt(product(self._sensor), region, month)
         kept = table["kept"].astype(bool)
-        dropped = [Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of) for r in table[~kept].itertuples()]
-        figures = {"scenes": int(kept.sum()), "dropped": len(dropped), "solar_days": int(table.loc[kept, "solar_day"].nunique())}
+        dropped = [
+            Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of) for r in table[~kept].itertuples()
+        ]
+        figures = {
+            "scenes": int(kept.sum()),
+            "dropped": len(dropped),
+            "solar_days": int(table.loc[kept, "solar_day"].nunique()),
+        }
         unchanged = previous is not None and previous.data_version == version and storage.read(name) is not None
         if not unchanged:
             storage.write(name, write_scenes(table))
         storage.write_receipt(
             PartitionReceipt(
-                product=product(self._sensor), region=region, month=month, status="ok", data_version=version, code_version=task.CODE_VERSION,
-                run_id=run_id, recipe_hash=search_hash(self._workspace, self._sensor), made_at=dt.datetime.now(dt.UTC), dropped=dropped, figures=figures,
+                product=product(self._sensor),
+                region=region,
+                month=month,
+                status="ok",
+                data_version=version,
+                code_version=task.CODE_VERSION,
+                run_id=run_id,
+                recipe_hash=search_hash(self._workspace, self._sensor),
+                made_at=dt.datetime.now(dt.UTC),
+                dropped=dropped,
+                figures=figures,
             )  # fmt: skip
         )
         status = "unchanged: same items and decisions" if unchanged else "made"
         reasons = dg.MetadataValue.json({d.id: d.reason for d in dropped[:100]})
-        return Made(version, {"status": status, **figures, "not_used": reasons, "table": dg.MetadataValue.path(storage.uri(name))})
+        return Made(
+            version,
+            {"status": status, **figures, "not_used": reasons, "table": dg.MetadataValue.path(storage.uri(name))},
+        )
 
 
 def search_hash(workspace: Workspace, sensor: str) -> str:
     """Fingerprint of the settings that a scene table depends on."""
     project = workspace.project
-    where = {"kind": project.catalog.kind, "url": project.catalog.url, "collections": list(project.sensor(sensor).collections)}
+    where = {
+        "kind": project.catalog.kind,
+        "url": project.catalog.url,
+        "collections": list(project.sensor(sensor).collections),
+    }
     return digest([where, project.mask.max_cloud_cover])

@@ -43,7 +43,9 @@ class Made:
     checks: Sequence[Check] = ()
 
 
-def run_strip(context: dg.AssetExecutionContext, make: Callable[[str], Made], *, checks: Sequence[str] = ()) -> Iterator[Any]:
+def run_strip(
+    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, checks: Sequence[str] = ()
+) -> Iterator[Any]:
     """Make every key of the run, keep what succeeds, and fail the step at its end if a key failed.
 
     Args:
@@ -61,7 +63,11 @@ def run_strip(context: dg.AssetExecutionContext, make: Callable[[str], Made], *,
             failed[str(key)] = e
             context.log.error(f"{context.asset_key.to_user_string()} {key}: {e}")
             continue
-        context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(key), metadata=made.metadata, tags=tags.of(key, made)))
+        context.log_event(
+            dg.AssetMaterialization(
+                context.asset_key, partition=str(key), metadata=made.metadata, tags=tags.of(key, made)
+            )
+        )
         for check in made.checks:
             context.log_event(_evaluation(context.asset_key, str(key), check))
     if len(failed) < len(keys):  # something is there, so assets further down may run

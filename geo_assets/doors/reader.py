@@ -17,7 +17,20 @@ from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks.cells import read_cells
 
-_COLUMNS = ("product", "region", "month", "status", "data_version", "recipe_hash", "scene_hash", "code_version", "run_id", "snapshot", "made_at", "wall_s")
+_COLUMNS = (
+    "product",
+    "region",
+    "month",
+    "status",
+    "data_version",
+    "recipe_hash",
+    "scene_hash",
+    "code_version",
+    "run_id",
+    "snapshot",
+    "made_at",
+    "wall_s",
+)
 
 
 @dataclass(frozen=True)
@@ -39,17 +52,27 @@ class Store:
         """
         storage = Storage(str(root))
         if not storage.names("receipts"):
-            raise StoreError(f"{storage.root} holds nothing made by geo_assets yet: give the project's storage, or run the project first")
+            raise StoreError(
+                f"{storage.root} holds nothing made by geo_assets yet: give the project's storage, or run the project first"
+            )
         return cls(storage)
 
     def cells(self) -> gpd.GeoDataFrame:
         """Cells with ``cell_id, region, regions, crs, geometry``; EPSG:4326, one row a cell."""
         tables = list(self._tables("cells", read_cells))
         if not tables:
-            return gpd.GeoDataFrame({"cell_id": [], "region": [], "regions": [], "crs": []}, geometry=[], crs="EPSG:4326")
-        return pd.concat(tables, ignore_index=True).drop_duplicates("cell_id", ignore_index=True).sort_values("cell_id", ignore_index=True)
+            return gpd.GeoDataFrame(
+                {"cell_id": [], "region": [], "regions": [], "crs": []}, geometry=[], crs="EPSG:4326"
+            )
+        return (
+            pd.concat(tables, ignore_index=True)
+            .drop_duplicates("cell_id", ignore_index=True)
+            .sort_values("cell_id", ignore_index=True)
+        )
 
-    def scenes(self, month: str | None = None, region: str | None = None, sensor: str | None = None) -> gpd.GeoDataFrame:
+    def scenes(
+        self, month: str | None = None, region: str | None = None, sensor: str | None = None
+    ) -> gpd.GeoDataFrame:
         """Scenes with stac-geoparquet's columns and our decisions, and ``region`` and ``month`` of the partition; EPSG:4326.
 
         Args:
@@ -119,7 +142,9 @@ class Store:
         if not groups:
             raise StoreError(f"no cube in {self.storage.root} yet: materialize composite first")
         if group is None and len(groups) > 1:
-            raise ConfigError(f"the cube has several groups, one a CRS: name one of {', '.join(groups)}, as in cube(group={groups[0]!r})")
+            raise ConfigError(
+                f"the cube has several groups, one a CRS: name one of {', '.join(groups)}, as in cube(group={groups[0]!r})"
+            )
         group = group or groups[0]
         if group not in groups:
             raise StoreError(f"the cube has no group {group!r}; it has {', '.join(groups)}")
@@ -137,7 +162,13 @@ class Store:
 
 def stored_grid(attrs: Any) -> PixelGrid:
     """Pixel grid from the attributes of a cube's group."""
-    return PixelGrid(attrs["crs"], parse_resolution(attrs["resolution"]), attrs["block_px"], attrs["chunk_px"], attrs["region_blocks"])
+    return PixelGrid(
+        attrs["crs"],
+        parse_resolution(attrs["resolution"]),
+        attrs["block_px"],
+        attrs["chunk_px"],
+        attrs["region_blocks"],
+    )
 
 
 def _sliced(whole: xr.Dataset, group: str, regions: Iterable[str]) -> xr.Dataset:
@@ -146,24 +177,49 @@ def _sliced(whole: xr.Dataset, group: str, regions: Iterable[str]) -> xr.Dataset
     left, top = min(b.left for b in boxes), max(b.top for b in boxes)
     right = max(b.left + b.shape[1] * b.resolution for b in boxes)
     bottom = min(b.top - b.shape[0] * b.resolution for b in boxes)
-    box = boxes[0].__class__(grid.crs, grid.resolution, left, top, (int((top - bottom) / grid.resolution), int((right - left) / grid.resolution)))
+    box = boxes[0].__class__(
+        grid.crs,
+        grid.resolution,
+        left,
+        top,
+        (int((top - bottom) / grid.resolution), int((right - left) / grid.resolution)),
+    )
     rows, cols = grid.array_slices(box)
     xs, ys = box.centers()
-    units = {"x": ("longitude", "degrees_east"), "y": ("latitude", "degrees_north")} if grid.geographic else {"x": ("projection_x_coordinate", "metre"), "y": ("projection_y_coordinate", "metre")}
-    coords = {n: (n, v, {"standard_name": units[n][0], "units": units[n][1], "axis": n.upper()}) for n, v in (("y", ys), ("x", xs))}
+    units = (
+        {"x": ("longitude", "degrees_east"), "y": ("latitude", "degrees_north")}
+        if grid.geographic
+        else {"x": ("projection_x_coordinate", "metre"), "y": ("projection_y_coordinate", "metre")}
+    )
+    coords = {
+        n: (n, v, {"standard_name": units[n][0], "units": units[n][1], "axis": n.upper()})
+        for n, v in (("y", ys), ("x", xs))
+    }
     return whole.isel(y=rows, x=cols).assign_coords(coords).assign_attrs(group=group, regions=",".join(regions))
 
 
 def _partition_row(receipt: PartitionReceipt) -> dict[str, Any]:
     plain = {k: v for k, v in receipt.figures.items() if isinstance(v, int | float | str)}
     base = {name: getattr(receipt, name) for name in _COLUMNS}
-    return base | plain | {"scenes": len(receipt.scenes) or plain.get("scenes", 0), "dropped": len(receipt.dropped), "blocks": len(receipt.blocks)}
+    return (
+        base
+        | plain
+        | {
+            "scenes": len(receipt.scenes) or plain.get("scenes", 0),
+            "dropped": len(receipt.dropped),
+            "blocks": len(receipt.blocks),
+        }
+    )
 
 
 def _block_rows(receipts: Iterable[PartitionReceipt]) -> Iterator[dict[str, Any]]:
     for receipt in receipts:
         for block in receipt.blocks:
             row = block.model_dump(exclude={"bands", "chunks"})
-            yield {"product": receipt.product, "region": receipt.region, "month": receipt.month, **row, "chunks": len(block.chunks)}
-
-
+            yield {
+                "product": receipt.product,
+                "region": receipt.region,
+                "month": receipt.month,
+                **row,
+                "chunks": len(block.chunks),
+            }

@@ -18,14 +18,48 @@ def source_window(box: GeoBox, crs: str, transform: Affine) -> tuple[float, floa
     rows, cols = box.shape
     left, bottom, right, top = box.bounds
     t = np.linspace(0.0, 1.0, max(2, max(rows, cols) // _STEP_PX + 2))
-    x = np.concatenate([left + (right - left) * t, np.full_like(t, right), left + (right - left) * t, np.full_like(t, left)])
-    y = np.concatenate([np.full_like(t, top), top + (bottom - top) * t, np.full_like(t, bottom), top + (bottom - top) * t])
+    x = np.concatenate(
+        [left + (right - left) * t, np.full_like(t, right), left + (right - left) * t, np.full_like(t, left)]
+    )
+    y = np.concatenate(
+        [np.full_like(t, top), top + (bottom - top) * t, np.full_like(t, bottom), top + (bottom - top) * t]
+    )
     if box.crs != crs:
         x, y = transformer(box.crs, crs).transform(x, y)
     col, row = _pixel(x, y, transform)
     if not (np.isfinite(col).all() and np.isfinite(row).all()):
         return -np.inf, -np.inf, np.inf, np.inf
     return float(col.min()), float(row.min()), float(col.max()), float(row.max())
+
+
+def kernel_scale(box: GeoBox, crs: str, transform: Affine, shape: tuple[int, int]) -> tuple[float, float] | None:
+    """Target pixels a source pixel, along the target's x and y, measured at the middle of the source.
+
+    The same for every window of a target grid, so that a kernel made with it gives a pixel the same value in each.
+
+    Args:
+        box: Any window of the target grid.
+        crs: CRS of the source.
+        transform: From (column, row) of the source's pixel corners to its coordinates.
+        shape: Rows and columns of the source.
+
+    Returns:
+        Scale in x and y, or None where the middle of the source has no place in the target's CRS.
+    """
+    row, col = shape[0] / 2, shape[1] / 2
+    around = [transform * at for at in ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))]
+    x, y = np.array(around).T
+    if box.crs != crs:
+        x, y = transformer(crs, box.crs).transform(x, y)
+    step = np.array([[x[1] - x[0], x[3] - x[2]], [y[1] - y[0], y[3] - y[2]]])
+    if pyproj.CRS(box.crs).is_geographic:
+        step[0] = (step[0] + 180) % 360 - 180  # the middle may lie on the antimeridian
+    if not np.isfinite(step).all() or np.linalg.det(step) == 0:
+        return None
+    spanned = np.abs(np.linalg.inv(step) * float(box.resolution)).sum(
+        axis=1
+    )  # source columns and rows of a target pixel
+    return float(1 / spanned[0]), float(1 / spanned[1])
 
 
 def _pixel(x: Coordinates, y: Coordinates, transform: Affine) -> tuple[Coordinates, Coordinates]:
@@ -59,7 +93,9 @@ def nearest_index(box: GeoBox, crs: str, transform: Affine) -> tuple[npt.NDArray
     return np.floor(row).astype(np.int64), np.floor(col).astype(np.int64)
 
 
-def _interpolated(x: Coordinates, y: Coordinates, forward: pyproj.Transformer, transform: Affine) -> tuple[Coordinates, Coordinates]:
+def _interpolated(
+    x: Coordinates, y: Coordinates, forward: pyproj.Transformer, transform: Affine
+) -> tuple[Coordinates, Coordinates]:
     """Source coordinates, interpolated between nodes and made exact wherever a pixel edge is within the error."""
     rows, cols = x.shape
     at_row = np.unique(np.append(np.arange(0, rows, _STEP_PX), rows - 1))
@@ -81,7 +117,9 @@ def _interpolated(x: Coordinates, y: Coordinates, forward: pyproj.Transformer, t
     return col, row
 
 
-def _bilinear(nodes: Coordinates, at_row: npt.NDArray[np.int64], at_col: npt.NDArray[np.int64], rows: int, cols: int) -> Coordinates:
+def _bilinear(
+    nodes: Coordinates, at_row: npt.NDArray[np.int64], at_col: npt.NDArray[np.int64], rows: int, cols: int
+) -> Coordinates:
     def weights(at: npt.NDArray[np.int64], n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Coordinates]:
         position = np.arange(n)
         low = np.clip(np.searchsorted(at, position, side="right") - 1, 0, max(len(at) - 2, 0))

@@ -49,7 +49,9 @@ def _quantile(stack: Stack, q: float) -> Stack:
     low = np.floor(rank).astype(np.intp)
     share = rank - low
     a = np.take_along_axis(ordered, low[..., None], axis=-1)[..., 0].astype(np.float64)
-    b = np.take_along_axis(ordered, np.minimum(low + 1, np.maximum(count - 1, 0))[..., None], axis=-1)[..., 0].astype(np.float64)
+    b = np.take_along_axis(ordered, np.minimum(low + 1, np.maximum(count - 1, 0))[..., None], axis=-1)[..., 0].astype(
+        np.float64
+    )
     value = np.where(share < 0.5, a + (b - a) * share, b - (b - a) * (1 - share))  # as numpy's lerp
     rounded: Stack = np.where(count > 0, np.rint(value), 0).astype(np.uint16)
     return rounded

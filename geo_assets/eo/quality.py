@@ -33,12 +33,18 @@ def judge(bands: Mapping[str, BandFigures]) -> Verdict:
     faults, doubts = [], []
     for name, f in bands.items():
         if f.p99 > _BRIGHT:
-            faults.append(f"{name}: 99 % of its pixels reach reflectance {f.p99 / 10_000:.2f}, more than any surface reflects")
+            faults.append(
+                f"{name}: 99 % of its pixels reach reflectance {f.p99 / 10_000:.2f}, more than any surface reflects"
+            )
         if f.floor_share > _FLOORED:
-            faults.append(f"{name}: {f.floor_share:.0%} of its pixels lie at the floor, as if the offset had been taken off twice")
+            faults.append(
+                f"{name}: {f.floor_share:.0%} of its pixels lie at the floor, as if the offset had been taken off twice"
+            )
     visible = [bands[n] for n in ("blue", "green", "red") if n in bands]
     if visible and min(f.p01 for f in visible) >= _DARK:
-        doubts.append("no visible band has a dark pixel: over snow or desert this is right, elsewhere the offset was not taken off")
+        doubts.append(
+            "no visible band has a dark pixel: over snow or desert this is right, elsewhere the offset was not taken off"
+        )
     return Verdict(tuple(faults), tuple(doubts))
 
 

@@ -231,7 +231,13 @@ class PixelGrid:
 
     @classmethod
     def build(
-        cls, crs: str, resolution: Fraction, *, block_px: int | None = None, chunk_px: int | None = None, region_blocks: int | None = None
+        cls,
+        crs: str,
+        resolution: Fraction,
+        *,
+        block_px: int | None = None,
+        chunk_px: int | None = None,
+        region_blocks: int | None = None,
     ) -> "PixelGrid":
         """The grid of a CRS with the defaults of its resolution.
 
@@ -350,13 +356,17 @@ class PixelGrid:
             raise PartitionError(f"{box} is not part of the arrays of group {self.group}")
         return slice(int(row), int(row) + rows), slice(int(col), int(col) + cols)
 
-    def locate(self, x: npt.ArrayLike, y: npt.ArrayLike, *, size: Fraction) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def locate(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, *, size: Fraction
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Row and column of the squares of side ``size`` that hold points (CRS units)."""
         dx = np.asarray(x, np.float64) + (180 if self.geographic else 0)
         dy = 90 - np.asarray(y, np.float64) if self.geographic else np.asarray(y, np.float64)
         return np.floor(dy / float(size)).astype(np.int64), np.floor(dx / float(size)).astype(np.int64)
 
-    def touched(self, geometries: npt.NDArray[np.object_], *, size: Fraction) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def touched(
+        self, geometries: npt.NDArray[np.object_], *, size: Fraction
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Squares of side ``size`` that overlap geometries (CRS units) by area, not by a shared edge only.
 
         Returns:
@@ -367,7 +377,10 @@ class PixelGrid:
         some = np.flatnonzero(~np.isnan(bounds[:, 0]))
         west, south, east, north = bounds[some].T
         row_a, col_a = self.locate(west + edge, north - edge, size=size)
-        row_b, col_b = self.locate(east - edge, south + edge, size=size)[0], self.locate(east - edge, south + edge, size=size)[1]
+        row_b, col_b = (
+            self.locate(east - edge, south + edge, size=size)[0],
+            self.locate(east - edge, south + edge, size=size)[1],
+        )
         row0, row1, col0, col1 = np.minimum(row_a, row_b), np.maximum(row_a, row_b), col_a, np.maximum(col_a, col_b)
         wide = col1 - col0 + 1
         counts = (row1 - row0 + 1) * wide
@@ -382,7 +395,9 @@ class PixelGrid:
         hit[ask] = shapely.intersects(polygons[owner[ask]], boxes)
         return some[owner[hit]], rows[hit], cols[hit]
 
-    def _boxes(self, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], *, size: Fraction, inset: float) -> npt.NDArray[np.object_]:
+    def _boxes(
+        self, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], *, size: Fraction, inset: float
+    ) -> npt.NDArray[np.object_]:
         side = float(size)
         left = cols * side - (180 if self.geographic else 0)
         top = 90 - rows * side if self.geographic else (rows + 1) * side
@@ -406,8 +421,12 @@ def _plane(crs: str) -> tuple[float, float, float, float]:
         return 0.0, 0.0, 1_000_000.0, 10_000_000.0
     area = proj.area_of_use
     if area is None:
-        raise ConfigError(f"{crs} has no area of use in the EPSG register, so its cube would have no bounds: choose another CRS")
-    bounds = transformer("EPSG:4326", crs).transform_bounds(area.west, area.south, area.east, area.north, densify_pts=101)
+        raise ConfigError(
+            f"{crs} has no area of use in the EPSG register, so its cube would have no bounds: choose another CRS"
+        )
+    bounds = transformer("EPSG:4326", crs).transform_bounds(
+        area.west, area.south, area.east, area.north, densify_pts=101
+    )
     if not all(map(math.isfinite, bounds)):
         raise ConfigError(f"the area of use of {crs} has no finite bounds: choose another CRS")
     return bounds
@@ -423,7 +442,11 @@ def zone_polygon(zone: int, *, north: bool) -> Polygon | MultiPolygon:
         return shapely.box(west, UTM_LAT[0], east, 0.0)
     vee = {31: (0.0, 3.0), 32: (3.0, 12.0)}.get(zone, (west, east))
     xray = {31: (0.0, 9.0), 33: (9.0, 21.0), 35: (21.0, 33.0), 37: (33.0, 42.0)}.get(zone, (west, east))
-    parts = [shapely.box(west, 0.0, east, 56.0), shapely.box(vee[0], 56.0, vee[1], 64.0), shapely.box(west, 64.0, east, 72.0)]
+    parts = [
+        shapely.box(west, 0.0, east, 56.0),
+        shapely.box(vee[0], 56.0, vee[1], 64.0),
+        shapely.box(west, 64.0, east, 72.0),
+    ]
     if zone not in (32, 34, 36):
         parts.append(shapely.box(xray[0], 72.0, xray[1], UTM_LAT[1]))
     return shapely.union_all(parts)
@@ -536,7 +559,13 @@ def _split_one(polygon: Polygon) -> list[Polygon]:
     parts = []
     for turn in (-360.0, 0.0, 360.0):
         piece = shapely.intersection(polygon, shapely.box(-180 + turn, -90, 180 + turn, 90))
-        parts += [g for g in shapely.get_parts(shapely.transform(piece, lambda xy, t=turn: xy - (t, 0.0)), ) if g.area > 0]
+        parts += [
+            g
+            for g in shapely.get_parts(
+                shapely.transform(piece, lambda xy, t=turn: xy - (t, 0.0)),
+            )
+            if g.area > 0
+        ]
     return [q for g in parts for q in shapely.get_parts(g) if isinstance(q, Polygon)]
 
 

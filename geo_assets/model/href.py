@@ -45,16 +45,24 @@ class Access:
         if not parts.scheme or len(parts.scheme) == 1:
             return self._local(href)
         if parts.scheme == "file":
-            raise SourceError(f"{without_query(href)}: file:// addresses are refused; a static catalog gives relative paths")
+            raise SourceError(
+                f"{without_query(href)}: file:// addresses are refused; a static catalog gives relative paths"
+            )
         if parts.scheme not in REMOTE_SCHEMES:
-            raise SourceError(f"{without_query(href)}: scheme {parts.scheme!r} is not one of {', '.join(REMOTE_SCHEMES)}")
+            raise SourceError(
+                f"{without_query(href)}: scheme {parts.scheme!r} is not one of {', '.join(REMOTE_SCHEMES)}"
+            )
         self._remote(parts, href)
         return href
 
     def _local(self, href: str) -> str:
         path = os.path.realpath(href)
-        if not any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in map(os.path.realpath, self.roots)):
-            raise SourceError(f"{href}: local files are read only from the catalog's own folder ({', '.join(self.roots) or 'this catalog has none'})")
+        if not any(
+            path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in map(os.path.realpath, self.roots)
+        ):
+            raise SourceError(
+                f"{href}: local files are read only from the catalog's own folder ({', '.join(self.roots) or 'this catalog has none'})"
+            )
         return path
 
     def _remote(self, parts: urllib.parse.SplitResult, href: str) -> None:
@@ -72,7 +80,9 @@ class Access:
         if local:
             raise SourceError(f"{shown}: {host} is a private or local address")
         if self.hosts and not any(host == h or (h.startswith(".") and host.endswith(h)) for h in self.hosts):
-            raise SourceError(f"{shown}: host {host} is not one of {', '.join(self.hosts)}; add it to catalog.hosts if you trust it")
+            raise SourceError(
+                f"{shown}: host {host} is not one of {', '.join(self.hosts)}; add it to catalog.hosts if you trust it"
+            )
 
 
 LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))

@@ -101,7 +101,9 @@ class Periods:
             elapsed = today.year * 12 + today.month - 1 - first.ordinal
             count = max(0, elapsed // step)
             if not count:
-                raise ConfigError(f"no period of {step} month(s) from {start} is complete on {today}: start earlier or give an end")
+                raise ConfigError(
+                    f"no period of {step} month(s) from {start} is complete on {today}: start earlier or give an end"
+                )
         else:
             last = Month.parse(end)
             if last < first:
@@ -147,5 +149,7 @@ class Periods:
         high = Month.parse(last) if last else self.at(self.count - 1).first
         chosen = [p for p in map(self.at, range(self.count)) if low <= p.first <= high]
         if not chosen:
-            raise PartitionError(f"no period lies in {low}:{high}; the project has {self.start} to {self.at(self.count - 1).key}")
+            raise PartitionError(
+                f"no period lies in {low}:{high}; the project has {self.start} to {self.at(self.count - 1).key}"
+            )
         return chosen

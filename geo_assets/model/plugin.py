@@ -141,7 +141,9 @@ class Cube(Protocol):
         """Attributes of the root as they were stored, or None where there is no cube yet."""
         ...
 
-    def prepare(self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+    def prepare(
+        self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]
+    ) -> None:
         """Create what is missing: root, group, arrays; extend the time axis. Safe to call at any time."""
         ...
 
@@ -183,5 +185,3 @@ class Compute(Protocol):
     ) -> Iterator[TaskResult]:
         """Run ``fn`` on every task and yield results as they finish; never raises for a task's own error."""
         ...
-
-

@@ -45,10 +45,14 @@ class Project(Recipe):
     """A project file: what is made, of which area and months, from where, and where it is kept."""
 
     name: str = Field(default="project", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="name of the project")
-    aois: Annotated[dict[SafeName, AoiRecipe], BeforeValidator(_aois)] = Field(default_factory=dict, description="areas of interest by name")
+    aois: Annotated[dict[SafeName, AoiRecipe], BeforeValidator(_aois)] = Field(
+        default_factory=dict, description="areas of interest by name"
+    )
     months: MonthsRecipe = Field(description="time span")
     catalog: CatalogRecipe = Field(default_factory=CatalogRecipe)
-    sensors: Annotated[list[SensorRecipe], BeforeValidator(_sensors)] = Field(default_factory=lambda: [SensorRecipe(sensor="sentinel-2-l2a")])
+    sensors: Annotated[list[SensorRecipe], BeforeValidator(_sensors)] = Field(
+        default_factory=lambda: [SensorRecipe(sensor="sentinel-2-l2a")]
+    )
     grid: GridRecipe = Field(default_factory=GridRecipe)
     cube: CubeRecipe = Field(default_factory=CubeRecipe)
     mask: MaskRecipe = Field(default_factory=MaskRecipe)
@@ -59,7 +63,9 @@ class Project(Recipe):
     release: ReleaseRecipe | None = None
     stac: StacRecipe = Field(default_factory=StacRecipe)
     tables: TablesRecipe = Field(default_factory=TablesRecipe)
-    products: list[Product] = Field(default_factory=lambda: list[Product](["composite"]), description="what run makes, with all that it needs")
+    products: list[Product] = Field(
+        default_factory=lambda: list[Product](["composite"]), description="what run makes, with all that it needs"
+    )
     storage: str = Field(default="./data", description="path or URI of everything that is made")
     compute: ComputeRecipe = Field(default_factory=ComputeRecipe)
 
@@ -111,7 +117,11 @@ def _fault(error: Any, data: Any) -> str:
         near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
         return f"unknown key {dotted!r}, " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")
     message = error["msg"].removeprefix("Value error, ")
-    given = "" if error["type"] in ("missing", "value_error") or isinstance(error.get("input"), dict) else f" (got {str(error.get('input'))[:60]!r})"
+    given = (
+        ""
+        if error["type"] in ("missing", "value_error") or isinstance(error.get("input"), dict)
+        else f" (got {str(error.get('input'))[:60]!r})"
+    )
     return f"{dotted or 'project'}: {message}{given}"
 
 

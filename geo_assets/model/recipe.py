@@ -47,7 +47,9 @@ def _resolution(value: Any) -> str:
 
 def _safe_name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(NAME, value) or ".." in value:
-        raise ValueError(f"{str(value)[:80]!r} is not a name: use letters, digits, '_', '-' and '.', beginning with a letter or digit")
+        raise ValueError(
+            f"{str(value)[:80]!r} is not a name: use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+        )
     return value
 
 
@@ -77,9 +79,13 @@ def digest(value: Any) -> str:
 class AoiRecipe(Recipe):
     """One area of interest: a vector file or a bounding box."""
 
-    path: str | None = Field(default=None, description="vector file that geopandas reads: gpkg, shp, geojson, gml, kml, fgb, parquet")
+    path: str | None = Field(
+        default=None, description="vector file that geopandas reads: gpkg, shp, geojson, gml, kml, fgb, parquet"
+    )
     layer: str | None = Field(default=None, description="layer of the file; its first layer if it has only one")
-    bbox: list[float] | None = Field(default=None, description="west, south, east, north in degrees; west > east crosses the antimeridian")
+    bbox: list[float] | None = Field(
+        default=None, description="west, south, east, north in degrees; west > east crosses the antimeridian"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "AoiRecipe":
@@ -109,38 +115,65 @@ class MonthsRecipe(Recipe):
 class CatalogRecipe(Recipe):
     """Where scenes are searched."""
 
-    kind: str = Field(default="earth-search", description="catalog plugin: earth-search, planetary-computer, stac-api, static, geoparquet")
+    kind: str = Field(
+        default="earth-search",
+        description="catalog plugin: earth-search, planetary-computer, stac-api, static, geoparquet",
+    )
     url: str | None = Field(default=None, description="address of a stac-api")
     path: str | None = Field(default=None, description="catalog.json of a static catalog, or a stac-geoparquet file")
     retries: int = Field(default=5, ge=0, le=20, description="further tries after a failed request")
-    backoff_s: float = Field(default=0.5, ge=0, le=60, description="wait before the first retry; doubled each time, with jitter")
+    backoff_s: float = Field(
+        default=0.5, ge=0, le=60, description="wait before the first retry; doubled each time, with jitter"
+    )
     timeout_s: float = Field(default=30, gt=0, le=600, description="limit of one request")
-    deadline_s: float = Field(default=300, gt=0, le=3600, description="limit of one search with all its pages and retries")
+    deadline_s: float = Field(
+        default=300, gt=0, le=3600, description="limit of one search with all its pages and retries"
+    )
     page_size: int = Field(default=200, ge=1, le=1000, description="items a page")
-    max_pages: int = Field(default=500, ge=1, le=10_000, description="pages a search may have before it counts as endless")
-    hosts: list[str] = Field(default_factory=list, description="hosts, host suffixes (.example.org) and buckets (s3://name) that pixels may be read from; empty: those the plugin knows, or any public one")
+    max_pages: int = Field(
+        default=500, ge=1, le=10_000, description="pages a search may have before it counts as endless"
+    )
+    hosts: list[str] = Field(
+        default_factory=list,
+        description="hosts, host suffixes (.example.org) and buckets (s3://name) that pixels may be read from; empty: those the plugin knows, or any public one",
+    )
 
 
 class SensorRecipe(Recipe):
     """A sensor and, where a catalog names them otherwise, its collections."""
 
     sensor: str = Field(description="sensor plugin")
-    collections: list[str] = Field(default_factory=list, description="collection ids in this catalog; empty: those the sensor knows")
+    collections: list[str] = Field(
+        default_factory=list, description="collection ids in this catalog; empty: those the sensor knows"
+    )
 
 
 class GridRecipe(Recipe):
     """How an area is cut into cells."""
 
-    kind: str = Field(default="majortom", description="grid plugin: majortom, majortom-eg, square, lonlat, geohash, mgrs, tiles, custom")
+    kind: str = Field(
+        default="majortom",
+        description="grid plugin: majortom, majortom-eg, square, lonlat, geohash, mgrs, tiles, custom",
+    )
     size_m: float = Field(default=10_240, gt=0, le=2_000_000, description="side of a cell in metres")
-    overlap: bool = Field(default=False, description="add half-shifted cells between the primary ones (majortom, majortom-eg)")
+    overlap: bool = Field(
+        default=False, description="add half-shifted cells between the primary ones (majortom, majortom-eg)"
+    )
     margin_m: float = Field(default=0, ge=0, le=100_000, description="width added to each side of a majortom patch")
-    crs: CrsText | None = Field(default=None, description="CRS of square cells; left out: the cube's, or EPSG:3857 where that is utm")
+    crs: CrsText | None = Field(
+        default=None, description="CRS of square cells; left out: the cube's, or EPSG:3857 where that is utm"
+    )
     precision: int = Field(default=5, ge=1, le=12, description="geohash length")
-    step: ResolutionText = Field(default="23/1000", validate_default=True, description="side of a lonlat cell in degrees")
-    path: str | None = Field(default=None, description="table of cells for tiles: a vector file, or CSV with X, Y in degrees")
+    step: ResolutionText = Field(
+        default="23/1000", validate_default=True, description="side of a lonlat cell in degrees"
+    )
+    path: str | None = Field(
+        default=None, description="table of cells for tiles: a vector file, or CSV with X, Y in degrees"
+    )
     layer: str | None = Field(default=None, description="layer of that file")
-    id_column: str | None = Field(default=None, description="column with the cell id in a table or a custom grid's answer")
+    id_column: str | None = Field(
+        default=None, description="column with the cell id in a table or a custom grid's answer"
+    )
     callable: str | None = Field(default=None, description="package.module:function of a custom grid")
     clip: bool = Field(default=False, description="cut cells at the AOI's border")
 
@@ -151,16 +184,29 @@ class CubeRecipe(Recipe):
     sensor: str = Field(default="sentinel-2-l2a", description="sensor plugin that is composited")
     crs: CrsText = Field(default="utm", description="utm (one group a zone) or a CRS such as EPSG:3035")
     resolution: ResolutionText = Field(default="10", description="side of a pixel in CRS units; 1/3600 is allowed")
-    bands: list[str] = Field(default_factory=lambda: ["red", "green", "blue", "nir"], min_length=1, max_length=64, description="bands by name")
-    statistic: Literal["median", "mean", "percentile", "medoid"] = Field(default="median", description="statistic over the clear solar days")
+    bands: list[str] = Field(
+        default_factory=lambda: ["red", "green", "blue", "nir"],
+        min_length=1,
+        max_length=64,
+        description="bands by name",
+    )
+    statistic: Literal["median", "mean", "percentile", "medoid"] = Field(
+        default="median", description="statistic over the clear solar days"
+    )
     percentile: float = Field(default=50, ge=0, le=100, description="which one, where the statistic is percentile")
-    resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field(default="bilinear", description="for bands; classes are always nearest")
-    layout: Literal["bands", "stacked"] = Field(default="bands", description="one array a band, or one array (time, y, x, band)")
+    resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field(
+        default="bilinear", description="for bands; classes are always nearest"
+    )
+    layout: Literal["bands", "stacked"] = Field(
+        default="bands", description="one array a band, or one array (time, y, x, band)"
+    )
     varname: SafeName = Field(default="composite", description="name of the stacked array")
     store: str = Field(default="icechunk", description="store plugin: icechunk or zarr")
     reader: str = Field(default="gdal", description="reader plugin: gdal or stackstac")
     block_px: int | None = Field(default=None, ge=16, le=16_384, description="side of a block (shard) in pixels")
-    chunk_px: int | None = Field(default=None, ge=8, le=8_192, description="side of a chunk in pixels; divides block_px")
+    chunk_px: int | None = Field(
+        default=None, ge=8, le=8_192, description="side of a chunk in pixels; divides block_px"
+    )
     region_blocks: int | None = Field(default=None, ge=1, le=1_000, description="side of a region in blocks")
 
     @field_validator("bands")
@@ -177,7 +223,11 @@ class CubeRecipe(Recipe):
             ConfigError: The sizes do not fit each other.
         """
         return PixelGrid.build(
-            crs, parse_resolution(self.resolution), block_px=self.block_px, chunk_px=self.chunk_px, region_blocks=self.region_blocks
+            crs,
+            parse_resolution(self.resolution),
+            block_px=self.block_px,
+            chunk_px=self.chunk_px,
+            region_blocks=self.region_blocks,
         )
 
 
@@ -185,11 +235,20 @@ class MaskRecipe(Recipe):
     """Which pixels of a scene count as clear."""
 
     kind: str = Field(default="scl", description="scl (Sentinel-2 classes) or none")
-    preset: Literal["default", "strict"] | None = Field(default=None, description="named values for keep, close_px and open_px; strict keeps 4 and 5, closes and opens by 5")
-    keep: list[int] = Field(default_factory=lambda: list(MASK_PRESETS["default"]["keep"]), description="classes that count as clear")
-    close_px: int = Field(default=0, ge=0, le=64, description="radius of the closing of the cloud mask in pixels of the cube")
+    preset: Literal["default", "strict"] | None = Field(
+        default=None,
+        description="named values for keep, close_px and open_px; strict keeps 4 and 5, closes and opens by 5",
+    )
+    keep: list[int] = Field(
+        default_factory=lambda: list(MASK_PRESETS["default"]["keep"]), description="classes that count as clear"
+    )
+    close_px: int = Field(
+        default=0, ge=0, le=64, description="radius of the closing of the cloud mask in pixels of the cube"
+    )
     open_px: int = Field(default=0, ge=0, le=64, description="radius of the opening that follows")
-    max_cloud_cover: float = Field(default=100, ge=0, le=100, description="scenes with more cloud than this (percent, by the item) are left out")
+    max_cloud_cover: float = Field(
+        default=100, ge=0, le=100, description="scenes with more cloud than this (percent, by the item) are left out"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -211,7 +270,9 @@ class ComputeRecipe(Recipe):
     backend: str = Field(default="local", description="compute plugin")
     workers: int = Field(default=2, ge=1, le=4096, description="tasks at a time")
     memory_mb: int | None = Field(default=None, ge=128, description="limit of one task")
-    retries: int = Field(default=2, ge=0, le=20, description="further tries of a task after an error that a retry can help")
+    retries: int = Field(
+        default=2, ge=0, le=20, description="further tries of a task after an error that a retry can help"
+    )
     timeout_s: float = Field(default=3600, gt=0, description="limit of one task, from its start")
     max_usd: float | None = Field(default=None, ge=0, description="a run that is predicted to cost more is refused")
 

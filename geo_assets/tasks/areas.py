@@ -21,7 +21,9 @@ def areas(loaded: LoadedProject) -> list[Aoi]:
     for name in registered(loaded):
         found.setdefault(name, _stored(loaded, name))
     if not found:
-        raise ConfigError(f"{loaded.file} has no area of interest: add one under aois, or with `geo-assets aoi add NAME FILE`")
+        raise ConfigError(
+            f"{loaded.file} has no area of interest: add one under aois, or with `geo-assets aoi add NAME FILE`"
+        )
     return [found[name] for name in sorted(found)]
 
 
@@ -39,7 +41,11 @@ def register(loaded: LoadedProject, aoi: Aoi) -> None:
     """
     if aoi.name in loaded.project.aois:
         raise ConfigError(f"AOI {aoi.name!r} stands in {loaded.file}: change it there, or choose another name")
-    feature = {"type": "Feature", "properties": {"name": aoi.name, "notes": list(aoi.notes)}, "geometry": json.loads(shapely.to_geojson(aoi.geometry))}
+    feature = {
+        "type": "Feature",
+        "properties": {"name": aoi.name, "notes": list(aoi.notes)},
+        "geometry": json.loads(shapely.to_geojson(aoi.geometry)),
+    }
     document = {"type": "FeatureCollection", "features": [feature]}
     loaded.storage.write(path.aoi(aoi.name), json.dumps(document).encode())
 

@@ -14,7 +14,17 @@ import shapely
 from geo_assets.eo.aoi import Aoi
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cells_of
-from geo_assets.model.geometry import Block, PixelGrid, Region, crs_of_group, densify, reproject, utm_zone_at, utm_zones_of, zone_polygon
+from geo_assets.model.geometry import (
+    Block,
+    PixelGrid,
+    Region,
+    crs_of_group,
+    densify,
+    reproject,
+    utm_zone_at,
+    utm_zones_of,
+    zone_polygon,
+)
 from geo_assets.model.recipe import CubeRecipe, GridRecipe, digest
 from geo_assets.registry import load
 
@@ -86,7 +96,9 @@ def _regions(cells: gpd.GeoDataFrame, cube: CubeRecipe) -> tuple[list[str], list
         grid = cube.pixel_grid(crs)
         part, rows, cols = grid.touched(parts, size=grid.region_size)
         found.append(pd.DataFrame({"cell": index[part], "group": grid.group, "row": rows, "col": cols}))
-    pairs = pd.concat([*found, _owners(shapes, cube)], ignore_index=True).drop_duplicates(["cell", "group", "row", "col"], keep="last")
+    pairs = pd.concat([*found, _owners(shapes, cube)], ignore_index=True).drop_duplicates(
+        ["cell", "group", "row", "col"], keep="last"
+    )
     pairs["key"] = pairs["group"] + "_r" + pairs["row"].astype(str) + "_c" + pairs["col"].astype(str)
     pairs = pairs.sort_values(["cell", "key"])
     owned = pairs[pairs["owner"].eq(True)].set_index("cell")["key"]
@@ -109,7 +121,9 @@ def _owners(shapes: npt.NDArray[np.object_], cube: CubeRecipe) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _by_crs(shapes: npt.NDArray[np.object_], cube: CubeRecipe) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.object_]]]:
+def _by_crs(
+    shapes: npt.NDArray[np.object_], cube: CubeRecipe
+) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.object_]]]:
     """For each CRS of the cube the cells that it makes: their places in the table and their parts, in that CRS."""
     if cube.crs != "utm":
         whole = reproject(densify(shapes), "EPSG:4326", cube.crs)
@@ -151,13 +165,17 @@ def plan_blocks(cells: gpd.GeoDataFrame, region: Region, grid: PixelGrid) -> lis
     table = pd.DataFrame({"cell": cell, "block_row": rows // n, "block_col": cols // n})
     table["row"] = rows - table["block_row"] * n if grid.geographic else n - 1 - (rows - table["block_row"] * n)
     table["col"] = cols - table["block_col"] * n
-    inside = (table["block_row"] // grid.region_blocks == region.row) & (table["block_col"] // grid.region_blocks == region.col)
+    inside = (table["block_row"] // grid.region_blocks == region.row) & (
+        table["block_col"] // grid.region_blocks == region.col
+    )
     ids = cells["cell_id"].to_numpy()
     plans = []
     for _, group in table[inside].groupby(["block_row", "block_col"]):
         row, col = group["block_row"].iloc[0], group["block_col"].iloc[0]
         chunks = sorted(set(zip(group["row"].tolist(), group["col"].tolist(), strict=True)))
-        plans.append(BlockPlan(Block(int(row), int(col)), tuple(chunks), tuple(sorted(set(ids[group["cell"].unique()])))))
+        plans.append(
+            BlockPlan(Block(int(row), int(col)), tuple(chunks), tuple(sorted(set(ids[group["cell"].unique()]))))
+        )
     return plans
 
 

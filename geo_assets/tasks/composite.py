@@ -41,14 +41,21 @@ class BlockResult:
 
 def variables(sensor: Sensor, cube: CubeRecipe) -> list[Variable]:
     """Arrays of the cube's groups."""
+
     def attrs(*names: str) -> dict[str, object]:
         band = sensor.bands[names[0]]
-        known: dict[str, object] = {"long_name": " ".join(names), "standard_name": "surface_bidirectional_reflectance", "units": "1"}
+        known: dict[str, object] = {
+            "long_name": " ".join(names),
+            "standard_name": "surface_bidirectional_reflectance",
+            "units": "1",
+        }
         if band.wavelength_um is not None and len(names) == 1:
             known["wavelength_um"] = band.wavelength_um
         return {**known, "scale_factor": band.scale, "add_offset": 0.0, "_FillValue": 0}
 
-    clear = Variable("n_clear", "uint16", 0, {"long_name": "solar days on which the pixel is clear in every band", "units": "1"})
+    clear = Variable(
+        "n_clear", "uint16", 0, {"long_name": "solar days on which the pixel is clear in every band", "units": "1"}
+    )
     if cube.layout == "stacked":
         return [Variable(cube.varname, "uint16", 0, attrs(*cube.bands), tuple(cube.bands)), clear]
     return [*(Variable(b, "uint16", 0, attrs(b)) for b in cube.bands), clear]
@@ -57,7 +64,14 @@ def variables(sensor: Sensor, cube: CubeRecipe) -> list[Variable]:
 def block_key(scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe) -> str:
     """Fingerprint of everything that a block's pixels depend on, but for which of its chunks are made."""
     wanted = sorted(scenes, key=lambda s: (s.time, s.item_id))
-    return digest({"scenes": [list(map(str, s.identity)) for s in wanted], "cube": pixel_recipe(cube), "mask": pixel_mask(mask), "code": CODE_VERSION})
+    return digest(
+        {
+            "scenes": [list(map(str, s.identity)) for s in wanted],
+            "cube": pixel_recipe(cube),
+            "mask": pixel_mask(mask),
+            "code": CODE_VERSION,
+        }
+    )
 
 
 def pixel_recipe(cube: CubeRecipe) -> dict[str, object]:
@@ -68,7 +82,11 @@ def pixel_recipe(cube: CubeRecipe) -> dict[str, object]:
 
 def pixel_mask(mask: MaskRecipe) -> dict[str, object]:
     """The part of the mask that pixels depend on: a preset counts by its values, and the cloud cover by its scenes."""
-    return {"kind": mask.kind} if mask.kind == "none" else mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover"})
+    return (
+        {"kind": mask.kind}
+        if mask.kind == "none"
+        else mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover"})
+    )
 
 
 class Footprints:
@@ -86,6 +104,13 @@ class Footprints:
             return ()
         hits = shapely.intersects(self._shapes, shapely.box(*box.bounds))
         return tuple(s for s, hit in zip(self.scenes, hits, strict=True) if hit)
+
+    def mean_cover(self, box: GeoBox) -> float:
+        """Scenes that a pixel of a window has on average, by their footprints."""
+        if not self.scenes:
+            return 0.0
+        window = shapely.box(*box.bounds)
+        return float(shapely.area(shapely.intersection(self._shapes, window)).sum() / window.area)
 
 
 def run(task: CompositeTask) -> BlockResult:
@@ -195,7 +220,9 @@ class _Maker:
         clear = clear_from_classes(classes, mask.keep, close_px=mask.close_px, open_px=mask.open_px)
         return clear[halo : halo + box.shape[0], halo : halo + box.shape[1]]
 
-    def _mosaics(self, name: str, days: dict[str, list[Scene]], clear: dict[str, npt.NDArray[np.bool_]], box: GeoBox) -> Pixels:
+    def _mosaics(
+        self, name: str, days: dict[str, list[Scene]], clear: dict[str, npt.NDArray[np.bool_]], box: GeoBox
+    ) -> Pixels:
         """One layer a solar day, dims (time, y, x): per pixel the first clear and observed scene."""
         band = self._sensor.bands[name]
         stack = np.zeros((len(days), *box.shape), np.uint16)
@@ -211,7 +238,9 @@ class _Maker:
     def _href(self, scene: Scene, band: str) -> str:
         href = scene.href(band)
         if href is None:
-            raise SourceError(f"scene {scene.item_id} has no asset for band {band}; leave the band or the scene's collection out")
+            raise SourceError(
+                f"scene {scene.item_id} has no asset for band {band}; leave the band or the scene's collection out"
+            )
         return href
 
 
@@ -243,5 +272,7 @@ class _Figures:
             values = values[values != 0]
             if values.size:
                 p01, p50, p99 = np.percentile(values, [1, 50, 99])
-                found[name] = BandFigures(p01=float(p01), p50=float(p50), p99=float(p99), floor_share=float((values == 1).mean()))
+                found[name] = BandFigures(
+                    p01=float(p01), p50=float(p50), p99=float(p99), floor_share=float((values == 1).mean())
+                )
         return found

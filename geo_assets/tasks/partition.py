@@ -116,14 +116,25 @@ def plan_partition(
             continue
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
-        todo.append(Todo(plan, reached, key, chunks, _reason(project, previous, had, reached, same=same, overwrite=overwrite)))
+        todo.append(
+            Todo(plan, reached, key, chunks, _reason(project, previous, had, reached, same=same, overwrite=overwrite))
+        )
     fresh += known.values()  # asked for by cells that are gone: what was made stays
-    dropped = [Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of) for r in table[~table["kept"].astype(bool)].itertuples()]
+    dropped = [
+        Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of)
+        for r in table[~table["kept"].astype(bool)].itertuples()
+    ]
     return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped))
 
 
 def _reason(
-    project: Project, previous: PartitionReceipt | None, had: BlockReceipt | None, scenes: tuple[Scene, ...], *, same: bool, overwrite: bool
+    project: Project,
+    previous: PartitionReceipt | None,
+    had: BlockReceipt | None,
+    scenes: tuple[Scene, ...],
+    *,
+    same: bool,
+    overwrite: bool,
 ) -> str:
     if overwrite:
         return "overwrite"
@@ -155,7 +166,15 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def make_partition(
-    plan: PartitionPlan, project: Project, sensor: Sensor, *, periods: Periods, cube: Cube, storage: Storage, mapper: Mapper, run_id: str
+    plan: PartitionPlan,
+    project: Project,
+    sensor: Sensor,
+    *,
+    periods: Periods,
+    cube: Cube,
+    storage: Storage,
+    mapper: Mapper,
+    run_id: str,
 ) -> PartitionReceipt:
     """Make what a plan lists, commit the good blocks at once, and write the receipt.
 
@@ -175,10 +194,18 @@ def make_partition(
         else:
             failed.append(_failed(plan.todo[result.index], result, plan.previous))
     if len(done) + len(failed) != len(tasks):
-        raise ComputeError(f"{plan.region} {plan.month}: {len(tasks) - len(done) - len(failed)} of {len(tasks)} tasks gave no answer")
-    blocks = sorted([*plan.fresh, *(_merged(r.receipt, plan.previous) for r in done), *failed], key=lambda b: (b.row, b.col))
+        raise ComputeError(
+            f"{plan.region} {plan.month}: {len(tasks) - len(done) - len(failed)} of {len(tasks)} tasks gave no answer"
+        )
+    blocks = sorted(
+        [*plan.fresh, *(_merged(r.receipt, plan.previous) for r in done), *failed], key=lambda b: (b.row, b.col)
+    )
     receipt = _receipt(plan, project, blocks, run_id=run_id, snapshot="", seconds=time.perf_counter() - began)
-    snapshot = session.commit([r.changes for r in done], f"{PRODUCT} {plan.region} {plan.month}", _commit_metadata(receipt)) if done else ""
+    snapshot = (
+        session.commit([r.changes for r in done], f"{PRODUCT} {plan.region} {plan.month}", _commit_metadata(receipt))
+        if done
+        else ""
+    )
     receipt = receipt.model_copy(update={"snapshot": snapshot or (plan.previous.snapshot if plan.previous else "")})
     _update_quicklook(storage, plan, done, project.cube.bands)
     storage.write_receipt(receipt)
@@ -220,7 +247,9 @@ def _merged(receipt: BlockReceipt, previous: PartitionReceipt | None) -> BlockRe
     )  # fmt: skip
 
 
-def _receipt(plan: PartitionPlan, project: Project, blocks: list[BlockReceipt], *, run_id: str, snapshot: str, seconds: float) -> PartitionReceipt:
+def _receipt(
+    plan: PartitionPlan, project: Project, blocks: list[BlockReceipt], *, run_id: str, snapshot: str, seconds: float
+) -> PartitionReceipt:
     bad = [b for b in blocks if b.status == "failed"]
     made = {(t.plan.block.row, t.plan.block.col) for t in plan.todo}
     now = [b for b in blocks if (b.row, b.col) in made]
@@ -253,7 +282,9 @@ def _commit_metadata(receipt: PartitionReceipt) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _update_quicklook(storage: Storage, plan: PartitionPlan, done: Sequence[composite.BlockResult], bands: list[str]) -> None:
+def _update_quicklook(
+    storage: Storage, plan: PartitionPlan, done: Sequence[composite.BlockResult], bands: list[str]
+) -> None:
     """Paste the new blocks' thumbnails into the region's picture."""
     if not done:
         return

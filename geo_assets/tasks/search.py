@@ -20,7 +20,13 @@ _DAY = dt.timedelta(days=1)
 
 
 def search(
-    region: Region, grid: PixelGrid, periods: Sequence[Period], *, catalog: CatalogRecipe, sensor: SensorRecipe, mask: MaskRecipe
+    region: Region,
+    grid: PixelGrid,
+    periods: Sequence[Period],
+    *,
+    catalog: CatalogRecipe,
+    sensor: SensorRecipe,
+    mask: MaskRecipe,
 ) -> dict[str, gpd.GeoDataFrame]:
     """Scene tables of a region by period key: what overlaps the region, by solar day.
 

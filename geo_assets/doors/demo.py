@@ -1,0 +1,58 @@
+"""``geo-assets demo``: the sample world and the main job, offline."""
+
+from pathlib import Path
+
+import yaml
+
+from geo_assets.doors.report import write_report
+from geo_assets.doors.run import Progress, RunOptions, Summary, run_project
+from geo_assets.project import DEFAULT_FILE, LoadedProject, load_project
+from geo_assets.testing.world import SampleWorld
+
+_HEADER = """\
+# The demo of geo_assets: a computed landscape under {first} to {last}, with clouds, haze, two overlapping tiles,
+# two processing baselines and an item that is listed twice. Change something and run `geo-assets run {file}`.
+"""
+
+
+def write_demo(folder: Path) -> LoadedProject:
+    """The sample world and its project file; what is there already stays."""
+    world = SampleWorld(with_broken=False)
+    world.write(folder / "world")
+    file = folder / DEFAULT_FILE
+    if not file.exists():
+        settings = {
+            "name": "demo",
+            "aois": {"valley": {"path": "world/aoi.gpkg"}},
+            "months": {"start": world.months[0], "end": world.months[-1]},
+            "catalog": {"kind": "static", "path": "world/catalog.json"},
+            "grid": {"kind": "majortom", "size_m": 2560},
+            "storage": "./data",
+        }
+        header = _HEADER.format(first=world.months[0], last=world.months[-1], file=file)
+        file.write_text(header + yaml.safe_dump(settings, sort_keys=False))
+    return load_project(file)
+
+
+def run_demo(
+    folder: Path, *, progress: Progress | None = None, console: bool = False
+) -> tuple[LoadedProject, Summary, Path]:
+    """Write the world, make the cube and the report. Returns the project, what came of the run, and the report."""
+    if progress:
+        progress("sample world", 0, 1)
+    loaded = write_demo(folder)
+    summary = run_project(loaded, RunOptions(), progress=progress, console=console)
+    root = loaded.project.storage
+    report = write_report(root, folder / "report.html", title="geo_assets demo", how_to_open=how_to_open(loaded))
+    return loaded, summary, report
+
+
+def how_to_open(loaded: LoadedProject) -> list[str]:
+    """The lines that show a person what was made."""
+    root = loaded.project.storage
+    return [
+        f"geo-assets ui {loaded.file}",
+        "import geo_assets",
+        f'data = geo_assets.open("{root}")',
+        "cube = data.cube()  # xarray.Dataset, lazy",
+    ]

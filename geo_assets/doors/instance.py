@@ -1,0 +1,201 @@
+"""The Dagster instance and the code location, as the doors use them: by name, in this process."""
+
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from geo_assets.errors import ConfigError
+from geo_assets.project import ENVIRONMENT, LoadedProject
+
+MODULE = "geo_assets.definitions"
+LOCATION = "geo_assets"
+_JOB = "__ASSET_JOB"
+_HOST_TAG, _PID_TAG = "geo_assets/host", "geo_assets/pid"
+
+_NO_CONSOLE = {
+    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}
+}  # the events are in the instance all the same
+
+_INSTANCE_YAML = """\
+# Written by geo-assets; yours to change. Runs, events and schedules lie beside this file in SQLite.
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_coordinator:
+  module: dagster
+  class: QueuedRunCoordinator
+concurrency:
+  runs: {max_concurrent_runs: 2}
+run_monitoring: {enabled: true}
+"""
+_WORKSPACE_YAML = """\
+# Written by geo-assets.
+load_from:
+  - python_module: {{module_name: {module}, working_directory: "{folder}", location_name: {location}}}
+"""
+
+
+def home_of(loaded: LoadedProject) -> Path:
+    """Folder of the instance: ``DAGSTER_HOME`` if it is set, else ``.dagster`` beside the project file.
+
+    Raises:
+        ConfigError: It cannot be a folder that this process writes to.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or loaded.base / ".dagster").expanduser().absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(_INSTANCE_YAML)
+    except OSError as e:
+        raise ConfigError(
+            f"the Dagster instance cannot be kept in {home}: {e}; set DAGSTER_HOME to a folder of yours"
+        ) from e
+    return home
+
+
+def enter(loaded: LoadedProject) -> Path:
+    """Point this process, and those that it starts, at the project and its instance. Returns the instance's folder."""
+    home = home_of(loaded)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ[ENVIRONMENT] = str(loaded.file)
+    folder = str(working_directory(loaded))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as the code location does it, so that both find the same `resources`
+    return home
+
+
+def working_directory(loaded: LoadedProject) -> Path:
+    """Folder that goes first on the code location's path: the current one if it has ``resources``, else the project's."""
+    here = Path.cwd()
+    return here if (here / "resources" / "__init__.py").exists() else loaded.base
+
+
+def write_workspace(loaded: LoadedProject, home: Path) -> Path:
+    """The workspace file for Dagster's own commands."""
+    file = home / "workspace.yaml"
+    file.write_text(_WORKSPACE_YAML.format(module=MODULE, folder=working_directory(loaded), location=LOCATION))
+    return file
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended.
+
+    Attributes:
+        run_id: The run.
+        success: Whether all of it succeeded.
+        causes: Why partitions failed: (asset, partition key) to text; the key is "" for a step as a whole.
+    """
+
+    run_id: str
+    success: bool
+    causes: dict[tuple[str, str], str]
+
+
+def definitions(loaded: LoadedProject) -> Any:
+    """The code location's module, loaded for this project."""
+    enter(loaded)
+    known = MODULE in sys.modules
+    module = importlib.import_module(MODULE)
+    if known and module.project.file != loaded.file:
+        module = importlib.reload(module)  # another project was loaded in this process before
+    return module
+
+
+def effective_storage(loaded: LoadedProject) -> str:
+    """Storage root of the project in this deployment."""
+    return str(definitions(loaded).storage_root)
+
+
+class Runner:
+    """Executes strips in this process, as ordinary runs of the instance that the UI shows and can start again."""
+
+    def __init__(self, loaded: LoadedProject, *, console: bool = False) -> None:
+        home = enter(loaded)
+        self._console = console
+        self.instance = dg.DagsterInstance.from_config(str(home))
+        module = definitions(loaded)
+        self.loaded: LoadedProject = module.project
+        self.storage_root: str = str(module.storage_root)
+        self._defs: dg.Definitions = module.defs
+        folder = str(working_directory(loaded))
+        target = LoadableTargetOrigin(
+            executable_path=sys.executable, module_name=MODULE, working_directory=folder, attribute=None
+        )
+        location = ManagedGrpcPythonEnvCodeLocationOrigin(target, LOCATION)
+        self._origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), _JOB)
+        self._job = ReconstructableJob(
+            ReconstructableRepository.for_module(MODULE, fn_name="defs", working_directory=folder), _JOB
+        )
+        self._full = self._defs.resolve_implicit_global_asset_job_def()
+
+    def run(self, assets: Sequence[str], first: str, last: str, *, config: dict[str, Any] | None = None) -> Outcome:
+        """Materialize assets for the keys ``first`` to ``last`` in one run."""
+        keys = frozenset(dg.AssetKey(a.split("/")) for a in assets)
+        tags = {_HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
+        tags |= (
+            _partition_tags(first)
+            if first == last
+            else {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        )
+        config = {**(config or {}), **({} if self._console else _NO_CONSOLE)}
+        run = self.instance.create_run_for_job(
+            self._full.get_subset(asset_selection=set(keys)), run_config=config, tags=tags, asset_selection=keys,
+            remote_job_origin=self._origin, job_code_origin=self._job.get_python_origin(),
+        )  # fmt: skip
+        result = execute_run(self._job.get_subset(asset_selection=keys), run, self.instance, raise_on_error=False)
+        return Outcome(run.run_id, bool(result.success), {} if result.success else self._causes(run.run_id))
+
+    def _causes(self, run_id: str) -> dict[tuple[str, str], str]:
+        causes: dict[tuple[str, str], str] = {}
+        for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            event = entry.get_dagster_event()
+            data = event.step_failure_data
+            asset = (event.step_key or "").replace("__", "/", 1)
+            if data.user_failure_data and data.user_failure_data.metadata:
+                for key, value in data.user_failure_data.metadata.items():
+                    causes[asset, key] = str(value.value)
+            elif data.error:
+                inner = data.error.cause or data.error
+                causes[asset, ""] = inner.message.strip().splitlines()[-1]
+        return causes
+
+    def fail_orphans(self) -> list[str]:
+        """Mark runs as failed whose process on this machine is gone; returns their ids."""
+        started = dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING], tags={_HOST_TAG: socket.gethostname()}
+        )
+        gone = [r for r in self.instance.get_runs(started) if not _alive(r.tags.get(_PID_TAG, ""))]
+        for run in gone:
+            self.instance.report_run_failed(run, f"the process that ran it ({run.tags.get(_PID_TAG)}) is gone")
+        return [r.run_id for r in gone]
+
+
+def _partition_tags(key: str) -> dict[str, str]:
+    """Tags of a run of one partition, as Dagster's own runs have them."""
+    if "|" not in key:
+        return {"dagster/partition": key}
+    month, region = key.split("|")
+    return {"dagster/partition": key, "dagster/partition/month": month, "dagster/partition/region": region}
+
+
+def _alive(pid: str) -> bool:
+    if not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,172 @@
+"""``geo-assets plan``: what a run would read, take and cost, before anything is spent."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import yaml
+
+from geo_assets.assets.context import Workspace
+from geo_assets.errors import ConfigError
+from geo_assets.model.band import Band
+from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.period import Period
+from geo_assets.model.project import Product
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.project import LoadedProject, parse_loaded
+from geo_assets.tasks import cells as cell_task
+from geo_assets.tasks import composite
+from geo_assets.tasks import search as search_task
+from geo_assets.tasks.partition import PRODUCT, plan_partition
+
+# Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
+_STORED_SHARE = 0.6
+_BYTES_PER_S = 25e6
+_CELLS_PER_S = 200_000.0
+
+
+@dataclass(frozen=True)
+class ProductPlan:
+    """What one product needs; ``bytes``, ``seconds`` and ``usd`` are estimates for what is not fresh yet."""
+
+    product: str
+    cells: int
+    blocks: int
+    regions: int
+    months: int
+    partitions: int
+    scenes: int
+    bytes: int
+    seconds: float
+    usd: float
+
+
+def plan_project(
+    workspace: Workspace, periods: Sequence[Period], regions: Sequence[str], products: Sequence[Product]
+) -> list[ProductPlan]:
+    """Plan the products of a selection; searches the catalog where no scene table is stored, reads no pixel.
+
+    Raises:
+        CatalogError: The search failed.
+        ConfigError: The areas do not fit the grid or the cube.
+    """
+    wanted = {r: workspace.cut.of_region(r) for r in regions}
+    cells = len({c for table in wanted.values() for c in table["cell_id"]})
+    base = ProductPlan("", cells, 0, len(regions), len(periods), len(regions) * len(periods), 0, 0, 0.0, 0.0)
+    plans = []
+    estimate = _Estimate(workspace)
+    for region, table in wanted.items():
+        estimate.add(region, table, periods)
+    for product in products:
+        if product == "cells":
+            plans.append(
+                ProductPlan("cells", cells, 0, len(regions), 0, len(regions), 0, 0, round(cells / _CELLS_PER_S, 1), 0.0)
+            )
+        elif product == "scenes":
+            plans += [
+                ProductPlan(
+                    **asdict(base)
+                    | {
+                        "product": f"scenes/{s.sensor}",
+                        "scenes": estimate.scenes,
+                        "seconds": round(len(regions) * 1.0, 1),
+                    }
+                )
+                for s in workspace.project.sensors
+            ]
+        else:
+            seconds = round(estimate.seconds / workspace.project.compute.workers, 1)
+            figures = {
+                "product": product,
+                "blocks": estimate.blocks,
+                "scenes": estimate.scenes,
+                "bytes": estimate.bytes,
+                "seconds": seconds,
+            }
+            plans.append(ProductPlan(**asdict(base) | figures))
+    return plans
+
+
+class _Estimate:
+    """Sums over partitions; learns bytes and seconds a pixel and scene from the receipts of this storage."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.blocks = self.scenes = self.bytes = 0
+        self.seconds = 0.0
+        self._bytes_per_px, self._s_per_byte = _learned(list(workspace.storage.receipts(PRODUCT)))
+
+    def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
+        workspace, project = self._workspace, self._workspace.project
+        grid, key = workspace.grid(region), Region.parse(region)
+        blocks = cell_task.plan_blocks(cells, key, grid)
+        self.blocks += len(blocks)
+        tables = search_task.search(
+            key, grid, periods, catalog=project.catalog, sensor=project.sensor(project.cube.sensor), mask=project.mask
+        )  # fmt: skip
+        for period in periods:
+            table = tables[period.key]
+            self.scenes += int(table["kept"].astype(bool).sum())
+            previous = workspace.storage.read_receipt(PRODUCT, region, period.key)
+            plan = plan_partition(
+                project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=previous
+            )  # fmt: skip
+            for todo in plan.todo:
+                pixels = len(todo.chunks) * grid.chunk_px**2 * self._reads(todo.plan, todo.scenes, grid)
+                volume = pixels * (self._bytes_per_px or self._formula(grid))
+                self.bytes += int(volume)
+                self.seconds += volume * self._s_per_byte
+
+    def _reads(self, plan: cell_task.BlockPlan, scenes: Any, grid: PixelGrid) -> float:
+        """Scenes a pixel, by the share of the block that each footprint covers."""
+        return composite.Footprints(scenes, grid.crs).mean_cover(grid.block_geobox(plan.block))
+
+    def _formula(self, grid: PixelGrid) -> float:
+        """Stored bytes that all bands of one scene take on one pixel of the cube."""
+        cube, sensor = self._workspace.project.cube, self._workspace.loaded.sensor
+        bands = [sensor.bands[b] for b in cube.bands]
+        kind = self._workspace.project.mask.kind
+        if kind != "none":
+            bands.append(sensor.bands[sensor.mask_band[kind]])
+        return sum(_bytes_of(b, grid) for b in bands)
+
+
+def _bytes_of(band: Band, grid: PixelGrid) -> float:
+    size = 1 if band.dtype in ("uint8", "int8") else 2 if "16" in band.dtype else 4
+    finest = max(band.gsd_m, grid.pixel_m)  # coarser pixels are read from overviews
+    return (grid.pixel_m / finest) ** 2 * size * _STORED_SHARE
+
+
+def _learned(receipts: list[PartitionReceipt]) -> tuple[float | None, float]:
+    """Median bytes a pixel and scene, and seconds a byte, of the blocks that were made here."""
+    blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels and b.scene_ids]
+    if not blocks:
+        return None, 1 / _BYTES_PER_S
+    bytes_per_px = statistics.median(b.bytes_read / (b.pixels * len(b.scene_ids)) for b in blocks)
+    return bytes_per_px, statistics.median(b.wall_s / b.bytes_read for b in blocks)
+
+
+def sweep(loaded: LoadedProject, key: str, values: Sequence[str]) -> list[tuple[str, LoadedProject]]:
+    """The project with one setting at several values.
+
+    Args:
+        loaded: The project.
+        key: Dotted name in the project file, such as ``mask.max_cloud_cover``.
+        values: Values as they would stand in the file.
+
+    Raises:
+        ConfigError: Unknown key, or a value that does not fit it.
+    """
+    variants = []
+    for value in values:
+        data = yaml.safe_load(loaded.file.read_text(encoding="utf-8"))
+        place = data
+        *parents, last = key.split(".")
+        for name in parents:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--sweep {key}: {name} holds no settings")
+        place[last] = yaml.safe_load(value)
+        variants.append((value, parse_loaded(data, loaded.file)))
+    return variants

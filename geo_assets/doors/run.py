@@ -1,0 +1,243 @@
+"""``geo-assets run``: materializes through Dagster, strip by strip, and says what came of it."""
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from geo_assets.assets.partitions import cube_key, register_regions
+from geo_assets.assets.scenes import product as scenes_product
+from geo_assets.doors.instance import Outcome, Runner
+from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
+from geo_assets.model import path
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.project import LoadedProject
+from geo_assets.storage import Storage
+from geo_assets.tasks import areas, cells
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to run."""
+
+    first_month: str | None = None
+    last_month: str | None = None
+    regions: list[str] | None = None
+    products: list[str] | None = None
+    limit: int | None = None
+    overwrite: bool = False
+    initialize: bool = False
+    retry_failed: bool = False
+
+
+@dataclass
+class Summary:
+    """What came of it; ``document`` is what ``--json`` prints."""
+
+    run_ids: list[str] = field(default_factory=list)
+    partitions: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("total", "ok", "partial", "failed", "skipped"), 0)
+    )
+    tasks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ok", "failed", "skipped"), 0))
+    bytes_read: int = 0
+    requests: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures and not self.partitions["failed"] and not self.partitions["partial"]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document."""
+        return {
+            "run_ids": self.run_ids, "partitions": self.partitions, "tasks": self.tasks, "bytes_read": self.bytes_read, "requests": self.requests,
+            "cpu_s": round(self.cpu_s, 2), "wall_s": round(self.wall_s, 2), "peak_rss_mb": round(_peak_mb(), 1), "usd": {"predicted": 0.0, "actual": 0.0},
+            "failures": self.failures, "outputs": self.outputs,
+        }  # fmt: skip
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def run_project(
+    loaded: LoadedProject, options: RunOptions, *, progress: Progress | None = None, console: bool = False
+) -> Summary:
+    """Make what the options select.
+
+    Args:
+        loaded: The project.
+        options: What to make.
+        progress: Told the title of each run, how many are done, and how many there are.
+        console: Whether Dagster's own log goes to the terminal.
+
+    Raises:
+        ConfigError: The project or the selection is wrong; nothing was started.
+    """
+    products = loaded.wanted(options.products)
+    table = cells.cut(areas.areas(loaded), loaded.project.grid, loaded.project.cube)
+    regions = select(table.regions, options.regions)
+    periods = loaded.periods()
+    months = [p.key for p in periods.between(options.first_month, options.last_month)]
+    runner = Runner(loaded, console=console)
+    storage = Storage(runner.storage_root)
+    runner.fail_orphans()
+    if options.initialize:
+        initialize(storage)
+    keys = [(r, m) for r in regions for m in months]
+    if options.retry_failed:
+        bad = {(r.region, r.month) for r in storage.receipts("composite") if r.status != "ok"}
+        keys = [k for k in keys if k in bad]
+    keys = keys[: options.limit]
+    if options.limit or options.retry_failed:
+        regions = [r for r in regions if any(r == k[0] for k in keys)]
+    return _Run(runner, storage, loaded, products, options, progress).go(regions, keys, periods.keys)
+
+
+class _Run:
+    def __init__(
+        self,
+        runner: Runner,
+        storage: Storage,
+        loaded: LoadedProject,
+        products: list[Any],
+        options: RunOptions,
+        progress: Progress | None,
+    ) -> None:
+        self._runner, self._storage, self._loaded, self._products = runner, storage, loaded, products
+        self._options, self._progress = options, progress
+        self._causes: dict[tuple[str, str], str] = {}
+        self._summary = Summary()
+
+    def go(self, regions: list[str], keys: list[tuple[str, str]], months: list[str]) -> Summary:
+        began, cpu = time.perf_counter(), _cpu_s()
+        register_regions(self._runner.instance, regions)
+        strips = region_strips("cells", regions, self._runner.instance.get_dynamic_partitions("region"))
+        names = [n for p in self._products if p != "cells" for n in self._assets(p)]
+        strips += cube_strips(names, keys, months) if names else []
+        for i, strip in enumerate(strips):
+            if self._progress:
+                self._progress(_title(strip), i, len(strips))
+            self._note(self._execute(strip))
+        if self._progress:
+            self._progress("done", len(strips), len(strips))
+        self._count(regions, keys)
+        self._summary.wall_s, self._summary.cpu_s = time.perf_counter() - began, _cpu_s() - cpu
+        return self._summary
+
+    def _assets(self, product: str) -> list[str]:
+        return [scenes_product(s.sensor) for s in self._loaded.project.sensors] if product == "scenes" else [product]
+
+    def _execute(self, strip: Strip) -> Outcome:
+        config = (
+            {"ops": {"composite": {"config": {"overwrite": True}}}}
+            if self._options.overwrite and "composite" in strip.assets
+            else None
+        )
+        return self._runner.run(strip.assets, strip.first, strip.last, config=config)
+
+    def _note(self, outcome: Outcome) -> None:
+        self._summary.run_ids.append(outcome.run_id)
+        self._causes |= outcome.causes
+
+    def _count(self, regions: list[str], keys: list[tuple[str, str]]) -> None:
+        """Count the partitions of the last product, and every failure of the others."""
+        last = self._assets(self._products[-1])[-1]
+        wanted = [(r, None) for r in regions] if last == "cells" else list[tuple[str, str | None]](keys)
+        self._summary.partitions["total"] = len(wanted)
+        for region, month in wanted:
+            self._count_one(last, region, month)
+        named = {(f["product"], f["region"], f["month"]) for f in self._summary.failures}
+        for (product, key), cause in self._causes.items():
+            region, month = (key.split("|")[1], key.split("|")[0]) if "|" in key else (key, None)
+            asset = product if product in ("cells", "composite") else self._assets("scenes")[0]
+            if (asset, region, month) not in named:
+                self._fail(asset, region, month, cause)
+        self._summary.outputs = {p: self._storage.uri(path.CUBE if p == "composite" else p) for p in self._products}
+
+    def _count_one(self, product: str, region: str, month: str | None) -> None:
+        receipt = self._storage.read_receipt(product, region, month)
+        counts, key = self._summary.partitions, region if month is None else str(cube_key(region, month))
+        if receipt is None:
+            counts["failed"] += 1
+            if (product, key) not in self._causes and not any(k[1] == key for k in self._causes):
+                self._fail(
+                    product, region, month, self._causes.get((product, ""), "it was not made; see the run in the UI")
+                )
+            return
+        if receipt.run_id not in self._summary.run_ids and receipt.status == "ok":
+            skipped = (product, key) not in self._causes
+            counts["skipped" if skipped else "failed"] += 1
+            self._summary.tasks["skipped"] += len(receipt.blocks)
+            return
+        counts[receipt.status] += 1
+        self._count_tasks(receipt)
+
+    def _count_tasks(self, receipt: PartitionReceipt) -> None:
+        tasks, figures = self._summary.tasks, receipt.figures
+        tasks["ok"] += int(figures.get("blocks_made", 0))
+        tasks["failed"] += int(figures.get("blocks_failed", 0))
+        tasks["skipped"] += int(figures.get("blocks_kept", 0))
+        self._summary.bytes_read += int(figures.get("bytes_read", 0))
+        self._summary.requests += int(figures.get("requests", 0))
+        for block in receipt.failures:
+            self._fail(
+                receipt.product,
+                receipt.region,
+                receipt.month,
+                str(block.cause),
+                block=f"{block.row},{block.col}",
+                cells_=block.cells,
+            )
+
+    def _fail(
+        self,
+        product: str,
+        region: str,
+        month: str | None,
+        cause: str,
+        *,
+        block: str | None = None,
+        cells_: list[str] | None = None,
+    ) -> None:
+        self._summary.failures.append(
+            {
+                "product": product,
+                "region": region,
+                "month": month,
+                "block": block,
+                "cells": cells_ or [],
+                "cause": cause,
+            }
+        )
+
+
+def _title(strip: Strip) -> str:
+    if strip.region is None:
+        return strip.assets[0]
+    span = strip.months[0] if len(strip.months) == 1 else f"{strip.months[0]} to {strip.months[-1]}"
+    return f"{strip.assets[-1]} {strip.region} {span}"
+
+
+def _cpu_s() -> float:
+    parts = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(p.ru_utime + p.ru_stime for p in parts)
+
+
+def initialize(storage: Storage) -> None:
+    """Clear the cube with its receipts and pictures; cells, scenes and areas stay."""
+    for folder in (path.receipts("composite"), "quicklooks/composite", path.CUBE):
+        for name in storage.names(folder):
+            storage.delete(name)
+    if "://" not in storage.root:
+        shutil.rmtree(storage.uri(path.CUBE), ignore_errors=True)

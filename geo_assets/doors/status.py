@@ -1,0 +1,100 @@
+"""``geo-assets status``: what is fresh, stale, failed or missing, with the reason; reads receipts and tables, no pixel."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from geo_assets.assets.context import Workspace
+from geo_assets.assets.scenes import product as scenes_product
+from geo_assets.assets.scenes import search_hash
+from geo_assets.errors import PartitionError
+from geo_assets.model.period import Periods
+from geo_assets.tasks import cells as cell_task
+from geo_assets.tasks import search as search_task
+from geo_assets.tasks.partition import PRODUCT, plan_partition
+
+State = Literal["fresh", "stale", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """One partition."""
+
+    product: str
+    region: str
+    month: str | None
+    state: State
+    reason: str
+
+
+def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
+    """State of every partition of the project, product by product.
+
+    Raises:
+        ConfigError: The areas cannot be read.
+    """
+    regions = workspace.cut.regions
+    states = [_cells(workspace, r) for r in regions]
+    for entry in workspace.project.sensors:
+        states += [_scenes(workspace, entry.sensor, r, m) for r in regions for m in periods.keys]
+    states += [_composite(workspace, r, m) for r in regions for m in periods.keys]
+    return states
+
+
+def _cells(workspace: Workspace, region: str) -> PartitionState:
+    receipt = workspace.storage.read_receipt("cells", region)
+    if receipt is None:
+        return PartitionState("cells", region, None, "missing", "not made yet")
+    if receipt.data_version != cell_task.cells_version(workspace.cut.of_region(region)):
+        return PartitionState("cells", region, None, "stale", "areas, grid or code changed")
+    return PartitionState("cells", region, None, "fresh", "")
+
+
+def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> PartitionState:
+    name = scenes_product(sensor)
+    receipt = workspace.storage.read_receipt(name, region, month)
+    if receipt is None:
+        return PartitionState(name, region, month, "missing", "not searched yet")
+    if receipt.code_version != search_task.CODE_VERSION:
+        return PartitionState(
+            name, region, month, "stale", f"code {receipt.code_version} -> {search_task.CODE_VERSION}"
+        )
+    if receipt.recipe_hash != search_hash(workspace, sensor):
+        return PartitionState(name, region, month, "stale", "catalog, collections or max_cloud_cover changed")
+    return PartitionState(name, region, month, "fresh", "")
+
+
+def _composite(workspace: Workspace, region: str, month: str) -> PartitionState:
+    project = workspace.project
+    previous = workspace.storage.read_receipt(PRODUCT, region, month)
+    if previous is None:
+        return PartitionState(PRODUCT, region, month, "missing", "not made yet")
+    if previous.failures:
+        first = previous.failures[0]
+        return PartitionState(
+            PRODUCT,
+            region,
+            month,
+            "failed",
+            f"{len(previous.failures)} of {len(previous.blocks)} blocks: {first.cause}",
+        )
+    try:
+        plan = plan_partition(
+            project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
+            table=workspace.scenes(project.cube.sensor, region, month), previous=previous,
+        )  # fmt: skip
+    except PartitionError as e:
+        return PartitionState(PRODUCT, region, month, "stale", str(e))
+    return PartitionState(PRODUCT, region, month, "stale" if plan.todo else "fresh", plan.reason)
+
+
+def document(states: list[PartitionState]) -> dict[str, Any]:
+    """For ``--json``: counts by product and every partition that is not fresh."""
+    counts: dict[str, Counter[str]] = {}
+    for s in states:
+        counts.setdefault(s.product, Counter())[s.state] += 1
+    products = {
+        p: {"total": sum(c.values()), **{k: c[k] for k in ("fresh", "stale", "failed", "missing")}}
+        for p, c in counts.items()
+    }
+    return {"products": products, "partitions": [asdict(s) for s in states if s.state != "fresh"]}
