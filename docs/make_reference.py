@@ -1,0 +1,68 @@
+"""Writes docs/reference/project-file.md from the recipes, so that each default and description has one home."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from geo_assets.model.project import MADE, Project
+
+_INTRO = """\
+# The project file
+
+YAML. Unknown keys are refused with the nearest known one; relative paths count from the file. Secrets never stand in it: they come from the
+environment. `geo-assets init` writes a commented one. This page is written from the models (`python docs/make_reference.py`).
+
+```yaml
+name: styria
+aois: {styria: styria.gpkg}
+months: {start: 2023-01, end: 2023-12}
+catalog: {kind: earth-search}
+grid: {kind: majortom, size_m: 10240}
+cube: {crs: utm, resolution: 10, bands: [red, green, blue, nir]}
+mask: {kind: scl}
+storage: ./data
+```
+
+This version makes the products {made}; sections of products to come are read and checked, and refused when they are asked for.
+"""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined or isinstance(value, BaseModel):
+        return ""
+    return f"`{value}`" if value not in (None, [], {}) else ""
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in getattr(annotation, "__args__", ()) for m in _models(inner)]
+
+
+def _section(name: str, model: type[BaseModel]) -> str:
+    rows = [f"| `{key}` | {_default(field)} | {field.description or ''} |" for key, field in model.model_fields.items()]
+    doc = (model.__doc__ or "").strip().splitlines()[0]
+    return f"## {name}\n\n{doc}\n\n| key | default | what it is |\n|---|---|---|\n" + "\n".join(rows)
+
+
+def render() -> str:
+    """The page."""
+    parts = [_INTRO.replace("{made}", ", ".join(f"`{m}`" for m in MADE)), "## Top level\n\n| key | default | what it is |\n|---|---|---|"]
+    sections = []
+    rows = []
+    for key, field in Project.model_fields.items():
+        inner = _models(field.annotation)
+        rows.append(f"| `{key}` | {'' if inner else _default(field)} | {field.description or (f'see [{key}](#{key})' if inner else '')} |")
+        if inner:
+            sections.append(_section(key, inner[0]))
+    return "\n".join([parts[0], parts[1] + "\n" + "\n".join(rows), "", "\n\n".join(sections)]) + "\n"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("reference").joinpath("project-file.md").write_text(render())
