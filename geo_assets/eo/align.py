@@ -47,8 +47,8 @@ def kernel_scale(box: GeoBox, crs: str, transform: Affine, shape: tuple[int, int
         Scale in x and y, or None where the middle of the source has no place in the target's CRS.
     """
     row, col = shape[0] / 2, shape[1] / 2
-    around = [transform * at for at in ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))]
-    x, y = np.array(around).T
+    at = np.array([[col - 0.5, col + 0.5, col, col], [row, row, row - 0.5, row + 0.5], [1.0, 1.0, 1.0, 1.0]])
+    x, y = np.reshape(transform[:6], (2, 3)) @ at
     if box.crs != crs:
         x, y = transformer(crs, box.crs).transform(x, y)
     step = np.array([[x[1] - x[0], x[3] - x[2]], [y[1] - y[0], y[3] - y[2]]])
