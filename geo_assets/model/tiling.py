@@ -67,16 +67,18 @@ def expand(first: Ints, last: Ints) -> tuple[Ints, Ints]:
 
 
 def overlap(pieces: Geometries, owner: Ints, bounds: Bounds) -> npt.NDArray[np.bool_]:
-    """Which candidate cells (west, south, east, north) overlap their piece by area; those in a full rectangle do."""
+    """Which candidate cells (west, south, east, north) overlap their piece by area."""
     west, south, east, north = bounds
     edges = shapely.bounds(pieces)
+    left, bottom, right, top = edges[owner].T
+    dx, dy = TOUCH * np.minimum(east - west, right - left), TOUCH * np.minimum(north - south, top - bottom)
+    hit: npt.NDArray[np.bool_] = (np.minimum(east, right) - np.maximum(west, left) > dx) & (
+        np.minimum(north, top) - np.maximum(south, bottom) > dy
+    )
     full = shapely.area(pieces) >= _WHOLE * (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])
-    hit = np.ones(len(owner), bool)
-    ask = np.flatnonzero(~full[owner])
-    wide, high = (edges[owner[ask], i + 2] - edges[owner[ask], i] for i in (0, 1))
-    dx, dy = TOUCH * np.minimum((east - west)[ask], wide), TOUCH * np.minimum((north - south)[ask], high)
+    ask = np.flatnonzero(hit & ~full[owner])
     shapely.prepare(pieces)
-    boxes = shapely.box(west[ask] + dx, south[ask] + dy, east[ask] - dx, north[ask] - dy)
+    boxes = shapely.box((west + dx)[ask], (south + dy)[ask], (east - dx)[ask], (north - dy)[ask])
     hit[ask] = shapely.intersects(pieces[owner[ask]], boxes)
     return hit
 

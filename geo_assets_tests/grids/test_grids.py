@@ -391,6 +391,15 @@ def test_custom_grid_that_cannot_work_says_why(target, reason):
 # All of them
 
 
+@pytest.mark.parametrize("kind", ["square", "majortom", "majortom-eg", "lonlat", "geohash"])
+@pytest.mark.parametrize("place", [(15.0, 47.0), (-60.0, -70.0), (179.5, 1.0)])
+def test_area_that_is_one_cell_has_that_cell_alone(kind, place):
+    settings = {"size_m": 30_000, "precision": 4}
+    around = cells(kind, shapely.box(*place, place[0] + 0.5, place[1] + 0.5), **settings)
+    for name, cell in list(zip(around.cell_id, around.geometry, strict=True))[:40]:
+        assert list(cells(kind, cell, **settings).cell_id) == [name]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(["square", "majortom", "majortom-eg", "lonlat", "geohash"]),

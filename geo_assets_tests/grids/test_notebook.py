@@ -41,20 +41,21 @@ def test_load_grid_for_aoi_gives_cells_twice_and_their_geobox(path, generator):
     assert box.crs.to_epsg() == 32610
 
 
-def test_load_grid_for_aoi_snaps_the_geobox_outward_to_the_resolution(path):
-    spec = grids.GridSpec(target_crs="EPSG:32610", res_m=16)
+@pytest.mark.parametrize("res", [7, 16, 17, 23, 30, 41, 60])
+def test_load_grid_for_aoi_snaps_the_geobox_outward_to_the_resolution(path, res):
+    spec = grids.GridSpec(target_crs="EPSG:32610", res_m=res)
     _, target, box = grids.load_grid_for_aoi(
         path, spec=spec, generator=grids.square_tiling_generator(500, "EPSG:32610")
     )
     west, south, east, north = target.total_bounds
     left, bottom, right, top = box.boundingbox
     a = box.affine
-    assert (a.a, a.b, a.d, a.e) == (16, 0, 0, -16)
+    assert (a.a, a.b, a.d, a.e) == (res, 0, 0, -res)
     for edge in (left, bottom, right, top):
-        assert edge % 16 == 0
-    for inner, outer in ((west - left, 16), (south - bottom, 16), (right - east, 16), (top - north, 16)):
-        assert -1e-4 < inner < outer
-    assert box.shape == ((top - bottom) / 16, (right - left) / 16)
+        assert edge % res == 0
+    for inner in (west - left, south - bottom, right - east, top - north):
+        assert -1e-4 < inner < res
+    assert box.shape == ((top - bottom) / res, (right - left) / res)
 
 
 def test_square_tiling_generator_names_the_same_square_for_every_area():
