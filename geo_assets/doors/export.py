@@ -83,7 +83,7 @@ def export_cog(
         The files, also those that were there already.
 
     Raises:
-        ConfigError: A month, region or band is unknown, or nothing of what is asked for was made.
+        ConfigError: A month, region or band is unknown, nothing of what is asked for was made, or ``out`` is no folder.
         StoreError: There is no cube, it cannot be read, or a file cannot be written.
     """
     chosen = _chosen(loaded, months, regions)
@@ -91,7 +91,7 @@ def export_cog(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise StoreError(f"{out}: no folder can be made there: {e}; choose another") from e
+        raise ConfigError(f"{out}: no folder can be made there: {e}; choose another") from e
     files = []
     for receipt in chosen:
         files += _export(loaded, root, receipt, out, bands, overwrite=overwrite)

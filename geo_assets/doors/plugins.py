@@ -20,8 +20,8 @@ def list_plugins() -> list[dict[str, Any]]:
     Plugins of geo_assets itself are read, not imported, so that a listing loads no heavy library.
 
     Returns:
-        ``kind``, ``name``, ``origin`` (module or entry point), ``usable``, ``missing`` (packages, or what is wrong),
-        ``install`` (a command, or "") and ``summary``.
+        ``kind``, ``name``, ``origin`` (module or entry point), ``usable``, ``missing`` (packages with the command that
+        installs them, or what is wrong; or ""), ``install`` (that command alone, or "") and ``summary``.
     """
     rows = []
     for kind in KINDS:
@@ -37,12 +37,13 @@ def list_plugins() -> list[dict[str, Any]]:
 
 
 def _row(kind: str, name: str, origin: str, missing: list[str], install: str, summary: str) -> dict[str, Any]:
+    shown = ", ".join(missing) + (f" ({install})" if install else "")
     return {
         "kind": kind,
         "name": name,
         "origin": origin,
         "usable": not missing,
-        "missing": missing,
+        "missing": shown,
         "install": install,
         "summary": summary,
     }

@@ -216,7 +216,7 @@ def test_export_when_input_is_wrong_then_the_error_lists_what_there_is(tmp_path)
         with pytest.raises(ConfigError, match=text):
             export_cog(world.loaded, tmp_path / "out", **asked)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="choose another"):
+    with pytest.raises(ConfigError, match="choose another"):
         export_cog(world.loaded, tmp_path / "file")
     assert not list((tmp_path / "out").iterdir())
 

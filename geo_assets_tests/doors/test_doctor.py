@@ -1,0 +1,248 @@
+import json
+import os
+import time
+
+import dagster as dg
+import pytest
+import rasterio.errors
+import yaml
+
+from geo_assets.doors import doctor, doctor_machine
+from geo_assets.doors.doctor import diagnose
+from geo_assets.doors.secrets import find_secrets, without_secrets
+from geo_assets.errors import StoreError
+from geo_assets.project import load_project
+from geo_assets.storage import Storage
+from geo_assets.stores.icechunk import IcechunkCube
+from geo_assets.tasks.cells import region_grid
+from geo_assets.tasks.partition import ensure_layout
+from geo_assets.testing.stac_server import Answer, serve
+
+BBOX = [11.0, 47.0, 11.1, 47.1]
+ITEM = {
+    "type": "Feature",
+    "stac_version": "1.0.0",
+    "id": "S2A_32TPT_20240110_0_L2A",
+    "collection": "sentinel-2-l2a",
+    "geometry": {"type": "Polygon", "coordinates": [[[10, 46], [12, 46], [12, 48], [10, 48], [10, 46]]]},
+    "bbox": [10, 46, 12, 48],
+    "properties": {"datetime": "2024-01-10T10:00:00Z"},
+    "links": [],
+    "assets": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+def write(folder, **changed):
+    folder.mkdir(exist_ok=True)
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [ITEM]}))
+    document = {
+        "name": "tyrol",
+        "aois": {"a": {"bbox": BBOX}},
+        "months": {"start": "2024-01", "end": "2024-03"},
+        "catalog": {"kind": "static", "path": "items.json"},
+        **changed,
+    }
+    (folder / "geo_assets.yaml").write_text(yaml.safe_dump(document))
+    return folder / "geo_assets.yaml"
+
+
+def found(findings, name):
+    return [f for f in findings if f.name == name]
+
+
+def test_doctor_when_all_is_well_then_every_check_is_ok_and_nothing_is_left(tmp_path):
+    file = write(tmp_path / "p")
+    findings = diagnose(file)
+    assert {f.level for f in findings} == {"ok"}
+    names = "project secrets plugins areas months cells partitions disk catalog storage cube compute dagster versions"
+    assert {f.name for f in findings} == set(names.split())
+    assert sorted(p.name for p in file.parent.iterdir()) == ["geo_assets.yaml", "items.json"]
+    assert diagnose(file.parent) == diagnose(load_project(file))
+    assert "1 items" in found(findings, "catalog")[0].message
+
+
+def test_doctor_when_project_is_wrong_then_its_error_is_a_finding_and_machine_is_still_looked_at(tmp_path):
+    for content, text in (
+        ("cube: {bandz: [red]}\nmonths: {start: 2024-01}", "did you mean 'bands'"),
+        ("a: [", "not YAML"),
+        ("months: {start: 2024-01}\ngrid: {kind: majortm}", "did you mean majortom"),
+    ):
+        (tmp_path / "geo_assets.yaml").write_text(content)
+        findings = diagnose(tmp_path)
+        assert findings[0].level == "error"
+        assert text in findings[0].message
+        assert {f.name for f in findings} == {"project", "secrets", "dagster", "versions"}
+    missing = diagnose(tmp_path / "none.yaml")
+    assert "geo-assets init" in missing[0].message
+
+
+def test_doctor_when_areas_are_wrong_then_each_is_named(tmp_path):
+    aois = {"gone": "gone.gpkg", "swapped": {"bbox": [47, 120, 48, 130]}, "good": {"bbox": BBOX}}
+    findings = diagnose(write(tmp_path / "p", aois=aois))
+    levels = [(f.level, f.message) for f in found(findings, "areas")]
+    assert [level for level, _ in levels] == ["error", "error", "ok"]
+    assert "gone" in levels[0][1]
+    assert "swapped" in levels[1][1]
+    assert found(diagnose(write(tmp_path / "p", aois={})), "areas")[0].advice.startswith("add one under aois")
+
+
+def test_doctor_when_there_are_too_many_partitions_then_it_warns(tmp_path):
+    months = {"start": "2000-01", "end": "2023-12"}
+    file = write(tmp_path / "p", aois={"big": {"bbox": [0, 40, 16, 54]}}, months=months, cube={"resolution": 10, "region_blocks": 1}, grid={"kind": "mgrs"})  # fmt: skip
+    partitions = found(diagnose(file), "partitions")[0]
+    assert partitions.level == "warning"
+    assert "60,000" in partitions.message
+
+
+def test_doctor_when_catalog_has_nothing_here_then_it_warns_and_unknown_collections_are_an_error(tmp_path):
+    file = write(tmp_path / "p", months={"start": "2019-01", "end": "2019-01"})
+    assert found(diagnose(file), "catalog")[0].level == "warning"
+    file = write(tmp_path / "p", sensors=[{"sensor": "sentinel-2-l2a", "collections": ["other"]}])
+    catalog = found(diagnose(file), "catalog")[0]
+    assert (catalog.level, "has no collection other" in catalog.message) == ("error", True)
+    file = write(tmp_path / "p", catalog={"kind": "static", "path": "gone.json"})
+    assert "no catalog at" in diagnose(file)[0].message
+
+
+def test_doctor_when_catalog_is_an_api_then_one_small_search_tells(tmp_path):
+    with serve([ITEM]) as server:
+        file = write(tmp_path / "p", catalog={"kind": "stac-api", "url": server.url, "retries": 20})
+        assert found(diagnose(file), "catalog")[0].message == "stac-api, sentinel-2-l2a: answers a search"
+        assert len(server.searches) == 1
+        server.always = Answer(status=503)
+        began = time.perf_counter()
+        catalog = found(diagnose(file), "catalog")[0]
+        assert time.perf_counter() - began < 15
+        assert (catalog.level, "503" in catalog.message, "network" in catalog.advice) == ("error", True, True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_doctor_when_storage_is_read_only_then_it_is_an_error(tmp_path):
+    file = write(tmp_path / "p", storage="locked/data")
+    (file.parent / "locked").mkdir(mode=0o500)
+    assert found(diagnose(file), "storage")[0].level == "error"
+
+
+def test_doctor_when_storage_is_a_file_or_forgets_then_it_is_an_error(tmp_path, monkeypatch):
+    file = write(tmp_path / "p", storage="items.json")
+    storage = found(diagnose(file), "storage")[0]
+    assert (storage.level, "cannot be written" in storage.message) == ("error", True)
+    file = write(tmp_path / "p")
+    monkeypatch.setattr(Storage, "read", lambda self, name: b"something else")
+    assert "something else" in found(diagnose(file), "storage")[0].message
+
+
+def test_doctor_when_disk_is_small_then_it_warns(tmp_path, monkeypatch):
+    file = write(tmp_path / "p")
+    usage = doctor.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    disk = found(diagnose(file), "disk")[0]
+    assert (disk.level, "make room" in disk.advice) == ("warning", True)
+
+
+def test_doctor_when_stored_cube_differs_then_settings_are_named(tmp_path):
+    loaded = load_project(write(tmp_path / "p"))
+    grid = region_grid("utm32n_r51_c6", loaded.project.cube)
+    ensure_layout(loaded.cube, loaded.project, loaded.sensor, grid, loaded.periods())
+    assert found(diagnose(loaded), "cube")[0].message == "the icechunk cube there fits the project"
+    other = diagnose(write(tmp_path / "p", cube={"resolution": 20}))
+    assert "resolution 10 -> 20" in found(other, "cube")[0].message
+    other = diagnose(write(tmp_path / "p", cube={"store": "zarr"}))
+    assert found(other, "cube")[0].advice == "set cube.store: icechunk, or choose another storage"
+
+
+def test_doctor_when_the_cube_can_be_probed_then_its_answer_counts(tmp_path, monkeypatch):
+    file = write(tmp_path / "p")
+    monkeypatch.setattr(IcechunkCube, "probe", lambda self: None, raising=False)
+    assert found(diagnose(file), "cube")[-1].message == "conditional writes work"
+
+    def refuse(self):
+        raise StoreError("If-Match is ignored")
+
+    monkeypatch.setattr(IcechunkCube, "probe", refuse, raising=False)
+    assert (found(diagnose(file), "cube")[-1].level, "If-Match" in found(diagnose(file), "cube")[-1].message) == (
+        "error",
+        True,
+    )
+
+
+def test_doctor_when_dagster_home_is_wrong_then_it_says_so(tmp_path, monkeypatch):
+    file = write(tmp_path / "p")
+    for home, text in (
+        ("relative", "not an absolute path"),
+        (str(file), "is a file"),
+        (str(file / "x"), "cannot be written"),
+    ):
+        monkeypatch.setenv("DAGSTER_HOME", home)
+        dagster = found(diagnose(file), "dagster")[0]
+        assert (dagster.level, text in dagster.message) == ("error", True)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: true}")
+    assert [f.level for f in found(diagnose(file), "dagster")] == ["ok", "warning"]
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    assert [f.level for f in found(diagnose(file), "dagster")] == ["ok"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "answers" in found(diagnose(file, instance=instance), "dagster")[0].message
+
+
+def test_doctor_when_a_check_hangs_or_breaks_then_the_others_still_report(tmp_path, monkeypatch):
+    file = write(tmp_path / "p")
+    monkeypatch.setattr(doctor, "_WAIT_S", 3.0)
+
+    def hang(loaded):
+        time.sleep(6)
+        yield from ()
+
+    def crash(loaded):
+        raise KeyError("surprise")
+        yield
+
+    monkeypatch.setattr(doctor, "_storage", hang)
+    monkeypatch.setattr(doctor, "_compute", crash)
+    findings = diagnose(file)
+    assert "no answer within 3 s" in found(findings, "storage")[0].message
+    assert "surprise" in found(findings, "compute")[0].message
+    assert found(findings, "versions")
+
+
+def test_doctor_when_proj_data_is_foreign_then_it_says_what_to_unset(tmp_path, monkeypatch):
+    class Lost:
+        @staticmethod
+        def from_epsg(code):
+            raise rasterio.errors.CRSError("proj.db lacks DATABASE.LAYOUT.VERSION")
+
+    file = write(tmp_path / "p")
+    monkeypatch.setenv("PROJ_LIB", "/opt/other/share/proj")
+    monkeypatch.setattr(doctor_machine, "CRS", Lost)
+    assert found(diagnose(file), "versions")[-1].advice.startswith("unset PROJ_LIB")
+
+
+SECRETS = {
+    "catalog: {url: 'https://user:canary77@example.org/stac'}": "canary77",
+    "storage: s3://AKIACANARY0000000077/x": "AKIACANARY0000000077",
+    "aws_secret_access_key: canaryCANARY77/abc+def": "canaryCANARY77/abc+def",
+    "storage: az://x?sv=2022&sig=canary77%2Fabc%3D": "canary77%2Fabc%3D",
+    "  password: 'canary77'": "canary77",
+    "x: ghp_canary77canary77canary77": "ghp_canary77canary77canary77",
+}
+
+
+@pytest.mark.parametrize("line", SECRETS)
+def test_secrets_when_they_stand_in_a_file_then_they_are_found_with_line_and_never_shown(tmp_path, line):
+    source = f"months: {{start: 2024-01}}\n{line}\n"
+    (tmp_path / "geo_assets.yaml").write_text(source)
+    findings = diagnose(tmp_path)
+    assert found(findings, "secrets")[0].level == "error"
+    assert "line 2" in found(findings, "secrets")[0].message
+    assert "canary77" not in str(findings).lower()
+    assert SECRETS[line] not in without_secrets(f"x {SECRETS[line]} y {SECRETS[line][:7]}", source)
+
+
+def test_secrets_when_a_file_is_plain_then_nothing_is_found():
+    plain = "catalog: {kind: stac-api, url: 'https://example.org/v1?limit=100'}\nembeddings: [{sha256: 0123456789abcdef}]\nstorage: s3://bucket/prefix\nhosts: [s3://name]\n"
+    assert find_secrets(plain) == []
