@@ -2,6 +2,8 @@
 
 import ipaddress
 import os
+import re
+import socket
 import urllib.parse
 from dataclasses import dataclass
 
@@ -12,7 +14,10 @@ REMOTE_SCHEMES = ("https", "http", "s3", "gs", "az", "abfs")
 
 def without_query(href: str) -> str:
     """The address without signature, user and fragment, fit for messages, tables and receipts."""
-    parts = urllib.parse.urlsplit(href)
+    try:
+        parts = urllib.parse.urlsplit(href)
+    except ValueError:
+        return href.split("?", 1)[0].split("#", 1)[0].rsplit("@", 1)[-1]
     if not parts.scheme or len(parts.scheme) == 1:
         return href.split("?", 1)[0]
     host = parts.netloc.rsplit("@", 1)[-1]
@@ -39,9 +44,7 @@ class Access:
         Raises:
             SourceError: Its scheme, host or folder is not allowed.
         """
-        if "\0" in href or href.startswith(("/vsi", "<")):
-            raise SourceError(f"{without_query(href)[:120]!r} is not a file or a URL and was not opened")
-        parts = urllib.parse.urlsplit(href)
+        parts = _split(href)
         if not parts.scheme or len(parts.scheme) == 1:
             return self._local(href)
         if parts.scheme == "file":
@@ -61,7 +64,7 @@ class Access:
             path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in map(os.path.realpath, self.roots)
         ):
             raise SourceError(
-                f"{href}: local files are read only from the catalog's own folder ({', '.join(self.roots) or 'this catalog has none'})"
+                f"{without_query(href)}: local files are read only from the catalog's own folder ({', '.join(self.roots) or 'this catalog has none'})"
             )
         return path
 
@@ -75,7 +78,7 @@ class Access:
                 raise SourceError(f"{shown}: bucket {host} is not one of {', '.join(self.hosts)}")
             return
         local = is_local_host(host)
-        if local and self.loopback and ipaddress_or_none(host) in (None, *LOOPBACK):
+        if local and self.loopback and _is_loopback(host):
             return
         if local:
             raise SourceError(f"{shown}: {host} is a private or local address")
@@ -85,24 +88,49 @@ class Access:
             )
 
 
-LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+def _split(href: str) -> urllib.parse.SplitResult:
+    """The parts of an address that every library reads alike."""
+    odd = any(ord(c) < 32 or ord(c) == 127 for c in href)
+    # Libraries disagree where the host ends if a backslash or a space is in the way
+    host = re.match(r"[\w+.-]+:/*[^/?#]*", href)
+    if odd or href.startswith(("/vsi", "<")) or (host and re.search(r"[\\\s]", host[0])):
+        raise SourceError(f"{without_query(href)[:120]!r} is not a file or a URL and was not opened")
+    try:
+        parts = urllib.parse.urlsplit(href)
+        _ = parts.hostname, parts.port
+    except ValueError as e:
+        raise SourceError(f"{without_query(href)[:120]!r} is not a URL and was not opened") from e
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    address = ipaddress_or_none(host)
+    return host == "localhost" or host.endswith(".localhost") if address is None else address.is_loopback
 
 
 def ipaddress_or_none(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that a host name spells, also as a bare number as old resolvers read it."""
+    """The IP address that a host name spells, also as old resolvers read it: ``127.1``, ``0x7f000001``, ``2130706433``."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
-        return ipaddress.ip_address(int(host, 0)) if host[:1].isdigit() and "." not in host else None
-    except ValueError:
+        return ipaddress.IPv4Address(socket.inet_aton(host)) if host[:1].isdigit() else None
+    except OSError:
         return None
 
 
 def is_local_host(host: str) -> bool:
     """Whether a host name spells this machine or a private, link-local or reserved address."""
     address = ipaddress_or_none(host)
-    if address is not None:
-        return not address.is_global
-    return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
+    if address is None:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
+    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
+    return not address.is_global or address.is_multicast or (inner is not None and not inner.is_global)
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, Teredo or NAT64 (RFC 6052)."""
+    if address in ipaddress.IPv6Network("64:ff9b::/96"):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)

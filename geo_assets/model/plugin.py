@@ -58,7 +58,7 @@ class Usage:
 
 
 class ReadSession(Protocol):
-    """Open files of one task."""
+    """Open files of one task, for the thread that runs it."""
 
     usage: Usage
 

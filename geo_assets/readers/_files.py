@@ -1,24 +1,21 @@
 """Read-only files for GDAL whose every byte goes through our own checks and counts."""
 
 import io
+import os
 import threading
-import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
-import requests
 
-from geo_assets.errors import SourceError
+from geo_assets.errors import GeoAssetsError, SourceError
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
+from geo_assets.readers._http import Http, HttpFile
 
 HEADER_BYTES = 32 * 1024  # holds the headers of a cloud-optimised GeoTIFF of a Sentinel-2 tile
-_TRIES = 4
-_TIMEOUT_S = 30.0
-_RETRY_STATUS = {408, 429, 500, 502, 503, 504}
 
 
 class Meter:
@@ -77,109 +74,124 @@ class RangeFile(io.RawIOBase):
         end = self._size if size is None or size < 0 else min(self._size, self._at + size)
         if end <= self._at:
             return b""
-        start, self._at = self._at, end
-        return self._head[start:end] if end <= len(self._head) else self._fetch(start, end)
+        data = self._head[self._at : end] if end <= len(self._head) else self._fetch(self._at, end)
+        self._at = end
+        return data
 
 
-class HttpSource:
-    """Range requests with bounded retries; every redirect is checked like the first address."""
+class Guarded:
+    """A file as GDAL sees it.
 
-    def __init__(self, href: str, access: Access, sign: Callable[[str], str], meter: Meter, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._href, self._access, self._sign, self._meter, self._sleep = href, access, sign, meter, sleep
-        self._session = requests.Session()
+    An exception must not cross GDAL's C code: rasterio would report it as a SystemError, or not at all. So it is kept in
+    ``faults``, GDAL sees the end of the file, and whoever called GDAL looks at ``faults``.
+    """
 
-    def probe(self) -> tuple[int, bytes]:
-        """Size of the file and its first bytes.
+    def __init__(self, file: Any, faults: list[Exception]) -> None:
+        self._file, self._faults = file, faults
 
-        Raises:
-            SourceError: Missing, refused, or a server that ignores ranges.
-        """
-        response = self._get(0, HEADER_BYTES)
-        total = response.headers.get("Content-Range", "").rpartition("/")[2]
-        if response.status_code != 206 or not total.isdigit():
-            raise SourceError(f"{without_query(self._href)}: the server ignores range requests (status {response.status_code})")
-        return int(total), response.content
+    def __enter__(self) -> "Guarded":
+        return self
 
-    def fetch(self, start: int, end: int) -> bytes:
-        response = self._get(start, end)
-        if response.status_code != 206 or len(response.content) != end - start:
-            raise SourceError(f"{without_query(self._href)}: asked for bytes {start} to {end}, got {len(response.content)} bytes with status {response.status_code}")
-        return response.content
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
 
-    def _get(self, start: int, end: int) -> requests.Response:
-        shown = without_query(self._href)
-        cause = ""
-        for attempt in range(_TRIES):
-            if attempt:
-                self._sleep(0.25 * 2**attempt)
-            try:
-                response = self._follow(self._sign(self._href), start, end)
-            except requests.RequestException as e:
-                cause = type(e).__name__
-                continue
-            if response.status_code in (200, 206):
-                self._meter.count(len(response.content))
-                return response
-            cause = f"status {response.status_code}"
-            if response.status_code not in _RETRY_STATUS and not (response.status_code == 403 and attempt == 0):
-                break  # a 403 may be an expired token: sign once more
-        raise SourceError(f"{shown}: {cause} while reading bytes {start} to {end}")
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, or none after a fault."""
+        if self._faults:
+            return b""
+        try:
+            return bytes(self._file.read(size))
+        except Exception as e:  # noqa: BLE001 - raised by the caller of GDAL instead
+            self._faults.append(e)
+            return b""
 
-    def _follow(self, url: str, start: int, end: int) -> requests.Response:
-        for _ in range(5):
-            self._access.check(url)
-            response = self._session.get(url, headers={"Range": f"bytes={start}-{end - 1}"}, timeout=_TIMEOUT_S, allow_redirects=False, stream=True)
-            if not response.is_redirect:
-                if response.status_code == 200:  # the whole file: do not read it
-                    response.close()
-                    raise SourceError(f"{without_query(self._href)}: the server ignores range requests (status 200)")
-                return response
-            url = urllib.parse.urljoin(url, response.headers["Location"])
-        raise SourceError(f"{without_query(self._href)}: too many redirects")
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position; a damaged header may ask for impossible ones."""
+        try:
+            return int(self._file.seek(offset, whence))
+        except Exception as e:  # noqa: BLE001 - see ``read``
+            self._faults.append(e)
+            return 0
+
+    def tell(self) -> int:
+        """Position in bytes."""
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 @dataclass(frozen=True)
 class Source:
-    """An asset that can be opened again and again; ``file`` gives a new, independent file object."""
+    """An asset that can be opened again and again.
+
+    Attributes:
+        file: Gives a new, independent file object.
+        magic: First bytes.
+    """
 
     file: Callable[[], Any]
+    magic: bytes
 
 
-def open_source(href: str, access: Access, sign: Callable[[str], str], meter: Meter) -> Source:
-    """An asset after its address was checked and its first bytes were seen.
+class Sources:
+    """Opens the assets of one task."""
 
-    Raises:
-        SourceError: The address is refused, or nothing readable is there.
-    """
-    where = access.check(href)
-    scheme = urllib.parse.urlsplit(where).scheme
-    try:
-        if scheme in ("http", "https"):
-            http = HttpSource(href, access, sign, meter)
-            size, head = http.probe()
-            return Source(lambda: RangeFile(http.fetch, size, head))
-        if scheme and len(scheme) > 1:
-            return _object(where, meter)
-        LocalFile(where, meter).close()
-        return Source(lambda: LocalFile(where, meter))
-    except FileNotFoundError as e:
-        raise SourceError(f"{without_query(href)}: no such file") from e
-    except OSError as e:
-        raise SourceError(f"{without_query(href)}: {type(e).__name__} when opening it") from e
-    except ImportError as e:
-        raise SourceError(f"{without_query(href)}: reading {scheme}:// needs a package that is not installed ({e.name})") from e
+    def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
+        self._access, self._meter = access, Meter(usage)
+        self._http = Http(access, sign, self._meter.count)
+
+    def close(self) -> None:
+        """Close what they share."""
+        self._http.close()
+
+    def open(self, href: str) -> Source:
+        """An asset after its address was checked and its first bytes were seen.
+
+        Raises:
+            SourceError: The address is refused, or nothing readable is there.
+        """
+        where = self._access.check(href)
+        scheme = urllib.parse.urlsplit(where).scheme
+        try:
+            if scheme in ("http", "https"):
+                remote = HttpFile(href, self._http)
+                return _ranged(remote.fetch, *remote.probe(HEADER_BYTES))
+            if len(scheme) > 1:
+                return self._object(where)
+            return self._local(where)
+        except GeoAssetsError:
+            raise
+        except FileNotFoundError as e:
+            raise SourceError(f"{without_query(href)}: no such file") from e
+        except ImportError as e:
+            raise SourceError(
+                f"{without_query(href)}: reading {scheme}:// needs a package that is not installed ({e.name})"
+            ) from e
+        except Exception as e:  # fsspec: its back ends have no common error
+            raise SourceError(f"{without_query(href)}: {type(e).__name__} when opening it") from e
+
+    def _local(self, path: str) -> Source:
+        if not os.path.isfile(path):  # a pipe would block for ever
+            raise FileNotFoundError(path)
+        with LocalFile(path, self._meter) as file:
+            magic = file.read(16)
+        return Source(lambda: LocalFile(path, self._meter), magic)
+
+    def _object(self, url: str) -> Source:
+        files, path = fsspec.core.url_to_fs(url)
+        size = int(files.size(path))
+
+        def fetch(start: int, end: int) -> bytes:
+            data: bytes = files.cat_file(path, start=start, end=end)
+            if len(data) != end - start:
+                raise SourceError(f"{without_query(url)}: asked for bytes {start} to {end}, got {len(data)}")
+            self._meter.count(len(data))
+            return data
+
+        return _ranged(fetch, size, fetch(0, min(size, HEADER_BYTES)))
 
 
-def _object(url: str, meter: Meter) -> Source:
-    files, path = fsspec.core.url_to_fs(url)
-    size = int(files.size(path))
-
-    def fetch(start: int, end: int) -> bytes:
-        data: bytes = files.cat_file(path, start=start, end=end)
-        if len(data) != end - start:
-            raise SourceError(f"{without_query(url)}: asked for bytes {start} to {end}, got {len(data)}")
-        meter.count(len(data))
-        return data
-
-    head = fetch(0, min(size, HEADER_BYTES))
-    return Source(lambda: RangeFile(fetch, size, head))
+def _ranged(fetch: Callable[[int, int], bytes], size: int, head: bytes) -> Source:
+    return Source(lambda: RangeFile(fetch, size, head), head[:16])
