@@ -6,7 +6,9 @@ import numpy as np
 import shapely
 
 from geo_assets.eo.aoi import Aoi
-from geo_assets.model.geometry import Region, densify, reproject
+from geo_assets.model.crs import reproject
+from geo_assets.model.geometry import Region
+from geo_assets.model.lonlat import densify
 from geo_assets.model.recipe import CubeRecipe, GridRecipe
 from geo_assets.tasks.cells import cut, plan_blocks, region_grid
 

@@ -11,7 +11,8 @@ import xarray as xr
 from geo_assets.eo.scenes import read_scenes
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
-from geo_assets.model.geometry import PixelGrid, Region, parse_resolution
+from geo_assets.model.crs import parse_resolution
+from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import available, load
 from geo_assets.storage import Storage

@@ -16,7 +16,7 @@ from geo_assets.doors.report_html import Markup, capped, el, svg
 from geo_assets.doors.report_pictures import parsed
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import path
-from geo_assets.model.geometry import METRES_PER_DEGREE
+from geo_assets.model.crs import METRES_PER_DEGREE
 
 _CELLS = 1500  # drawn one by one
 _UNITED = 50_000
@@ -174,13 +174,19 @@ def _cells(frame: _Frame, cells: gpd.GeoDataFrame, failed: frozenset[str]) -> li
     """Each cell; where there are too many the area that they cover, and of a failed block's the first."""
     bad = cells[cells["cell_id"].isin(failed)].iloc[:_CELLS]
     if len(cells) > _CELLS:
-        covered = shapely.simplify(shapely.union_all(_some(cells).geometry.to_numpy()), 0.5 / frame.px_x)
+        covered = _covered(_some(cells).geometry.to_numpy(), 0.5 / frame.px_x)
         drawn = [el("path", d=frame.outline(covered), class_="cell")]
     else:
         drawn = [
             _cell(frame, *c, "cell") for c in zip(cells["cell_id"], cells.geometry, strict=True) if c[0] not in failed
         ]
     return drawn + [_cell(frame, *c, "cell bad") for c in zip(bad["cell_id"], bad.geometry, strict=True)]
+
+
+def _covered(shapes: Any, pixel: float) -> Any:
+    """Union without the slivers that rounding leaves between neighbours."""
+    west, _, east, _ = shapely.bounds(shapes).T
+    return shapely.simplify(shapely.union_all(shapes, grid_size=min(pixel, float(np.median(east - west)) / 20)), pixel)
 
 
 def _cell(frame: _Frame, cell_id: str, shape: Any, kind: str) -> Markup:

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pyproj
 from affine import Affine
 
-from geo_assets.model.geometry import GeoBox, transformer
+from geo_assets.model.crs import transformer
+from geo_assets.model.geometry import GeoBox
 
 _STEP_PX = 16  # spacing of the exactly transformed nodes between which coordinates are interpolated
 _SAFETY = 8.0  # the true error is taken to be at most this many times the one seen at the middle of the cells

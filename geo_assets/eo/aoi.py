@@ -18,7 +18,8 @@ from shapely import MultiPolygon
 from geo_assets.eo.vector import read_vector
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import polygons_of
-from geo_assets.model.geometry import reproject, split_antimeridian, to_lonlat
+from geo_assets.model.crs import reproject
+from geo_assets.model.lonlat import split_antimeridian, to_lonlat
 from geo_assets.model.recipe import AoiRecipe
 
 MAX_VERTICES = 5_000_000

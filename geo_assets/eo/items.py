@@ -13,7 +13,7 @@ import numpy.typing as npt
 import shapely
 import shapely.geometry
 
-from geo_assets.model.geometry import split_antimeridian
+from geo_assets.model.lonlat import split_antimeridian
 from geo_assets.model.scene import SceneQuery
 
 _SIGNATURE = re.compile(

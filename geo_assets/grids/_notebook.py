@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from geo_assets.eo.aoi import read_aoi
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import Grid, cells_from_table, cells_of, table_of_answer
-from geo_assets.model.geometry import parse_resolution, reproject
+from geo_assets.model.crs import parse_resolution, reproject
 from geo_assets.model.recipe import AoiRecipe, GridRecipe
 from geo_assets.model.tiling import Area
 

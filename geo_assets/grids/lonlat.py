@@ -5,7 +5,7 @@ import numpy as np
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cell_table, utm_crs
-from geo_assets.model.geometry import parse_resolution
+from geo_assets.model.crs import parse_resolution
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, lonlat_boxes, regular_cells
 

@@ -16,7 +16,7 @@ import shapely
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cell_table
-from geo_assets.model.geometry import transformer, utm_zone_at
+from geo_assets.model.crs import transformer
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import (
     Area,
@@ -31,6 +31,7 @@ from geo_assets.model.tiling import (
     spherical,
     subdivide,
 )
+from geo_assets.model.zones import utm_zone_at
 
 RADIUS_KM = 6378.137
 MAX_LAT = 85  # rows whose lower edge lies beyond are not part of the grid

@@ -13,8 +13,8 @@ import numpy as np
 
 from geo_assets.errors import ConfigError, PluginError
 from geo_assets.model.cell import cell_table, utm_crs
+from geo_assets.model.crs import METRES_PER_DEGREE
 from geo_assets.model.geohash import geohash_at
-from geo_assets.model.geometry import METRES_PER_DEGREE
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import (
     Area,

@@ -14,9 +14,11 @@ import shapely
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cell_table, polygons_of
-from geo_assets.model.geometry import UTM_LAT, densify, reproject, zone_polygon
+from geo_assets.model.crs import reproject
+from geo_assets.model.lonlat import densify
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Geometries, Ints, regular_cells
+from geo_assets.model.zones import UTM_LAT, zone_polygon
 
 SIDE_M = 100_000.0
 _BANDS = "CDEFGHJKLMNPQRSTUVWX"

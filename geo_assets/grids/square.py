@@ -14,7 +14,8 @@ import shapely
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cell_table, polygons_of
-from geo_assets.model.geometry import canonical_crs, densify, reproject, to_lonlat, transformer
+from geo_assets.model.crs import canonical_crs, reproject, transformer
+from geo_assets.model.lonlat import densify, to_lonlat
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Bounds, Floats, Geometries, Ints, regular_cells
 

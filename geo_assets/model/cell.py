@@ -17,9 +17,10 @@ from shapely import MultiPolygon, Polygon
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.geohash import geohash_at
-from geo_assets.model.geometry import split_antimeridian, utm_zone_at
+from geo_assets.model.lonlat import split_antimeridian
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Floats, Geometries, overlapping
+from geo_assets.model.zones import utm_zone_at
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 

@@ -11,110 +11,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import shapely
 from affine import Affine
-from shapely import Geometry, MultiPolygon, Polygon
+from shapely import MultiPolygon, Polygon
 
 from geo_assets.errors import ConfigError, PartitionError
+from geo_assets.model.crs import canonical_crs, crs_from, crs_of_group, group_of_crs, metres_per_unit, transformer
+from geo_assets.model.lonlat import to_lonlat
 
-METRES_PER_DEGREE = 111_320.0  # of latitude, and of longitude at the equator (WGS 84 equatorial radius * pi / 180)
 REGION_SIZE_M = 100_000.0
-UTM_LAT = (-80.0, 84.0)  # the UTM part of the Military Grid Reference System (NGA.STND.0037, section 2)
-_MAX_EDGE_DEG = 0.05  # a straight edge of this length misses the true parallel by under 0.5 m below 60 degrees
 _TOUCH_PX = Fraction(1, 1_000_000)  # an overlap narrower than this part of a pixel is a shared edge, not an overlap
 _KEY = re.compile(r"(?P<group>[a-z0-9]+)_r(?P<row>-?\d{1,9})_c(?P<col>-?\d{1,9})")
-_UTM_GROUP = re.compile(r"utm(\d{2})([ns])")
-
-
-@functools.lru_cache(maxsize=256)
-def _crs(text: str) -> pyproj.CRS:
-    try:
-        return pyproj.CRS.from_user_input(text)
-    except pyproj.exceptions.CRSError as e:
-        raise ConfigError(f"unknown CRS {text!r}: give an EPSG code such as EPSG:3035") from e
-
-
-@functools.lru_cache(maxsize=512)
-def transformer(source: str, target: str) -> pyproj.Transformer:
-    """Coordinate transformation between two CRSs, always in the order (x, y)."""
-    return pyproj.Transformer.from_crs(_crs(source), _crs(target), always_xy=True)
-
-
-def reproject(geometry: Any, source: str, target: str) -> Any:
-    """``geometry`` (one or an array of shapely geometries) in CRS ``target``; vertices only, edges are not densified."""
-    if source == target:
-        return geometry
-    forward = transformer(source, target).transform
-
-    def move(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.column_stack(forward(xy[:, 0], xy[:, 1]))
-
-    return shapely.transform(geometry, move)
-
-
-def canonical_crs(text: str) -> str:
-    """``EPSG:code`` of a CRS given in any form that PROJ reads.
-
-    Raises:
-        ConfigError: Unknown, or without an authority code (its pixel grid could not be named for ever).
-    """
-    crs = _crs(text)
-    authority = crs.to_authority(min_confidence=100) or crs.to_authority()
-    if authority is None:
-        raise ConfigError(f"CRS {text!r} has no authority code: give one that has, such as EPSG:3035")
-    if not (crs.is_geographic or crs.is_projected):
-        raise ConfigError(f"CRS {text!r} is neither geographic nor projected: give one such as EPSG:3035")
-    return f"{authority[0].upper()}:{authority[1]}"
-
-
-def crs_of_group(group: str) -> str:
-    """CRS of a cube's group: ``utm33n`` -> ``EPSG:32633``, ``epsg4326`` -> ``EPSG:4326``.
-
-    Raises:
-        PartitionError: Not the name of a group.
-    """
-    if utm := _UTM_GROUP.fullmatch(group):
-        zone = int(utm[1])
-        if 1 <= zone <= 60:
-            return f"EPSG:{(32600 if utm[2] == 'n' else 32700) + zone}"
-    elif other := re.fullmatch(r"([a-z]+)(\d+)", group):
-        return f"{other[1].upper()}:{other[2]}"
-    raise PartitionError(f"{group!r} is not a group of a cube; groups look like utm33n or epsg4326")
-
-
-def group_of_crs(crs: str) -> str:
-    """Name of the cube's group of a canonical CRS: ``EPSG:32633`` -> ``utm33n``."""
-    authority, code = crs.split(":")
-    if authority == "EPSG" and code.isdigit():
-        number = int(code)
-        if 32601 <= number <= 32660:
-            return f"utm{number - 32600:02d}n"
-        if 32701 <= number <= 32760:
-            return f"utm{number - 32700:02d}s"
-    return f"{authority.lower()}{code.lower()}"
-
-
-def parse_resolution(value: str | float) -> Fraction:
-    """Exact resolution from ``10``, ``"1/3600"`` or ``0.000277777777777778`` (a float that means 1/n becomes 1/n).
-
-    Raises:
-        ConfigError: Not a positive number.
-    """
-    try:
-        exact = Fraction(str(value).replace(" ", ""))
-    except (ValueError, ZeroDivisionError) as e:
-        raise ConfigError(f"resolution {value!r} is not a number: write 10 or 1/3600") from e
-    if exact <= 0:
-        raise ConfigError(f"resolution {value!r} must be above 0")
-    inverse = round(1 / exact)
-    if inverse > 1 and abs(exact * inverse - 1) < Fraction(1, 10**9):
-        return Fraction(1, inverse)
-    return exact
 
 
 @dataclass(frozen=True)
@@ -248,9 +158,9 @@ class PixelGrid:
             ConfigError: Unknown CRS, or sizes that do not fit each other.
         """
         crs = canonical_crs(crs)
-        pixel_m = float(resolution) * _metres_per_unit(crs)
+        pixel_m = float(resolution) * metres_per_unit(crs)
         if block_px is None:
-            block_px = 1200 if _crs(crs).is_geographic else 512 if pixel_m > 50 else 2048
+            block_px = 1200 if crs_from(crs).is_geographic else 512 if pixel_m > 50 else 2048
         if chunk_px is None:
             chunk_px = max(n for n in range(1, min(300, block_px) + 1) if block_px % n == 0)
         if chunk_px < 1 or block_px % chunk_px:
@@ -267,7 +177,7 @@ class PixelGrid:
     @property
     def geographic(self) -> bool:
         """Whether coordinates are degrees."""
-        return bool(_crs(self.crs).is_geographic)
+        return bool(crs_from(self.crs).is_geographic)
 
     @property
     def block_size(self) -> Fraction:
@@ -287,7 +197,7 @@ class PixelGrid:
     @property
     def pixel_m(self) -> float:
         """Side of a pixel in metres; in geographic CRSs along the meridian."""
-        return float(self.resolution) * _metres_per_unit(self.crs)
+        return float(self.resolution) * metres_per_unit(self.crs)
 
     def block_geobox(self, block: Block) -> GeoBox:
         """Pixels of a block."""
@@ -406,15 +316,9 @@ class PixelGrid:
 
 
 @functools.lru_cache(maxsize=256)
-def _metres_per_unit(crs: str) -> float:
-    proj = _crs(crs)
-    return METRES_PER_DEGREE if proj.is_geographic else float(proj.axis_info[0].unit_conversion_factor)
-
-
-@functools.lru_cache(maxsize=256)
 def _plane(crs: str) -> tuple[float, float, float, float]:
     """West, south, east, north of what the arrays of a CRS span."""
-    proj = _crs(crs)
+    proj = crs_from(crs)
     if proj.is_geographic:
         return -180.0, -90.0, 180.0, 90.0
     if group_of_crs(crs).startswith("utm"):
@@ -430,144 +334,3 @@ def _plane(crs: str) -> tuple[float, float, float, float]:
     if not all(map(math.isfinite, bounds)):
         raise ConfigError(f"the area of use of {crs} has no finite bounds: choose another CRS")
     return bounds
-
-
-def zone_polygon(zone: int, *, north: bool) -> Polygon | MultiPolygon:
-    """Area of a UTM zone in EPSG:4326 as the MGRS defines it, with Norway's and Svalbard's odd zones.
-
-    Source: NGA.STND.0037, section 2 and its table of zone exceptions (32V, 31X, 33X, 35X, 37X).
-    """
-    west, east = -180.0 + 6 * (zone - 1), -180.0 + 6 * zone
-    if not north:
-        return shapely.box(west, UTM_LAT[0], east, 0.0)
-    vee = {31: (0.0, 3.0), 32: (3.0, 12.0)}.get(zone, (west, east))
-    xray = {31: (0.0, 9.0), 33: (9.0, 21.0), 35: (21.0, 33.0), 37: (33.0, 42.0)}.get(zone, (west, east))
-    parts = [
-        shapely.box(west, 0.0, east, 56.0),
-        shapely.box(vee[0], 56.0, vee[1], 64.0),
-        shapely.box(west, 64.0, east, 72.0),
-    ]
-    if zone not in (32, 34, 36):
-        parts.append(shapely.box(xray[0], 72.0, xray[1], UTM_LAT[1]))
-    return shapely.union_all(parts)
-
-
-@functools.cache
-def _zones() -> tuple[tuple[str, ...], npt.NDArray[np.object_]]:
-    names = [(z, n) for n in (True, False) for z in range(1, 61)]
-    polygons = np.array([zone_polygon(z, north=n) for z, n in names], dtype=object)
-    return tuple(f"EPSG:{(32600 if n else 32700) + z}" for z, n in names), polygons
-
-
-def utm_zones_of(geometry: Geometry) -> list[str]:
-    """CRSs of the UTM zones whose area a geometry (EPSG:4326) overlaps, north first.
-
-    Raises:
-        ConfigError: The geometry reaches beyond 84 N or 80 S, where there is no UTM.
-    """
-    _, south, _, north = geometry.bounds
-    if south < UTM_LAT[0] or north > UTM_LAT[1]:
-        raise ConfigError(
-            f"the area reaches latitude {south if south < UTM_LAT[0] else north:.2f}, and UTM ends at 80 S and 84 N: "
-            "set cube.crs to a polar CRS such as EPSG:3413 (north) or EPSG:3031 (south), or cut the area"
-        )
-    names, polygons = _zones()
-    shapely.prepare(geometry)
-    hit = shapely.intersects(geometry, polygons) & ~shapely.touches(geometry, polygons)
-    return [names[i] for i in np.flatnonzero(hit)]
-
-
-def utm_zone_at(lon: npt.ArrayLike, lat: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """EPSG codes of the UTM zones at points, as the MGRS defines them; poleward of its ends the nearest band's zone."""
-    lon_, lat_ = (np.asarray(lon, np.float64) + 180) % 360 - 180, np.asarray(lat, np.float64)
-    zone = np.clip(np.floor((lon_ + 180) / 6).astype(np.int64) + 1, 1, 60)
-    vee = (lat_ >= 56) & (lat_ < 64) & (lon_ >= 3) & (lon_ < 12)
-    zone = np.where(vee, 32, zone)
-    xray = (lat_ >= 72) & (lon_ >= 0) & (lon_ < 42)
-    odd = np.select([lon_ < 9, lon_ < 21, lon_ < 33], [31, 33, 35], 37)
-    zone = np.where(xray, odd, zone)
-    codes: npt.NDArray[np.int64] = np.where(lat_ >= 0, 32600, 32700) + zone
-    return codes
-
-
-def densify(geometry: Any) -> Any:
-    """Geometry (EPSG:4326, one or an array) with edges short enough to be straight in any projected CRS."""
-    return shapely.segmentize(geometry, _MAX_EDGE_DEG)
-
-
-def to_lonlat(geometry: Geometry, crs: str) -> Polygon | MultiPolygon:
-    """Polygon of a CRS in EPSG:4326, edges densified, split at the antimeridian and closed along a pole that it holds."""
-    west, south, east, north = geometry.bounds
-    if _crs(crs).is_geographic:
-        return split_antimeridian(reproject(densify(geometry), crs, "EPSG:4326"))
-    dense = shapely.segmentize(geometry, max(east - west, north - south) / 32)
-    parts: list[Polygon] = []
-    for polygon in shapely.get_parts(dense):
-        outer, *holes = (_ring_lonlat(ring, crs) for ring in shapely.get_rings(polygon))
-        area = shapely.difference(outer, shapely.union_all(holes)) if holes else outer
-        parts += [p for p in shapely.get_parts(area) if isinstance(p, Polygon) and p.area > 0]
-    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
-
-
-def _ring_lonlat(ring: Geometry, crs: str) -> Geometry:
-    """Area inside a ring, followed around the globe: no step is longer than 180 degrees."""
-    xy = shapely.get_coordinates(ring)
-    lon, lat = transformer(crs, "EPSG:4326").transform(xy[:, 0], xy[:, 1])
-    pole = math.copysign(90.0, lat[np.abs(lat).argmax()])
-    corner = np.flatnonzero(90 - np.abs(lat) < 1e-9)
-    if len(corner):
-        # A pole has every longitude: the ring leaves it along one meridian and comes back along another
-        start = int(corner[0])
-        lon, lat = (np.delete(np.roll(v[:-1], -start), 0) for v in (lon, lat))
-    lon = lon[0] + np.concatenate([[0.0], np.cumsum((np.diff(lon) + 180) % 360 - 180)])
-    if len(corner) or abs(lon[-1] - lon[0]) > 180:
-        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
-    area = Polygon(np.column_stack([lon, lat]))
-    return _cut(area if area.is_valid else shapely.make_valid(area))
-
-
-def _cut(area: Geometry) -> Geometry:
-    """Area with any longitudes, cut into turns of the globe that are laid onto -180..180."""
-    west, _, east, _ = area.bounds
-    pieces = []
-    for turn in range(math.floor((west + 180) / 360), math.floor((east + 180) / 360) + 1):
-        piece = shapely.intersection(area, shapely.box(-180.0 + 360 * turn, -90.0, 180.0 + 360 * turn, 90.0))
-        pieces.append(shapely.transform(piece, lambda xy, t=turn: xy - (360.0 * t, 0.0)))
-    return shapely.union_all(pieces) if len(pieces) > 1 else pieces[0]
-
-
-def split_antimeridian(geometry: Geometry) -> Polygon | MultiPolygon:
-    """Polygons (degrees) cut at longitude 180 so that every part lies within -180..180.
-
-    A ring crosses the antimeridian where it reaches beyond 180 degrees or where neighbouring vertices are 270 degrees or
-    more apart: shorter edges are taken as they are written, and one of exactly 360 runs along the border of the world.
-    """
-    parts = [q for p in shapely.get_parts(geometry) for q in _split_one(p)]
-    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
-
-
-def _split_one(polygon: Polygon) -> list[Polygon]:
-    ring = shapely.get_coordinates(polygon.exterior)[:, 0]
-    steps = np.abs(np.diff(ring))
-    crosses = bool(np.any((steps >= 270) & (steps < 360)))
-    if not crosses and (not len(ring) or (ring.min() >= -180 and ring.max() <= 180)):
-        return [polygon] if polygon.area > 0 else []
-    if crosses:
-        polygon = shapely.transform(polygon, _eastern)
-    if not polygon.is_valid:
-        polygon = shapely.make_valid(polygon)
-    parts = []
-    for turn in (-360.0, 0.0, 360.0):
-        piece = shapely.intersection(polygon, shapely.box(-180 + turn, -90, 180 + turn, 90))
-        parts += [
-            g
-            for g in shapely.get_parts(
-                shapely.transform(piece, lambda xy, t=turn: xy - (t, 0.0)),
-            )
-            if g.area > 0
-        ]
-    return [q for g in parts for q in shapely.get_parts(g) if isinstance(q, Polygon)]
-
-
-def _eastern(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from geo_assets.errors import PartitionError
-from geo_assets.model.geometry import PixelGrid, canonical_crs, parse_resolution
+from geo_assets.model.crs import canonical_crs, parse_resolution
+from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Month, Periods
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"

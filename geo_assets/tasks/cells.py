@@ -14,18 +14,11 @@ import shapely
 from geo_assets.eo.aoi import Aoi
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cells_of
-from geo_assets.model.geometry import (
-    Block,
-    PixelGrid,
-    Region,
-    crs_of_group,
-    densify,
-    reproject,
-    utm_zone_at,
-    utm_zones_of,
-    zone_polygon,
-)
+from geo_assets.model.crs import crs_of_group, reproject
+from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.lonlat import densify
 from geo_assets.model.recipe import CubeRecipe, GridRecipe, digest
+from geo_assets.model.zones import utm_zone_at, utm_zones_of, zone_polygon
 from geo_assets.registry import load
 
 CODE_VERSION = "1"  # raise it when the same areas and recipe give other cells

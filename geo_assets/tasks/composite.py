@@ -12,7 +12,9 @@ from geo_assets.eo.mask import clear_from_classes, halo_px
 from geo_assets.eo.scale import apply_offset
 from geo_assets.eo.windows import rectangles
 from geo_assets.errors import SourceError
-from geo_assets.model.geometry import GeoBox, densify, reproject
+from geo_assets.model.crs import reproject
+from geo_assets.model.geometry import GeoBox
+from geo_assets.model.lonlat import densify
 from geo_assets.model.plugin import BlockWriter, ReadSession, Variable
 from geo_assets.model.receipt import BandFigures, BlockReceipt
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe, digest

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.errors import ConfigError
-from geo_assets.model.geometry import GeoBox, PixelGrid, parse_resolution, reproject
+from geo_assets.model.crs import parse_resolution, reproject
+from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.period import Month
 from geo_assets.testing.world_land import BANDS, F32, MARGIN_PX, Landscape, Mask, landscape
 from geo_assets.testing.world_plan import Granule, Observation, Tile, exact_box, make_tiles, month_plan, outdated

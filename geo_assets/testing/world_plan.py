@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_assets.model.geometry import GeoBox, reproject
+from geo_assets.model.crs import reproject
+from geo_assets.model.geometry import GeoBox
 from geo_assets.model.period import Month
 from geo_assets.testing.world_land import F32, Mask
 

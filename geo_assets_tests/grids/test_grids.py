@@ -16,8 +16,8 @@ from geo_assets import registry
 from geo_assets.errors import ConfigError, PluginError
 from geo_assets.grids import majortom_eg
 from geo_assets.model.cell import cells_of
+from geo_assets.model.crs import reproject
 from geo_assets.model.geohash import geohash_at
-from geo_assets.model.geometry import reproject
 from geo_assets.model.recipe import GridRecipe
 
 WORLD = shapely.box(-180, -90, 180, 90)

@@ -10,20 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from geo_assets.errors import ConfigError, PartitionError
-from geo_assets.model.geometry import (
-    Block,
-    PixelGrid,
-    Region,
-    canonical_crs,
-    crs_of_group,
-    group_of_crs,
-    parse_resolution,
-    split_antimeridian,
-    to_lonlat,
-    utm_zone_at,
-    utm_zones_of,
-    zone_polygon,
-)
+from geo_assets.model.crs import canonical_crs, crs_of_group, group_of_crs, parse_resolution
+from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.lonlat import split_antimeridian, to_lonlat
+from geo_assets.model.zones import utm_zone_at, utm_zones_of, zone_polygon
 
 grids = st.sampled_from(
     [

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from geo_assets.eo.scenes import decide
 from geo_assets.errors import ConfigError
-from geo_assets.model.geometry import reproject
+from geo_assets.model.crs import reproject
 from geo_assets.sensors.sentinel_2_l2a import PLUGIN
 from geo_assets.testing.world import SampleWorld
 from geo_assets.testing.world_land import BANDS

@@ -1,0 +1,96 @@
+"""Outlines in longitude and latitude: short edges, the poles and the antimeridian."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from shapely import Geometry, MultiPolygon, Polygon
+
+from geo_assets.model.crs import crs_from, reproject, transformer
+
+_MAX_EDGE_DEG = 0.05  # a straight edge of this length misses the true parallel by under 0.5 m below 60 degrees
+
+
+def densify(geometry: Any) -> Any:
+    """Geometry (EPSG:4326, one or an array) with edges short enough to be straight in any projected CRS."""
+    return shapely.segmentize(geometry, _MAX_EDGE_DEG)
+
+
+def to_lonlat(geometry: Geometry, crs: str) -> Polygon | MultiPolygon:
+    """Polygon of a CRS in EPSG:4326, edges densified, split at the antimeridian and closed along a pole that it holds."""
+    west, south, east, north = geometry.bounds
+    if crs_from(crs).is_geographic:
+        return split_antimeridian(reproject(densify(geometry), crs, "EPSG:4326"))
+    dense = shapely.segmentize(geometry, max(east - west, north - south) / 32)
+    parts: list[Polygon] = []
+    for polygon in shapely.get_parts(dense):
+        outer, *holes = (_ring_lonlat(ring, crs) for ring in shapely.get_rings(polygon))
+        area = shapely.difference(outer, shapely.union_all(holes)) if holes else outer
+        parts += [p for p in shapely.get_parts(area) if isinstance(p, Polygon) and p.area > 0]
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _ring_lonlat(ring: Geometry, crs: str) -> Geometry:
+    """Area inside a ring, followed around the globe: no step is longer than 180 degrees."""
+    xy = shapely.get_coordinates(ring)
+    lon, lat = transformer(crs, "EPSG:4326").transform(xy[:, 0], xy[:, 1])
+    pole = math.copysign(90.0, lat[np.abs(lat).argmax()])
+    corner = np.flatnonzero(90 - np.abs(lat) < 1e-9)
+    if len(corner):
+        # A pole has every longitude: the ring leaves it along one meridian and comes back along another
+        start = int(corner[0])
+        lon, lat = (np.delete(np.roll(v[:-1], -start), 0) for v in (lon, lat))
+    lon = lon[0] + np.concatenate([[0.0], np.cumsum((np.diff(lon) + 180) % 360 - 180)])
+    if len(corner) or abs(lon[-1] - lon[0]) > 180:
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    area = Polygon(np.column_stack([lon, lat]))
+    return _cut(area if area.is_valid else shapely.make_valid(area))
+
+
+def _cut(area: Geometry) -> Geometry:
+    """Area with any longitudes, cut into turns of the globe that are laid onto -180..180."""
+    west, _, east, _ = area.bounds
+    pieces = []
+    for turn in range(math.floor((west + 180) / 360), math.floor((east + 180) / 360) + 1):
+        piece = shapely.intersection(area, shapely.box(-180.0 + 360 * turn, -90.0, 180.0 + 360 * turn, 90.0))
+        pieces.append(shapely.transform(piece, lambda xy, t=turn: xy - (360.0 * t, 0.0)))
+    return shapely.union_all(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def split_antimeridian(geometry: Geometry) -> Polygon | MultiPolygon:
+    """Polygons (degrees) cut at longitude 180 so that every part lies within -180..180.
+
+    A ring crosses the antimeridian where it reaches beyond 180 degrees or where neighbouring vertices are 270 degrees or
+    more apart: shorter edges are taken as they are written, and one of exactly 360 runs along the border of the world.
+    """
+    parts = [q for p in shapely.get_parts(geometry) for q in _split_one(p)]
+    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _split_one(polygon: Polygon) -> list[Polygon]:
+    ring = shapely.get_coordinates(polygon.exterior)[:, 0]
+    steps = np.abs(np.diff(ring))
+    crosses = bool(np.any((steps >= 270) & (steps < 360)))
+    if not crosses and (not len(ring) or (ring.min() >= -180 and ring.max() <= 180)):
+        return [polygon] if polygon.area > 0 else []
+    if crosses:
+        polygon = shapely.transform(polygon, _eastern)
+    if not polygon.is_valid:
+        polygon = shapely.make_valid(polygon)
+    parts = []
+    for turn in (-360.0, 0.0, 360.0):
+        piece = shapely.intersection(polygon, shapely.box(-180 + turn, -90, 180 + turn, 90))
+        parts += [
+            g
+            for g in shapely.get_parts(
+                shapely.transform(piece, lambda xy, t=turn: xy - (t, 0.0)),
+            )
+            if g.area > 0
+        ]
+    return [q for g in parts for q in shapely.get_parts(g) if isinstance(q, Polygon)]
+
+
+def _eastern(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
