@@ -153,7 +153,8 @@ def _gallery(facts: Facts, areas: Sequence[Area]) -> Markup:
         shots = [_shot(area, m, [by_place[r, m] for r in area.regions if (r, m) in by_place]) for m in months]
         kind = "strip" if len(areas) > 2 else "wrap"
         rows.append(el("h3", listed(area.regions, 4)))
-        rows.append(el("div", shots, class_=f"shots {kind}{'' if area.sharp else ' coarse'}"))
+        scrolls = {"tabindex": "0", "role": "group", "aria_label": "Months"} if kind == "strip" else {}
+        rows.append(el("div", shots, class_=f"shots {kind}{'' if area.sharp else ' coarse'}", **scrolls))
         rows.append(el("p", area.source, class_="note"))
     shown = sum(len(a.regions) for a in areas)
     last = None if len(months) == len(facts.months) else el("p", f"Last {len(months)} of {len(facts.months):,} months.", class_="capped")  # fmt: skip
@@ -173,7 +174,7 @@ def _shot(area: Area, month: str, partitions: Sequence[Partition]) -> Markup:
     else:
         why = "not made" if not partitions else "failed" if f.failed == len(partitions) else "nothing observed"
         picture = el("div", el("span", why), class_="empty", style=f"aspect-ratio: {width} / {height}")
-    return el("figure", picture, el("figcaption", el("strong", month), el("span", text if partitions else ""), trouble))
+    return el("figure", picture, el("figcaption", el("strong", month), el("span", text if f.used else ""), trouble))
 
 
 def _charts(by_month: Mapping[str, Figures]) -> Markup:

@@ -7,6 +7,7 @@ import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from geo_assets.doors.report_facts import Facts
 from geo_assets.eo.picture import blank, decode_png
 from geo_assets.errors import GeoAssetsError, PartitionError
 from geo_assets.model import path
-from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.geometry import Block, PixelGrid, Region, crs_of_group
 from geo_assets.tasks.partition import PRODUCT
 
 REGIONS = 12
@@ -222,8 +223,8 @@ def _light(pixels: Floats, low: float, high: float) -> Rgba:
 
 def _from_quicklooks(store: Store, cluster: Sequence[Region], months: Sequence[str], side: int) -> dict[str, Picture]:
     empty = blank(1, 1)[0, 0]
-    north_up = not cluster[0].group.startswith("epsg4326")
-    top, left = (max if north_up else min)(r.row for r in cluster), min(r.col for r in cluster)
+    southward = PixelGrid(crs_of_group(cluster[0].group), Fraction(1), 1, 1, 1).geographic
+    top, left = (min if southward else max)(r.row for r in cluster), min(r.col for r in cluster)
     shape = max(abs(r.row - top) for r in cluster) + 1, max(r.col for r in cluster) - left + 1
     found: dict[str, Rgba] = {}
     for month in months:
