@@ -19,7 +19,7 @@ from geo_assets.doors.finding import Finding
 from geo_assets.doors.plugins import list_plugins
 from geo_assets.doors.secrets import find_secrets, shown_uri, without_secrets
 from geo_assets.eo.aoi import Aoi, read_aoi
-from geo_assets.errors import ConfigError, GeoAssetsError, StoreError
+from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.model.scene import SceneQuery
@@ -288,11 +288,11 @@ def _storage(loaded: LoadedProject) -> Iterator[Finding]:
         storage.write(name, content)
         back = storage.read(name)
         storage.delete(name)
-    except (StoreError, OSError) as e:
+    except Exception as e:  # noqa: BLE001 - a door: clouds' libraries have errors of their own, as for missing credentials
         yield Finding(
             "storage",
             "error",
-            str(e),
+            str(e) if isinstance(e, GeoAssetsError) else f"{shown}: {type(e).__name__}: {str(e)[:300]}",
             "give this user the right to write there (credentials come from the environment), or choose another storage",
         )
         return

@@ -99,6 +99,9 @@ def _imported_from(module: str) -> Iterator[str]:
 
 
 def _catches_import(handler: ast.ExceptHandler) -> bool:
+    """Whether the module goes on without the package; one that raises an error of its own does not."""
+    if any(isinstance(n, ast.Raise) for n in ast.walk(handler)):
+        return False
     names = {n.id for n in ast.walk(handler.type) if isinstance(n, ast.Name)} if handler.type else {"Exception"}
     return bool(names & {"ImportError", "ModuleNotFoundError", "Exception"})
 

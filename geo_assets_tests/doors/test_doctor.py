@@ -137,6 +137,16 @@ def test_doctor_when_storage_is_a_file_or_forgets_then_it_is_an_error(tmp_path, 
     assert "something else" in found(diagnose(file), "storage")[0].message
 
 
+def test_doctor_when_credentials_of_a_bucket_are_missing_then_the_advice_is_to_set_them(tmp_path, monkeypatch):
+    def refuse(self, name, content):
+        raise RuntimeError("Unable to locate credentials")
+
+    monkeypatch.setattr(Storage, "write", refuse)
+    storage = found(diagnose(write(tmp_path / "p")), "storage")[0]
+    assert (storage.level, "locate credentials" in storage.message) == ("error", True)
+    assert "come from the environment" in storage.advice
+
+
 def test_doctor_when_disk_is_small_then_it_warns(tmp_path, monkeypatch):
     file = write(tmp_path / "p")
     usage = doctor.shutil.disk_usage(tmp_path)
