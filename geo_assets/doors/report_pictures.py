@@ -20,7 +20,8 @@ from geo_assets.doors.report_facts import Facts
 from geo_assets.eo.picture import blank, decode_png
 from geo_assets.errors import GeoAssetsError, PartitionError
 from geo_assets.model import path
-from geo_assets.model.geometry import Block, PixelGrid, Region, crs_of_group
+from geo_assets.model.crs import crs_of_group
+from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.tasks.partition import PRODUCT
 
 REGIONS = 12
