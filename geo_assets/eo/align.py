@@ -52,11 +52,11 @@ def kernel_scale(box: GeoBox, crs: str, transform: Affine, shape: tuple[int, int
     x, y = np.reshape(transform[:6], (2, 3)) @ at
     if box.crs != crs:
         x, y = transformer(crs, box.crs).transform(x, y)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
     step = np.array([[x[1] - x[0], x[3] - x[2]], [y[1] - y[0], y[3] - y[2]]])
     if pyproj.CRS(box.crs).is_geographic:
         step[0] = (step[0] + 180) % 360 - 180  # the middle may lie on the antimeridian
-    if not np.isfinite(step).all() or np.linalg.det(step) == 0:
-        return None
     spanned = np.abs(np.linalg.inv(step) * float(box.resolution)).sum(
         axis=1
     )  # source columns and rows of a target pixel

@@ -41,7 +41,9 @@ def _mean(stack: Stack) -> Stack:
 def _quantile(stack: Stack, q: float) -> Stack:
     if not len(stack):
         return np.zeros(stack.shape[1:], np.uint16)
-    ordered = np.ascontiguousarray(np.moveaxis(stack, 0, -1))
+    ordered = np.array(
+        np.moveaxis(stack, 0, -1), order="C"
+    )  # a copy in any case: of one day ascontiguousarray makes none
     ordered[ordered == 0] = _MISSING
     ordered.sort(axis=-1)
     count = np.count_nonzero(stack, axis=0)
