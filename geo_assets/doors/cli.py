@@ -322,15 +322,11 @@ def run(
 
 
 def _write_reports(loaded: LoadedProject, summary: Any, folder: Path) -> None:
-    from geo_assets.doors.demo import how_to_open
-    from geo_assets.doors.instance import effective_storage
-    from geo_assets.doors.report import write_report
+    from geo_assets.doors.demo import write_project_report
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "summary.json").write_text(json.dumps(summary.document(), indent=1))
-    write_report(
-        effective_storage(loaded), folder / "report.html", title=loaded.project.name, how_to_open=how_to_open(loaded)
-    )
+    write_project_report(loaded, folder / "report.html", title=loaded.project.name)
 
 
 def _print_summary(summary: Any) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import yaml
 
-from geo_assets.doors.report import write_report
+from geo_assets.doors.instance import effective_storage
+from geo_assets.doors.report.page import write_report
 from geo_assets.doors.run import Progress, RunOptions, Summary, run_project
 from geo_assets.project import DEFAULT_FILE, LoadedProject, load_project
+from geo_assets.tasks.areas import areas
 from geo_assets.testing.world import SampleWorld
 
 _HEADER = """\
@@ -42,14 +44,18 @@ def run_demo(
         progress("sample world", 0, 1)
     loaded = write_demo(folder)
     summary = run_project(loaded, RunOptions(), progress=progress, console=console)
-    root = loaded.project.storage
-    report = write_report(root, folder / "report.html", title="geo_assets demo", how_to_open=how_to_open(loaded))
-    return loaded, summary, report
+    return loaded, summary, write_project_report(loaded, folder / "report.html", title="geo_assets demo")
+
+
+def write_project_report(loaded: LoadedProject, file: Path, *, title: str) -> Path:
+    """The HTML report of a project, as its deployment runs it."""
+    outlines = {aoi.name: aoi.geometry for aoi in areas(loaded)}
+    return write_report(effective_storage(loaded), file, title=title, how_to_open=how_to_open(loaded), areas=outlines)
 
 
 def how_to_open(loaded: LoadedProject) -> list[str]:
     """The lines that show a person what was made."""
-    root = loaded.project.storage
+    root = effective_storage(loaded)
     return [
         f"geo-assets ui {loaded.file}",
         "import geo_assets",

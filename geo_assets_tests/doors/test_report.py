@@ -11,9 +11,9 @@ import pytest
 import shapely
 from PIL import Image
 
-from geo_assets.doors import report_charts, report_pictures, report_tables
-from geo_assets.doors.report import write_report
-from geo_assets.doors.report_html import Markup, data_size, duration, el, percent
+from geo_assets.doors.report import charts, pictures, tables
+from geo_assets.doors.report.markup import Markup, data_size, duration, el, percent
+from geo_assets.doors.report.page import write_report
 from geo_assets.eo.picture import blank, encode_png
 from geo_assets.errors import StoreError
 from geo_assets.model import path
@@ -239,10 +239,10 @@ def test_picture_when_there_is_no_cube_then_quicklooks_of_neighbours_stand_side_
 
 
 def test_report_when_there_is_much_then_it_stays_small_and_says_so(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(report_tables, "ROWS", 10)
-    monkeypatch.setattr(report_pictures, "REGIONS", 3)
-    monkeypatch.setattr(report_pictures, "MONTHS", 2)
-    monkeypatch.setattr(report_charts, "MONTHS", 4)
+    monkeypatch.setattr(tables, "ROWS", 10)
+    monkeypatch.setattr(pictures, "REGIONS", 3)
+    monkeypatch.setattr(pictures, "MONTHS", 2)
+    monkeypatch.setattr(charts, "MONTHS", 4)
     for col in range(5):
         for month in range(1, 7):
             name = f"S{col}_{month}"
@@ -308,4 +308,4 @@ def test_numbers_when_shown_then_as_people_read_them(got, wanted):
 
 @pytest.mark.parametrize(("value", "wanted"), [(0.3, 0.5), (1, 1), (1.01, 2), (7, 10), (0.02, 0.02), (130, 200)])
 def test_nice_when_asked_then_the_next_round_number(value, wanted):
-    assert report_charts.nice(value) == pytest.approx(wanted)
+    assert charts.nice(value) == pytest.approx(wanted)

@@ -11,9 +11,9 @@ import shapely
 import xarray as xr
 
 from geo_assets.doors.reader import Store, stored_grid
-from geo_assets.doors.report_charts import digits, nice
-from geo_assets.doors.report_html import Markup, capped, el, svg
-from geo_assets.doors.report_pictures import parsed
+from geo_assets.doors.report.charts import digits, nice
+from geo_assets.doors.report.markup import Markup, capped, el, svg
+from geo_assets.doors.report.pictures import parsed
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.crs import METRES_PER_DEGREE

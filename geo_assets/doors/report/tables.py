@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from geo_assets.doors.reader import Store
-from geo_assets.doors.report_facts import Facts, Figures, SceneFacts
-from geo_assets.doors.report_html import Markup, capped, data_size, duration, el, join, listed, percent, table
+from geo_assets.doors.report.facts import Facts, Figures, SceneFacts
+from geo_assets.doors.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, table
 from geo_assets.eo.scenes import read_scenes
 
 ROWS = 200

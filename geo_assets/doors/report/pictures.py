@@ -16,7 +16,7 @@ import xarray as xr
 from PIL import Image
 
 from geo_assets.doors.reader import Store, stored_grid
-from geo_assets.doors.report_facts import Facts
+from geo_assets.doors.report.facts import Facts
 from geo_assets.eo.picture import blank, decode_png
 from geo_assets.errors import GeoAssetsError, PartitionError
 from geo_assets.model import path

@@ -8,13 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from geo_assets.doors import report_charts, report_pictures, report_tables
 from geo_assets.doors.reader import Store
-from geo_assets.doors.report_charts import Series, bars
-from geo_assets.doors.report_facts import Facts, Figures, Partition, collect
-from geo_assets.doors.report_html import Markup, capped, data_size, duration, el, join, listed, percent, plural
-from geo_assets.doors.report_map import area_map
-from geo_assets.doors.report_pictures import Area
+from geo_assets.doors.report import charts, pictures, tables
+from geo_assets.doors.report.charts import Series, bars
+from geo_assets.doors.report.facts import Facts, Figures, Partition, collect
+from geo_assets.doors.report.map import area_map
+from geo_assets.doors.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, plural
+from geo_assets.doors.report.pictures import Area
 from geo_assets.model.href import without_query
 
 _CONTENTS = (
@@ -68,7 +68,7 @@ def write_report(root: str, out: Path, *, title: str, how_to_open: list[str], ar
 
 
 def _template() -> string.Template:
-    return string.Template(resources.files("geo_assets.doors").joinpath("report.html").read_text(encoding="utf-8"))
+    return string.Template(resources.files("geo_assets.doors.report").joinpath("page.html").read_text(encoding="utf-8"))
 
 
 def _head(store: Store, facts: Facts, title: str) -> Markup:
@@ -88,7 +88,7 @@ def _verdict(facts: Facts) -> Markup:
         return el("p", "No composite has been made yet.", class_="verdict warn")
     if f.ok == total:
         return el(
-            "p", report_tables.status("ok"), f": {plural(total, 'partition')} made, all complete.", class_="verdict"
+            "p", tables.status("ok"), f": {plural(total, 'partition')} made, all complete.", class_="verdict"
         )
     words = [f"{n} {word}" for n, word in ((f.failed, "failed"), (f.partial, "partial")) if n]
     link = el("a", "why", href="#failures")
@@ -96,22 +96,22 @@ def _verdict(facts: Facts) -> Markup:
 
 
 def _sections(store: Store, facts: Facts, how_to_open: Sequence[str], areas: Mapping[str, Any]) -> list[Markup]:
-    cubes = report_pictures.open_groups(store, facts.regions[: report_pictures.REGIONS])
+    cubes = pictures.open_groups(store, facts.regions[: pictures.REGIONS])
     failed = frozenset(c for f in facts.failures for c in f.cells)
     by_month = _by_month(facts.partitions)
     return [
         _summary(facts),
-        _section("composites", "Composites", _gallery(facts, report_pictures.areas(store, facts, cubes))),
+        _section("composites", "Composites", _gallery(facts, pictures.areas(store, facts, cubes))),
         _section("open", "Open the data", el("pre", el("code", "\n".join(how_to_open)), tabindex="0")),
-        _section("coverage", "Coverage and clouds", _charts(by_month), report_tables.month_table(by_month)),
+        _section("coverage", "Coverage and clouds", _charts(by_month), tables.month_table(by_month)),
         _section("map", "Cells and regions", area_map(store, facts.regions, cubes, areas=areas, failed=failed)),
         _failures(facts),
         _section(
             "provenance", "Provenance",
-            el("h3", "Scenes dropped"), report_tables.dropped_table(store, facts),
-            el("h3", "Scenes used"), report_tables.used_table(facts),
-            el("h3", "Partitions"), report_tables.partition_table(facts),
-            el("h3", "Products"), report_tables.product_table(facts),
+            el("h3", "Scenes dropped"), tables.dropped_table(store, facts),
+            el("h3", "Scenes used"), tables.used_table(facts),
+            el("h3", "Partitions"), tables.partition_table(facts),
+            el("h3", "Products"), tables.product_table(facts),
         ),
     ]  # fmt: skip
 
@@ -144,7 +144,7 @@ def _summary(facts: Facts) -> Markup:
 
 
 def _gallery(facts: Facts, areas: Sequence[Area]) -> Markup:
-    months = facts.months[-report_pictures.MONTHS :]
+    months = facts.months[-pictures.MONTHS :]
     if not areas:
         return el("p", "No composite has been made yet.")
     by_place = {(p.region, p.month): p for p in facts.partitions}
@@ -178,21 +178,21 @@ def _shot(area: Area, month: str, partitions: Sequence[Partition]) -> Markup:
 
 
 def _charts(by_month: Mapping[str, Figures]) -> Markup:
-    months = list(by_month)[-report_charts.MONTHS :]
+    months = list(by_month)[-charts.MONTHS :]
     chosen = [by_month[m] for m in months]
     if not months:
         return el("p", "No composite has been made yet.")
     shares, days = [f.observed_share for f in chosen], [f.clear_days for f in chosen]
     kept = Series("used", "kept", [f.used for f in chosen])
     dropped = Series("dropped", "dropped", [f.dropped for f in chosen])
-    charts = [
+    drawn = [
         ("Observed share of the pixels made", bars(f"Observed share by month, {percent(min(shares))} to {percent(max(shares))}", months, [Series("observed", "kept", shares)], show=percent, top=1.0)),
         ("Clear days of a pixel, on average", bars(f"Mean clear days by month, {min(days):.1f} to {max(days):.1f}", months, [Series("clear days", "kept", days)], show=_decimal)),
         (["Scenes ", el("span", class_="swatch kept"), " used and ", el("span", class_="swatch dropped"), " dropped"], bars("Scenes used and dropped by month", months, [kept, dropped], show=lambda v: f"{v:,.0f}")),
     ]  # fmt: skip
-    figures = [el("figure", el("figcaption", text), el("div", chart, class_="wide")) for text, chart in charts]
+    figures = [el("figure", el("figcaption", text), el("div", chart, class_="wide")) for text, chart in drawn]
     last = None if len(months) == len(by_month) else el("p", f"Last {len(months)} of {len(by_month):,} months.", class_="capped")  # fmt: skip
-    return join([el("div", figures, class_="charts" + ("" if report_charts.narrow(months) else " long")), last])
+    return join([el("div", figures, class_="charts" + ("" if charts.narrow(months) else " long")), last])
 
 
 def _decimal(value: float) -> str:
@@ -202,5 +202,5 @@ def _decimal(value: float) -> str:
 def _failures(facts: Facts) -> Markup:
     if facts.failures:
         note = "A block that failed keeps what the cube held before; run the project again with --retry-failed."
-        return _section("failures", "Failures", el("p", note), report_tables.failure_table(facts))
+        return _section("failures", "Failures", el("p", note), tables.failure_table(facts))
     return _section("failures", "Failures", el("p", "No block failed."))
