@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import shapely.affinity
 import yaml
 
 from geo_assets.doors.instance import effective_storage
 from geo_assets.doors.report.page import write_report
 from geo_assets.doors.run import Progress, RunOptions, Summary, run_project
+from geo_assets.model.lonlat import to_lonlat
 from geo_assets.project import DEFAULT_FILE, LoadedProject, load_project
 from geo_assets.tasks.areas import areas
 from geo_assets.testing.world import SampleWorld
@@ -23,12 +25,15 @@ def write_demo(folder: Path) -> LoadedProject:
     world.write(folder / "world")
     file = folder / DEFAULT_FILE
     if not file.exists():
+        # A little smaller than the world, so that the chunks of its cells lie inside and the pictures are full
+        area = to_lonlat(shapely.affinity.scale(world.aoi_projected, 0.95, 0.86, origin=world.center), world.crs)
+        (folder / "valley.geojson").write_text(shapely.to_geojson(area))
         settings = {
             "name": "demo",
-            "aois": {"valley": {"path": "world/aoi.gpkg"}},
+            "aois": {"valley": {"path": "valley.geojson"}},
             "months": {"start": world.months[0], "end": world.months[-1]},
             "catalog": {"kind": "static", "path": "world/catalog.json"},
-            "grid": {"kind": "majortom", "size_m": 2560},
+            "grid": {"kind": "square", "size_m": 1280, "crs": world.crs},
             "storage": "./data",
         }
         header = _HEADER.format(first=world.months[0], last=world.months[-1], file=file)
