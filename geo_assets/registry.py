@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -47,12 +48,19 @@ def load(kind: str, name: str) -> Any:
     Raises:
         PluginError: There is none, it cannot be imported here, or it binds no ``PLUGIN``.
     """
-    plugins = available(kind)
+    plugins = _index(kind, tuple(sys.path))
+    if name not in plugins:
+        plugins = available(kind)  # it may have been installed since
     if name not in plugins:
         near = difflib.get_close_matches(name, plugins, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(plugins))}"
         raise PluginError(f"no {kind} plugin {name!r}; {hint}")
     return _resolve(kind, name, plugins[name])
+
+
+@functools.cache
+def _index(kind: str, path: tuple[str, ...]) -> dict[str, str]:
+    return available(kind)  # kept for as long as the path is the same: it reads the metadata of every installed package
 
 
 @functools.cache

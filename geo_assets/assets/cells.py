@@ -57,6 +57,6 @@ def make(workspace: Workspace, region: str, run_id: str) -> Made:
             recipe_hash=workspace.project.grid.hash,
             made_at=dt.datetime.now(dt.UTC),
             figures=figures,
-        )  # fmt: skip
+        )
     )
     return Made(version, {"status": "made", **figures, "table": dg.MetadataValue.path(storage.uri(path.cells(region)))})

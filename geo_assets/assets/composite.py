@@ -106,10 +106,8 @@ class _Maker:
                 plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
                 mapper=self._compute.map, run_id=self._context.run_id,
             )  # fmt: skip
-        log.info(
-            f"composite {region} {month}: "
-            + (f"skipped: {skipped}" if skipped else f"{receipt.status}, {len(plan.todo)} blocks ({plan.reason})")
-        )
+        if any(todo.scenes for todo in plan.todo):  # a line in the run's log costs as much as an event
+            log.info(f"composite {region} {month}: {receipt.status}, {len(plan.todo)} blocks ({plan.reason})")
         if receipt.failures:
             first = receipt.failures[0]
             raise SourceError(

@@ -12,14 +12,17 @@ from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Store
 from geo_assets.assets.strip import Made, run_strip
 from geo_assets.eo.scenes import write_scenes
+from geo_assets.errors import CatalogError
 from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Periods
-from geo_assets.model.receipt import Dropped, PartitionReceipt
+from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.recipe import digest
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 from geo_assets.tasks import search as task
+
+_MOST_MISSES = 2  # months in a row whose search fails, before the catalog counts as down for the rest of the region
 
 
 def product(sensor: str) -> str:
@@ -46,28 +49,41 @@ def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefi
 
 
 class _Search:
-    """One search a region for all months of the run."""
+    """One search a region for all months of the run; if it fails, one a month, so that one bad month is one bad month."""
 
     def __init__(self, workspace: Workspace, sensor: str, periods: Periods, keys: list[tuple[str, str]]) -> None:
         self._workspace, self._sensor, self._periods, self._keys = workspace, sensor, periods, keys
         self._facts = load("sensors", sensor)
-        self._tables: dict[str, dict[str, gpd.GeoDataFrame]] = {}
+        self._region = ""
+        self._tables: dict[str, gpd.GeoDataFrame] = {}  # of the region at hand, by month
+        self._failed: CatalogError | None = None
+        self._misses = 0
 
     def _table(self, region: str, month: str) -> gpd.GeoDataFrame:
-        if region not in self._tables:
-            project = self._workspace.project
-            months = [self._periods.at(self._periods.index(m)) for r, m in self._keys if r == region]
-            self._tables = {  # only the region at hand is kept
-                region: task.search(
-                    Region.parse(region),
-                    self._workspace.grid(region),
-                    months,
-                    catalog=project.catalog,
-                    sensor=project.sensor(self._sensor),
-                    mask=project.mask,
-                )  # fmt: skip
-            }
-        return self._tables[region][month]
+        if region != self._region:
+            self._region, self._tables, self._failed, self._misses = region, {}, None, 0
+            months = [m for r, m in self._keys if r == region]
+            try:
+                self._tables = self._search(region, months)
+            except CatalogError as e:
+                self._failed, self._misses = e, _MOST_MISSES if len(months) == 1 else 0
+        if month not in self._tables:
+            if self._failed and self._misses >= _MOST_MISSES:
+                raise CatalogError(str(self._failed)) from self._failed
+            try:
+                self._tables |= self._search(region, [month])
+                self._misses = 0
+            except CatalogError as e:
+                self._failed, self._misses = e, self._misses + 1
+                raise
+        return self._tables[month]
+
+    def _search(self, region: str, months: list[str]) -> dict[str, gpd.GeoDataFrame]:
+        project = self._workspace.project
+        return task.search(
+            Region.parse(region), self._workspace.grid(region), [self._periods.at(self._periods.index(m)) for m in months],
+            catalog=project.catalog, sensor=project.sensor(self._sensor), mask=project.mask,
+        )  # fmt: skip
 
     def make(self, region: str, month: str, *, run_id: str) -> Made:
         """Write a partition's scene table and receipt."""
@@ -75,10 +91,7 @@ class _Search:
         version = task.scenes_version(table, self._facts)
         storage, name = self._workspace.storage, path.scenes(self._sensor, region, month)
         previous = storage.read_receipt(product(self._sensor), region, month)
-        kept = table["kept"].astype(bool)
-        dropped = [
-            Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of) for r in table[~kept].itertuples()
-        ]
+        dropped, kept = task.dropped(table), table["kept"].astype(bool)
         figures = {
             "scenes": int(kept.sum()),
             "dropped": len(dropped),
@@ -100,7 +113,7 @@ class _Search:
                 made_at=dt.datetime.now(dt.UTC),
                 dropped=dropped,
                 figures=figures,
-            )  # fmt: skip
+            )
         )
         status = "unchanged: same items and decisions" if unchanged else "made"
         reasons = dg.MetadataValue.json({d.id: d.reason for d in dropped[:100]})

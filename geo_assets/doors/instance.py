@@ -23,6 +23,8 @@ LOCATION = "geo_assets"
 _JOB = "__ASSET_JOB"
 _HOST_TAG, _PID_TAG = "geo_assets/host", "geo_assets/pid"
 
+_entered: set[str] = set()  # values of DAGSTER_HOME that come from here, not from the user
+
 _NO_CONSOLE = {
     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}
 }  # the events are in the instance all the same
@@ -51,7 +53,10 @@ def home_of(loaded: LoadedProject) -> Path:
     Raises:
         ConfigError: It cannot be a folder that this process writes to.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or loaded.base / ".dagster").expanduser().absolute()
+    given = os.environ.get("DAGSTER_HOME")
+    if given in _entered:  # set by us for another project of this process
+        given = None
+    home = Path(given or loaded.base / ".dagster").expanduser().absolute()
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
@@ -66,7 +71,9 @@ def home_of(loaded: LoadedProject) -> Path:
 def enter(loaded: LoadedProject) -> Path:
     """Point this process, and those that it starts, at the project and its instance. Returns the instance's folder."""
     home = home_of(loaded)
-    os.environ["DAGSTER_HOME"] = str(home)
+    if os.environ.get("DAGSTER_HOME") != str(home):
+        os.environ["DAGSTER_HOME"] = str(home)
+        _entered.add(str(home))
     os.environ[ENVIRONMENT] = str(loaded.file)
     folder = str(working_directory(loaded))
     if folder not in sys.path:
@@ -107,8 +114,10 @@ def definitions(loaded: LoadedProject) -> Any:
     enter(loaded)
     known = MODULE in sys.modules
     module = importlib.import_module(MODULE)
-    if known and module.project.file != loaded.file:
-        module = importlib.reload(module)  # another project was loaded in this process before
+    if known and module.project != loaded:  # another project, or this one before it was changed
+        module = importlib.reload(module)
+        ReconstructableJob.get_definition.cache_clear()
+        ReconstructableJob.get_repository_definition.cache_clear()
     return module
 
 

@@ -24,7 +24,7 @@ from geo_assets.model.task import CompositeTask, TaskResult, scene_hash
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
-from geo_assets.tasks.search import used_scenes
+from geo_assets.tasks.search import dropped, used_scenes
 
 PRODUCT = "composite"
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[TaskResult]]
@@ -120,11 +120,7 @@ def plan_partition(
             Todo(plan, reached, key, chunks, _reason(project, previous, had, reached, same=same, overwrite=overwrite))
         )
     fresh += known.values()  # asked for by cells that are gone: what was made stays
-    dropped = [
-        Dropped(id=str(r.id), reason=str(r.reason), duplicate_of=r.duplicate_of)
-        for r in table[~table["kept"].astype(bool)].itertuples()
-    ]
-    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped))
+    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
 
 
 def _reason(
@@ -185,31 +181,49 @@ def make_partition(
     """
     began = time.perf_counter()
     session = cube.session(plan.grid.group)
-    tasks = [_task(todo, plan, project, session, periods) for todo in plan.todo]
+    blank, work = _split_blank(plan)
+    tasks = [_task(todo, plan, project, session, periods) for todo in work]
     done: list[composite.BlockResult] = []
     failed: list[BlockReceipt] = []
-    for result in mapper(composite.run, tasks):
+    for result in mapper(composite.run, tasks) if tasks else ():
         if result.status == "ok":
             done.append(result.value)
         else:
-            failed.append(_failed(plan.todo[result.index], result, plan.previous))
+            failed.append(_failed(work[result.index], result, plan.previous))
     if len(done) + len(failed) != len(tasks):
         raise ComputeError(
             f"{plan.region} {plan.month}: {len(tasks) - len(done) - len(failed)} of {len(tasks)} tasks gave no answer"
         )
-    blocks = sorted(
-        [*plan.fresh, *(_merged(r.receipt, plan.previous) for r in done), *failed], key=lambda b: (b.row, b.col)
-    )
+    made = [_merged(receipt, plan.previous) for receipt in [*blank, *(r.receipt for r in done)]]
+    blocks = sorted([*plan.fresh, *made, *failed], key=lambda b: (b.row, b.col))
     receipt = _receipt(plan, project, blocks, run_id=run_id, snapshot="", seconds=time.perf_counter() - began)
     snapshot = (
         session.commit([r.changes for r in done], f"{PRODUCT} {plan.region} {plan.month}", _commit_metadata(receipt))
-        if done
+        if made
         else ""
     )
     receipt = receipt.model_copy(update={"snapshot": snapshot or (plan.previous.snapshot if plan.previous else "")})
     _update_quicklook(storage, plan, done, project.cube.bands)
     storage.write_receipt(receipt)
     return receipt
+
+
+def _split_blank(plan: PartitionPlan) -> tuple[list[BlockReceipt], list[Todo]]:
+    """Receipts of blocks that no scene reaches and that were never made, for which there is nothing to do; and the rest."""
+    held = {(b.row, b.col) for b in plan.previous.blocks if b.chunks} if plan.previous else set()
+    receipts, work = [], []
+    for todo in plan.todo:
+        block = todo.plan.block
+        if todo.scenes or (block.row, block.col) in held:
+            work.append(todo)
+            continue
+        receipts.append(
+            BlockReceipt(
+                row=block.row, col=block.col, key=todo.key, chunks=[list(c) for c in sorted(todo.chunks)], cells=list(todo.plan.cells),
+                pixels=len(todo.chunks) * plan.grid.chunk_px**2,
+            )
+        )  # fmt: skip
+    return receipts, work
 
 
 def _task(todo: Todo, plan: PartitionPlan, project: Project, session: CubeSession, periods: Periods) -> CompositeTask:

@@ -9,6 +9,7 @@ import shapely
 from geo_assets.eo.scenes import decide, scenes_of
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
+from geo_assets.model.receipt import Dropped
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe, digest
 from geo_assets.model.scene import Scene, SceneQuery
 from geo_assets.model.sensor import Sensor
@@ -65,8 +66,14 @@ def _spans(periods: Sequence[Period]) -> list[list[Period]]:
 def scenes_version(table: gpd.GeoDataFrame, sensor: Sensor) -> str:
     """Data version of a scene table: changes with any decision about any scene."""
     used = [list(map(str, s.identity)) for s in scenes_of(table, list(sensor.bands))]
-    dropped = [[r.id, r.reason or "", r.duplicate_of or ""] for r in table[~table["kept"].astype(bool)].itertuples()]
-    return digest([CODE_VERSION, sorted(used), sorted(dropped)])
+    left_out = [[d.id, d.reason, d.duplicate_of or ""] for d in dropped(table)]
+    return digest([CODE_VERSION, sorted(used), sorted(left_out)])
+
+
+def dropped(table: gpd.GeoDataFrame) -> list[Dropped]:
+    """Scenes of a table that are not used, and why."""
+    rows = zip(table["kept"], table["id"], table["reason"], table["duplicate_of"], strict=True)
+    return [Dropped(id=str(i), reason=str(why or ""), duplicate_of=twin) for kept, i, why, twin in rows if not kept]
 
 
 def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> tuple[Scene, ...]:
