@@ -17,7 +17,7 @@ def attempt(fn: Callable[[Any], Any], task: Any, index: int, number: int) -> Tas
     began, cpu = time.perf_counter(), time.thread_time()
     try:
         result = TaskResult(index, "ok", value=fn(task), attempts=number)
-    except BaseException as e:  # noqa: BLE001 - the worker's outermost frame: the driver decides what an error means
+    except BaseException as e:  # the worker's outermost frame: the driver decides what an error means
         if isinstance(e, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
         retryable = e.retryable if isinstance(e, GeoAssetsError) else isinstance(e, OSError | MemoryError)

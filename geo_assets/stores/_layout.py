@@ -45,7 +45,9 @@ def _times(group: zarr.Group) -> int:
     return int(time.shape[0])
 
 
-def prepare(store: Any, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+def prepare(
+    store: Any, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]
+) -> None:
     """Create root, group and arrays where they are missing; extend the time axis. The arrays are sparse."""
     root = zarr.open_group(store, mode="a", zarr_format=3)
     if not dict(root.attrs):
@@ -80,17 +82,37 @@ def _create_group(root: zarr.Group, group: str, grid: PixelGrid, periods: Period
     units = ("degrees_east", "degrees_north") if grid.geographic else (unit, unit)
     for name, values, standard, cf_unit in (("x", xs, names[0], units[0]), ("y", ys, names[1], units[1])):
         long_name = f"{name} of pixel centres"
-        _coordinate(there, name, values, {"standard_name": standard, "long_name": long_name, "units": cf_unit, "axis": name.upper()})
-    time = {"standard_name": "time", "long_name": "first day of the period", "units": "days since 1970-01-01", "calendar": "proleptic_gregorian", "axis": "T"}
+        _coordinate(
+            there,
+            name,
+            values,
+            {"standard_name": standard, "long_name": long_name, "units": cf_unit, "axis": name.upper()},
+        )
+    time = {
+        "standard_name": "time",
+        "long_name": "first day of the period",
+        "units": "days since 1970-01-01",
+        "calendar": "proleptic_gregorian",
+        "axis": "T",
+    }
     _coordinate(there, "time", _days(list(periods)), time)
-    spatial_ref = there.create_array("spatial_ref", shape=(), dtype="int64", dimension_names=(), attributes=json.loads(json.dumps(crs.to_cf())))
+    spatial_ref = there.create_array(
+        "spatial_ref", shape=(), dtype="int64", dimension_names=(), attributes=json.loads(json.dumps(crs.to_cf()))
+    )
     spatial_ref[...] = crs.to_epsg() or 0
 
 
 def _coordinate(group: zarr.Group, name: str, values: npt.NDArray[Any], attrs: Mapping[str, Any]) -> None:
     chunk = min(len(values), _COORDINATE_CHUNK)
     array = group.create_array(
-        name, shape=values.shape, chunks=(chunk,), dtype=values.dtype, fill_value=0, dimension_names=(name,), attributes=dict(attrs), config={"write_empty_chunks": True}
+        name,
+        shape=values.shape,
+        chunks=(chunk,),
+        dtype=values.dtype,
+        fill_value=0,
+        dimension_names=(name,),
+        attributes=dict(attrs),
+        config={"write_empty_chunks": True},
     )
     array[:] = values
 
@@ -106,7 +128,9 @@ def _create_variable(group: zarr.Group, variable: Variable, grid: PixelGrid, tim
     depth = (len(variable.bands),) if variable.bands else ()
     names = ("time", "y", "x", *(("band",) if variable.bands else ()))
     if variable.bands and "band" not in group:
-        labels = group.create_array("band", shape=depth, chunks=depth, dtype=f"<U{max(map(len, variable.bands))}", dimension_names=("band",))
+        labels = group.create_array(
+            "band", shape=depth, chunks=depth, dtype=f"<U{max(map(len, variable.bands))}", dimension_names=("band",)
+        )
         labels[:] = np.array(variable.bands)
     group.create_array(
         variable.name,
@@ -130,16 +154,35 @@ def _extend(group: zarr.Group, periods: Periods) -> None:
 
 
 class ZarrBlockWriter:
-    """Writes windows of one group; see ``BlockWriter``."""
+    """Writes windows of one group; see ``BlockWriter``.
+
+    Attributes:
+        faults: What the store raises when a write fails.
+    """
+
+    faults: tuple[type[Exception], ...] = (OSError,)
 
     def __init__(self, store: Any, group: str) -> None:
-        opened = zarr.open_group(store, path=group, mode="r+", zarr_format=3)
-        self._group = opened
+        try:
+            self._group = zarr.open_group(store, path=group, mode="r+", zarr_format=3)
+        except self.faults as e:
+            raise StoreError(f"group {group} cannot be opened for writing: {line(e)}") from e
 
     def write(self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any]) -> None:
         """Write one window of one period."""
         array = self._group[variable]
         assert isinstance(array, zarr.Array)
-        if rows.stop > array.shape[1] or cols.stop > array.shape[2] or time_index >= array.shape[0]:
-            raise StoreError(f"{variable}: {rows}, {cols} at time {time_index} lies outside the array of shape {array.shape}")
-        array[time_index, rows, cols] = values
+        where = f"{variable}: {rows.start}:{rows.stop}, {cols.start}:{cols.stop} at time {time_index}"
+        low = min(rows.start, cols.start, time_index)
+        if low < 0 or rows.stop > array.shape[1] or cols.stop > array.shape[2] or time_index >= array.shape[0]:
+            raise StoreError(f"{where} lies outside the array of shape {array.shape}")
+        try:
+            array[time_index, rows, cols] = values
+        except self.faults as e:
+            raise StoreError(f"{where} cannot be written: {line(e)}") from e
+
+
+def line(error: Exception) -> str:
+    """The first line of an error's text."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:300] if lines else type(error).__name__

@@ -14,10 +14,11 @@ from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Variable
-from geo_assets.stores import _layout
+from geo_assets.stores import _layout, _probe
 
 _BRANCH = "main"
 _REBASE_TRIES = 100
+_ERRORS = (icechunk.IcechunkError, icechunk.ConflictError, icechunk.RebaseFailedError, OSError)  # they share no base
 
 
 def _storage(uri: str) -> icechunk.Storage:
@@ -39,7 +40,9 @@ def _storage(uri: str) -> icechunk.Storage:
         if not account:
             raise ConfigError(f"{uri}: set AZURE_STORAGE_ACCOUNT_NAME to the storage account")
         return icechunk.azure_storage(account=account, container=parts.netloc, prefix=prefix, from_env=True)
-    raise ConfigError(f"{uri}: icechunk keeps cubes on local paths, s3://, gs:// and az://; use cube.store: zarr elsewhere")
+    raise ConfigError(
+        f"{uri}: icechunk keeps cubes on local paths, s3://, gs:// and az://; use cube.store: zarr elsewhere"
+    )
 
 
 class IcechunkCube:
@@ -52,9 +55,8 @@ class IcechunkCube:
     def _existing(self) -> icechunk.Repository | None:
         if self._repo is None and ("://" in self._uri or os.path.isdir(self._uri)):
             storage = _storage(self._uri)
-            with _as_store_error(self._uri, "open"):
-                if icechunk.Repository.exists(storage):
-                    self._repo = icechunk.Repository.open(storage)
+            if icechunk.Repository.exists(storage):
+                self._repo = icechunk.Repository.open(storage)
         return self._repo
 
     def _writable(self) -> icechunk.Repository:
@@ -62,29 +64,41 @@ class IcechunkCube:
         if repo is None:
             if "://" not in self._uri:
                 os.makedirs(self._uri, exist_ok=True)
-            with _as_store_error(self._uri, "create"):
-                repo = self._repo = icechunk.Repository.open_or_create(_storage(self._uri))
+            repo = self._repo = icechunk.Repository.open_or_create(_storage(self._uri))
         return repo
 
     def describe(self) -> dict[str, Any] | None:
         """Attributes of the root, or None."""
-        repo = self._existing()
-        return None if repo is None else _layout.describe(repo.readonly_session(_BRANCH).store)
+        with _as_store_error(self._uri, "read"):
+            repo = self._existing()
+            return None if repo is None else _layout.describe(repo.readonly_session(_BRANCH).store)
 
-    def prepare(self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+    def prepare(
+        self,
+        attrs: Mapping[str, Any],
+        group: str,
+        grid: PixelGrid,
+        periods: Periods,
+        variables: Sequence[Variable],
+    ) -> None:
         """Create what is missing, in one commit; see ``Cube``."""
-        with _lock(self._uri):
-            repo = self._writable()
-            if not _layout.needs_work(repo.readonly_session(_BRANCH).store, group, periods, variables):
-                return
-            with _as_store_error(self._uri, "prepare"):
+        with _as_store_error(self._uri, "prepare"), _lock(self._uri):
+            for _ in range(_REBASE_TRIES):
+                repo = self._writable()
+                if not _layout.needs_work(repo.readonly_session(_BRANCH).store, group, periods, variables):
+                    return
                 session = repo.writable_session(_BRANCH)
                 _layout.prepare(session.store, attrs, group, grid, periods, variables)
-                session.commit(f"prepare {group}", metadata={"product": "layout", "group": group})
+                # On object storage another process may be first: then look again at what is still missing
+                with contextlib.suppress(icechunk.ConflictError):
+                    session.commit(f"prepare {group}", metadata={"product": "layout", "group": group})
+                    return
+            raise StoreError(f"{self._uri}: other processes kept changing the cube; try again")
 
     def session(self, group: str) -> "IcechunkSession":
         """A session for one partition."""
-        return IcechunkSession(self._writable(), self._uri, group)
+        with _as_store_error(self._uri, "open"):
+            return IcechunkSession(self._writable(), self._uri, group)
 
     def zarr_store(self, tag: str | None = None) -> Any:
         """Read-only store of the newest state or of a tag.
@@ -92,19 +106,43 @@ class IcechunkCube:
         Raises:
             StoreError: There is no cube, or no such tag.
         """
-        repo = self._existing()
-        if repo is None:
-            raise StoreError(f"no cube at {self._uri} yet: run the project first")
-        if tag is not None and tag not in repo.list_tags():
-            raise StoreError(f"no tag {tag!r}; the cube has {', '.join(sorted(repo.list_tags())) or 'none'}")
-        return (repo.readonly_session(tag=tag) if tag else repo.readonly_session(_BRANCH)).store
+        with _as_store_error(self._uri, "read"):
+            repo = self._existing()
+            if repo is None:
+                raise StoreError(f"no cube at {self._uri} yet: run the project first")
+            if tag is not None and tag not in repo.list_tags():
+                there = ", ".join(sorted(repo.list_tags())) or "none"
+                raise StoreError(f"no tag {tag!r}; the cube has {there}")
+            return (repo.readonly_session(tag=tag) if tag else repo.readonly_session(_BRANCH)).store
 
     def history(self) -> Iterator[dict[str, Any]]:
         """Commits, newest first."""
-        repo = self._existing()
-        if repo is not None:
-            for snapshot in repo.ancestry(branch=_BRANCH):
-                yield {"id": snapshot.id, "message": snapshot.message, "time": snapshot.written_at, "metadata": dict(snapshot.metadata)}
+        with _as_store_error(self._uri, "read"):
+            repo = self._existing()
+            for snapshot in repo.ancestry(branch=_BRANCH) if repo else ():
+                yield {
+                    "id": snapshot.id,
+                    "message": snapshot.message,
+                    "time": snapshot.written_at,
+                    "metadata": dict(snapshot.metadata),
+                }
+
+    def probe(self) -> str:
+        """Write, read and delete a small object, and see that of two writers one is refused.
+
+        Returns:
+            What keeps concurrent commits apart here.
+
+        Raises:
+            StoreError: The storage cannot be written, or it would lose commits.
+        """
+        with _as_store_error(self._uri, "probe"):
+            _probe.round_trip(self._uri)
+            if "://" in self._uri:
+                _probe.refuses_second_writer(self._uri)
+                return "conditional writes"
+            with _lock(self._uri):
+                return "file lock"
 
 
 class IcechunkSession:
@@ -127,17 +165,58 @@ class IcechunkSession:
         """
         with _as_store_error(self._uri, "commit"):
             forks = [pickle.loads(c) for c in changes]  # noqa: S301 - made by our own workers in the same run
+            _check_disjoint(forks)
             if forks:
                 self._session.merge(*forks)
             if not self._session.has_uncommitted_changes:  # nothing observed and nothing to erase
                 return str(self._session.snapshot_id)
+            base = self._session.snapshot_id
             with _lock(self._uri):
-                rebase = icechunk.ConflictDetector()
-                return str(self._session.commit(message, metadata=dict(metadata), rebase_with=rebase, rebase_tries=_REBASE_TRIES))
+                try:
+                    rebase = icechunk.ConflictDetector()
+                    done = self._session.commit(
+                        message, metadata=dict(metadata), rebase_with=rebase, rebase_tries=_REBASE_TRIES
+                    )
+                    return str(done)
+                except _ERRORS:
+                    committed = _find_commit(self._uri, base, message, metadata)
+                    if committed is None:
+                        raise
+                    return committed
+
+
+def _find_commit(uri: str, base: str, message: str, metadata: Mapping[str, Any]) -> str | None:
+    """The commit with this text made since ``base``: where only the reply to it was lost, it counts."""
+    try:
+        for snapshot in icechunk.Repository.open(_storage(uri)).ancestry(branch=_BRANCH):
+            if snapshot.id == base:
+                return None
+            if snapshot.message == message and dict(snapshot.metadata) == dict(metadata):
+                return str(snapshot.id)
+    except _ERRORS:
+        pass  # the storage is gone: the first error says more
+    return None
+
+
+def _check_disjoint(forks: Sequence[Any]) -> None:
+    """Forks that wrote the same chunk would merge without a word, and one of them would win.
+
+    Raises:
+        StoreError: Two did.
+    """
+    seen: set[tuple[str, tuple[int, ...]]] = set()
+    for fork in forks:
+        mine = {(array, tuple(c)) for array, chunks in fork.status().updated_chunks.items() for c in chunks}
+        if both := seen & mine:
+            array, chunk = min(both)
+            raise StoreError(f"two tasks wrote chunk {list(chunk)} of {array}: blocks of one commit must not overlap")
+        seen |= mine
 
 
 class IcechunkWriter(_layout.ZarrBlockWriter):
     """A worker's writer into its own copy of the fork."""
+
+    faults = _ERRORS
 
     def __init__(self, fork: Any, group: str) -> None:
         super().__init__(fork.store, group)
@@ -152,9 +231,8 @@ class IcechunkWriter(_layout.ZarrBlockWriter):
 def _as_store_error(uri: str, what: str) -> Iterator[None]:
     try:
         yield
-    except (icechunk.IcechunkError, OSError) as e:
-        text = str(e).strip().splitlines()
-        raise StoreError(f"{uri}: cannot {what} the cube: {text[0][:300] if text else type(e).__name__}") from e
+    except _ERRORS as e:
+        raise StoreError(f"{uri}: cannot {what} the cube: {_layout.line(e)}") from e
 
 
 @contextlib.contextmanager

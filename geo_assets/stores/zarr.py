@@ -4,6 +4,7 @@ Weaker promises than ``icechunk``: each shard is replaced in one piece, but a pa
 replaced together, there is no history, and a reader may see a partition half made.
 """
 
+import contextlib
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,11 +12,11 @@ from typing import Any
 import fsspec
 from zarr.storage import FsspecStore, LocalStore
 
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Variable
-from geo_assets.stores import _layout
+from geo_assets.stores import _layout, _probe
 
 
 def _open(uri: str, *, read_only: bool) -> Any:
@@ -34,11 +35,15 @@ class ZarrCube:
 
     def describe(self) -> dict[str, Any] | None:
         """Attributes of the root, or None."""
-        return _layout.describe(_open(self._uri, read_only=True))
+        with _as_store_error(self._uri, "read"):
+            return _layout.describe(_open(self._uri, read_only=True))
 
-    def prepare(self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]) -> None:
+    def prepare(
+        self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]
+    ) -> None:
         """Create what is missing; see ``Cube``."""
-        _layout.prepare(_open(self._uri, read_only=False), attrs, group, grid, periods, variables)
+        with _as_store_error(self._uri, "prepare"):
+            _layout.prepare(_open(self._uri, read_only=False), attrs, group, grid, periods, variables)
 
     def session(self, group: str) -> "ZarrSession":
         """A session for one partition."""
@@ -57,6 +62,19 @@ class ZarrCube:
     def history(self) -> Iterator[dict[str, Any]]:
         """Nothing: plain Zarr keeps no history."""
         return iter(())
+
+    def probe(self) -> str:
+        """Write, read and delete a small object.
+
+        Returns:
+            What keeps concurrent writers apart: nothing does here.
+
+        Raises:
+            StoreError: The storage cannot be written.
+        """
+        with _as_store_error(self._uri, "probe"):
+            _probe.round_trip(self._uri)
+        return "none: plain Zarr relies on one run a partition"
 
 
 class ZarrSession:
@@ -80,6 +98,14 @@ class ZarrWriter(_layout.ZarrBlockWriter):
     def changes(self) -> bytes:
         """Nothing: the store has it already."""
         return b""
+
+
+@contextlib.contextmanager
+def _as_store_error(uri: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise StoreError(f"{uri}: cannot {what} the cube: {e}") from e
 
 
 class _Zarr:
