@@ -149,3 +149,20 @@ def medoid(stack: np.ndarray) -> np.ndarray:
                 distance = np.sqrt(((seen[:, None] - seen[None]) ** 2).sum(-1)).sum(1)
                 out[:, r, c] = seen[int(np.argmin(distance))]
     return out
+
+
+def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
+    """A pixel is set if a set one lies within the radius; the mask is shifted by every offset in the disk."""
+    out, rows, cols = np.zeros_like(mask), *mask.shape
+    wide = np.pad(mask, radius)
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            if dy * dy + dx * dx <= radius * radius:
+                out |= wide[radius + dy : radius + dy + rows, radius + dx : radius + dx + cols]
+    return out
+
+
+def cleaned(bad: np.ndarray, close: int, open_: int) -> np.ndarray:
+    """A mask after closing, then opening, with disks; right where the border is further away than the disks reach."""
+    closed = ~dilated(~dilated(bad, close), close)
+    return dilated(~dilated(~closed, open_), open_)
