@@ -14,6 +14,7 @@ import yaml
 import zarr
 
 from geo_assets.eo import mask as eo_mask
+from geo_assets.errors import ConfigError, StoreError
 from geo_assets.grids import majortom_eg, square
 from geo_assets.model import cell as cell_model
 from geo_assets.model.cell import cells_of
@@ -149,7 +150,7 @@ def custom_cells_are_reprojected(home: Path, folder: Path) -> None:
     area = shapely.box(15.0, 47.0, 15.02, 47.02)
     try:
         table = cells_of(load("grids", "custom"), area, GridRecipe(kind="custom", callable=f"{__name__}:utm_cells"))
-    except cell_model.ConfigError as e:
+    except ConfigError as e:
         raise AssertionError("cells in metres were taken for degrees") from e
     assert table.crs == "EPSG:4326"
     assert table.geometry[0].buffer(1e-6).contains(area)
@@ -370,9 +371,12 @@ def every_block_lies_in_its_place(home: Path, folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(composite._Maker, "_window", lambda self, box: coded(box))
         patch.setattr(composite.Footprints, "reaching", lambda self, box: (SCENE,))
-        run = run_plain(loaded)
+        try:
+            run = run_plain(loaded)
+        except StoreError as e:  # icechunk notices two tasks that write one chunk
+            raise AssertionError("blocks overlap") from e
     assert {b.cause for r in run.receipts.values() for b in r.blocks} == {None}
-    assert len(run.receipts) == 9
+    assert len(run.receipts) == 6
     assert sum(len(r.blocks) for r in run.receipts.values()) == 42
     edge = 2 * block / 3600
     found = stored_pixels(loaded, "epsg4326", MONTH, (bbox[0] - edge, bbox[1] - edge, bbox[2] + edge, bbox[3] + edge))
