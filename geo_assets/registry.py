@@ -70,7 +70,7 @@ def _resolve(kind: str, name: str, target: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as e:
+    except Exception as e:  # a foreign module may raise anything when it is imported
         raise PluginError(f"{kind} plugin {name!r} ({target}) cannot be loaded: {e}") from e
     if isinstance(found, ModuleType):
         if not hasattr(found, "PLUGIN"):

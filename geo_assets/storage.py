@@ -1,23 +1,29 @@
 """Small objects below the storage root: tables, receipts and pictures, on any fsspec URI."""
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
 
 import fsspec
+from pydantic import ValidationError
 
-from geo_assets.errors import ConfigError, StoreError
+from geo_assets.errors import ConfigError, GeoAssetsError, StoreError
 from geo_assets.model import path
 from geo_assets.model.receipt import PartitionReceipt
+
+_PART = ".part"
 
 
 class Storage:
     """Whole objects, replaced in one piece: a reader sees the old one or the new one."""
 
     def __init__(self, root: str) -> None:
+        root = root.removeprefix("file://")
         self.root = root if "://" in root else os.path.abspath(root)
         try:
-            self._files, self._base = fsspec.core.url_to_fs(self.root)
+            # No cache of listings: other processes write here too
+            self._files, self._base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
         except (ImportError, ValueError) as e:
             raise ConfigError(f"storage {root!r} cannot be used here: {e}") from e
         self._local = "://" not in self.root
@@ -27,7 +33,8 @@ class Storage:
         return f"{self.root.rstrip('/')}/{name}"
 
     def _path(self, name: str) -> str:
-        if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+        odd = "\0" in name or not name.isprintable()
+        if odd or any(part in ("", ".", "..") for part in name.split("/")):
             raise ConfigError(f"{name!r} is not a name below the storage root")
         return f"{self._base.rstrip('/')}/{name}"
 
@@ -37,12 +44,12 @@ class Storage:
         Raises:
             StoreError: It is there but cannot be read.
         """
-        try:
-            content: bytes = self._files.cat_file(self._path(name))
-        except FileNotFoundError:
-            return None
-        except OSError as e:
-            raise StoreError(f"{self.uri(name)}: cannot be read: {e}") from e
+        target = self._path(name)
+        with self._as_store_error(name, "read"):
+            try:
+                content: bytes = self._files.cat_file(target)
+            except FileNotFoundError:
+                return None
         return content
 
     def write(self, name: str, content: bytes) -> None:
@@ -52,43 +59,52 @@ class Storage:
             StoreError: It was not written; what was there before still is.
         """
         target = self._path(name)
-        try:
-            if not self._local:
+        with self._as_store_error(name, "written"):
+            if self._local:
+                _replace(target, content)
+            else:
                 self._files.pipe_file(target, content)
-                return
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            part = f"{target}.{uuid.uuid4().hex}.part"
-            try:
-                with open(part, "wb") as handle:
-                    handle.write(content)
-                    handle.flush()
-                    os.fsync(handle.fileno())
-                os.replace(part, target)
-            finally:
-                if os.path.exists(part):
-                    os.unlink(part)
-        except OSError as e:
-            raise StoreError(f"{self.uri(name)}: cannot be written: {e}") from e
 
     def delete(self, name: str) -> None:
         """Remove an object if it is there."""
         target = self._path(name)
-        if self._files.exists(target):
+        with self._as_store_error(name, "deleted"), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(target)
 
     def names(self, folder: str) -> list[str]:
         """Objects below a folder, sorted, relative to the root."""
-        try:
-            found = self._files.find(self._path(folder))
-        except FileNotFoundError:
-            return []
+        with self._as_store_error(folder, "listed"):
+            try:
+                found = self._files.find(self._path(folder))
+            except FileNotFoundError:
+                return []
         base = self._base.rstrip("/") + "/"
-        return sorted(f[len(base) :] for f in found if not f.endswith(".part"))
+        return sorted(f[len(base) :] for f in found if not f.endswith(_PART))
+
+    @contextlib.contextmanager
+    def _as_store_error(self, name: str, done: str) -> Iterator[None]:
+        try:
+            yield
+        except GeoAssetsError:
+            raise
+        except Exception as e:  # storage libraries share no base for their errors
+            lines = str(e).strip().splitlines()
+            text = lines[0][:300] if lines else type(e).__name__
+            raise StoreError(f"{self.uri(name)}: cannot be {done}: {text}") from e
 
     def read_receipt(self, product: str, region: str, month: str | None = None) -> PartitionReceipt | None:
         """Receipt of a partition, or None where nothing was made."""
         content = self.read(path.receipt(product, region, month))
-        return None if content is None else PartitionReceipt.model_validate_json(content)
+        return None if content is None else self._receipt(path.receipt(product, region, month), content)
+
+    def _receipt(self, name: str, content: bytes) -> PartitionReceipt:
+        try:
+            return PartitionReceipt.model_validate_json(content)
+        except ValidationError as e:
+            faults = "; ".join(dict.fromkeys(error["msg"] for error in e.errors()[:3]))
+            raise StoreError(
+                f"{self.uri(name)}: is no receipt: {faults}; delete it, and its blocks are made again"
+            ) from e
 
     def write_receipt(self, receipt: PartitionReceipt) -> None:
         """Store the receipt of a partition."""
@@ -102,4 +118,19 @@ class Storage:
         for name in self.names(path.receipts(product)):
             content = self.read(name)
             if content is not None:
-                yield PartitionReceipt.model_validate_json(content)
+                yield self._receipt(name, content)
+
+
+def _replace(target: str, content: bytes) -> None:
+    """Write a local file beside its place and move it there, so that it is seen whole or not at all."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    part = f"{target}.{uuid.uuid4().hex}{_PART}"
+    try:
+        with open(part, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(part, target)
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)

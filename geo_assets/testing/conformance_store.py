@@ -255,6 +255,9 @@ def commit_some(kind: str, uri: str, row: int, count: int, sink: Connection) -> 
     """A process that commits blocks of one row, and says so after each."""
     plugin: Store = registry.load("stores", kind)
     cube = plugin.open(uri)
+    cube.describe()
+    sink.send("ready")
+    sink.recv()
     for col in range(count):
         put(plugin, cube, at=(row, col), time=0, value=100 * row + col)
         sink.send((row, col))
@@ -270,10 +273,11 @@ class LocalStoreConformance(StoreConformance):
     def start(self, kind: str, uri: str, row: int, count: int) -> tuple[Any, Connection]:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
-        source, sink = context.Pipe(duplex=False)
+        source, sink = context.Pipe()
         process = context.Process(target=commit_some, args=(kind, uri, row, count, sink), daemon=True)
         process.start()
         sink.close()
+        assert source.recv() == "ready"
         return process, source
 
     def acknowledged(self, source: Connection, most: int = 10**6) -> list[tuple[int, int]]:
@@ -295,12 +299,14 @@ class LocalStoreConformance(StoreConformance):
 
     def test_concurrent_commits_are_never_lost(self, plugin: Store, kind: str, uri: str) -> None:
         cube = made(plugin, uri)
-        running = [self.start(kind, uri, row, 5) for row in range(self.processes)]
+        running = [self.start(kind, uri, row, 10) for row in range(self.processes)]
+        for _, source in running:
+            source.send("go")
         done = [b for process, source in running for b in self.acknowledged(source)]
         for process, _ in running:
             process.join()
             assert process.exitcode == 0
-        assert len(done) == 5 * self.processes
+        assert len(done) == 10 * self.processes
         self.check(cube, done)
         if self.transactional:
             assert sum("block" in h["message"] for h in cube.history()) == len(done)
@@ -310,6 +316,7 @@ class LocalStoreConformance(StoreConformance):
         done: list[tuple[int, int]] = []
         for row in range(self.kills):
             process, source = self.start(kind, uri, row, 1000)
+            source.send("go")
             done += self.acknowledged(source, 1 + row % 3)
             if row % 2:  # in the middle of whatever comes next, not at its start
                 source.poll(0.002 * (row % 7))
