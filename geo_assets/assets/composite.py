@@ -16,7 +16,14 @@ from geo_assets.errors import SourceError
 from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import composite as task
-from geo_assets.tasks.partition import PRODUCT, PartitionPlan, ensure_layout, make_partition, plan_partition
+from geo_assets.tasks.partition import (
+    PRODUCT,
+    PartitionPlan,
+    ensure_layout,
+    make_partition,
+    plan_partition,
+    refuse_other_layout,
+)
 
 
 class CompositeConfig(dg.Config):
@@ -76,6 +83,7 @@ class _Maker:
             overwrite,
         )
         self._cube = store.cube(workspace.project.cube.store)
+        self._fits = False
         self._ready: set[str] = set()
 
     def _plan(self, region: str, month: str) -> PartitionPlan:
@@ -91,9 +99,13 @@ class _Maker:
         """Make what a partition needs.
 
         Raises:
+            ConfigError: The stored cube has another layout.
             SourceError: Blocks failed; the good ones are committed.
         """
         workspace, log = self._workspace, self._context.log
+        if not self._fits:
+            refuse_other_layout(self._cube, workspace.project, self._periods)
+            self._fits = True
         plan = self._plan(region, month)
         skipped = None
         if plan.previous is not None and not plan.todo:
@@ -104,7 +116,7 @@ class _Maker:
                 self._ready.add(plan.grid.group)
             receipt = make_partition(
                 plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
-                mapper=self._compute.map, run_id=self._context.run_id,
+                mapper=self._compute.map, run_id=self._context.run.run_id,
             )  # fmt: skip
         if any(todo.scenes for todo in plan.todo):  # a line in the run's log costs as much as an event
             log.info(f"composite {region} {month}: {receipt.status}, {len(plan.todo)} blocks ({plan.reason})")

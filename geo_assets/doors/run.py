@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geo_assets.assets.partitions import cube_key, register_regions
+from geo_assets.assets.plain import PlainStore
 from geo_assets.assets.scenes import product as scenes_product
 from geo_assets.doors.instance import Outcome, Runner
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
@@ -17,6 +18,7 @@ from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
+from geo_assets.tasks.partition import refuse_other_layout
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,6 +96,9 @@ def run_project(
     runner.fail_orphans()
     if options.initialize:
         initialize(storage)
+    elif "composite" in products:
+        kind = loaded.project.cube.store
+        refuse_other_layout(PlainStore(runner.storage_root).cube(kind), loaded.project, periods)
     keys = [(r, m) for r in regions for m in months]
     if options.retry_failed:
         bad = {(r.region, r.month) for r in storage.receipts("composite") if r.status != "ok"}

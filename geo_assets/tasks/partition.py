@@ -10,7 +10,7 @@ import geopandas as gpd
 import numpy as np
 
 from geo_assets.eo.picture import blank, decode_png, encode_png, to_rgb
-from geo_assets.errors import ComputeError, StoreError
+from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model import path
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.period import Periods
@@ -329,13 +329,22 @@ def ensure_layout(cube: Cube, project: Project, sensor: Sensor, grid: PixelGrid,
     """Create the group of a pixel grid where it is missing, extend the time axis, and refuse what does not fit.
 
     Raises:
-        StoreError: The stored cube has another layout, start or step than the project; nothing was changed.
+        ConfigError: The stored cube has another layout, start or step than the project; nothing was changed.
     """
+    refuse_other_layout(cube, project, periods)
     wanted = layout_attrs(project, periods)
+    cube.prepare({"geo_assets": wanted}, grid.group, grid, periods, composite.variables(sensor, project.cube))
+
+
+def refuse_other_layout(cube: Cube, project: Project, periods: Periods) -> None:
+    """Refuses a project that the stored cube, if there is one, does not fit.
+
+    Raises:
+        ConfigError: Names the settings and both values.
+    """
     stored = cube.describe()
     if stored is not None:
-        check_layout(stored, wanted)
-    cube.prepare({"geo_assets": wanted}, grid.group, grid, periods, composite.variables(sensor, project.cube))
+        check_layout(stored, layout_attrs(project, periods))
 
 
 def layout_attrs(project: Project, periods: Periods) -> dict[str, Any]:
@@ -352,13 +361,13 @@ def check_layout(stored: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuses a project whose cube settings differ from those that the cube was made with.
 
     Raises:
-        StoreError: Names the settings and both values.
+        ConfigError: Names the settings and both values.
     """
     had = stored.get("geo_assets")
     if not isinstance(had, dict):
-        raise StoreError("the storage holds a Zarr group that geo_assets did not make: choose another storage")
+        raise ConfigError("the storage holds a Zarr group that geo_assets did not make: choose another storage")
     differ = [f"{k} {had.get(k)} -> {wanted[k]}" for k in wanted if had.get(k) != wanted[k]]
     if differ:
-        raise StoreError(
+        raise ConfigError(
             f"the stored cube was made with other settings ({', '.join(differ)}): change them back, choose another storage, or run with --initialize to clear the cube"
         )
