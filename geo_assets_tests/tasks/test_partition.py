@@ -195,13 +195,13 @@ def test_make_when_a_task_gives_no_answer_then_nothing_is_committed(tmp_path, fo
     run = run_plain(project(tmp_path, folder, WEST))
     loaded = run.loaded
     plan = dataclasses.replace(run.plans[KEY], previous=run.receipts[KEY])
-    before, snapshot = pixels(run), list(loaded.cube.history())[0]["id"]
+    before, snapshot = pixels(run), next(iter(loaded.cube.history()))["id"]
     with pytest.raises(ComputeError, match="gave no answer"):
         make_partition(
             plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage,
             mapper=lambda fn, tasks: iter(()), run_id="lost",
         )  # fmt: skip
-    assert list(loaded.cube.history())[0]["id"] == snapshot
+    assert next(iter(loaded.cube.history()))["id"] == snapshot
     assert loaded.storage.read_receipt(PRODUCT, *KEY) == run.receipts[KEY]
     assert np.array_equal(pixels(run), before)
 
