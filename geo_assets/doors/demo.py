@@ -1,5 +1,7 @@
 """``geo-assets demo``: the sample world and the main job, offline."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import shapely.affinity
@@ -61,8 +63,10 @@ def write_project_report(loaded: LoadedProject, file: Path, *, title: str) -> Pa
 def how_to_open(loaded: LoadedProject) -> list[str]:
     """The lines that show a person what was made."""
     root = effective_storage(loaded)
+    beside = Path(sys.executable).with_name("geo-assets")
+    command = "geo-assets" if shutil.which("geo-assets") or not beside.exists() else str(beside)
     return [
-        f"geo-assets ui {loaded.file}",
+        f"{command} ui {loaded.file}",
         "import geo_assets",
         f'data = geo_assets.open("{root}")',
         "cube = data.cube()  # xarray.Dataset, lazy",
