@@ -53,12 +53,17 @@ def _section(name: str, model: type[BaseModel]) -> str:
 
 def render() -> str:
     """The page."""
-    parts = [_INTRO.replace("{made}", ", ".join(f"`{m}`" for m in MADE)), "## Top level\n\n| key | default | what it is |\n|---|---|---|"]
+    parts = [
+        _INTRO.replace("{made}", ", ".join(f"`{m}`" for m in MADE)),
+        "## Top level\n\n| key | default | what it is |\n|---|---|---|",
+    ]
     sections = []
     rows = []
     for key, field in Project.model_fields.items():
         inner = _models(field.annotation)
-        rows.append(f"| `{key}` | {'' if inner else _default(field)} | {field.description or (f'see [{key}](#{key})' if inner else '')} |")
+        rows.append(
+            f"| `{key}` | {'' if inner else _default(field)} | {field.description or (f'see [{key}](#{key})' if inner else '')} |"
+        )
         if inner:
             sections.append(_section(key, inner[0]))
     return "\n".join([parts[0], parts[1] + "\n" + "\n".join(rows), "", "\n\n".join(sections)]) + "\n"

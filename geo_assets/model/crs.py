@@ -18,6 +18,11 @@ _UTM_GROUP = re.compile(r"utm(\d{2})([ns])")
 
 @functools.lru_cache(maxsize=256)
 def crs_from(text: str) -> pyproj.CRS:
+    """The CRS that a text names, in any form that PROJ reads.
+
+    Raises:
+        ConfigError: Unknown.
+    """
     try:
         return pyproj.CRS.from_user_input(text)
     except pyproj.exceptions.CRSError as e:
@@ -104,5 +109,6 @@ def parse_resolution(value: str | float) -> Fraction:
 
 @functools.lru_cache(maxsize=256)
 def metres_per_unit(crs: str) -> float:
+    """Metres of one unit of a CRS's coordinates; in geographic CRSs of a degree of latitude."""
     proj = crs_from(crs)
     return METRES_PER_DEGREE if proj.is_geographic else float(proj.axis_info[0].unit_conversion_factor)
