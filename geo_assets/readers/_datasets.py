@@ -5,14 +5,16 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.errors import CRSError, RasterioError
 
 from geo_assets.errors import ConfigError, GeoAssetsError, SourceError
 from geo_assets.model.band import Band
-from geo_assets.model.crs import canonical_crs
+from geo_assets.model.crs import canonical_crs, transformer
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
@@ -41,6 +43,7 @@ class Raster:
         self._shown = without_query(href)
         self.dataset = open_level(None)
         self._levels: dict[int | None, Any] = {None: self.dataset}
+        self._scales: dict[tuple[str, Fraction], tuple[float, float]] = {}
         _check(self.dataset, href, band)
         self.crs = canonical_crs(self.dataset.crs.to_wkt())
 
@@ -48,25 +51,44 @@ class Raster:
         """The file's own nodata, else the band's."""
         return band.nodata if self.dataset.nodata is None else float(self.dataset.nodata)
 
-    def shrink(self, window: tuple[float, float, float, float], box: GeoBox) -> float:
-        """Source pixels a target pixel, along the finer axis."""
-        return min((window[2] - window[0]) / box.shape[1], (window[3] - window[1]) / box.shape[0])
+    def scale(self, box: GeoBox) -> tuple[float, float]:
+        """Target pixels a source pixel along the source's columns and rows, at the middle of the file.
+
+        The same for every window of a grid: kernels get their width from it, and GDAL's own guess from the size of a
+        window would make a pixel depend on which others are asked for with it.
+        """
+        key = box.crs, box.resolution
+        if key not in self._scales:
+            self._scales[key] = self._scale(box)
+        return self._scales[key]
+
+    def _scale(self, box: GeoBox) -> tuple[float, float]:
+        col, row = self.dataset.width / 2, self.dataset.height / 2
+        cols, rows = np.array([col - 0.5, col + 0.5, col, col]), np.array([row, row, row - 0.5, row + 0.5])
+        t = self.dataset.transform
+        x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+        if box.crs != self.crs:
+            x, y = transformer(self.crs, box.crs).transform(x, y)
+        res = float(box.resolution)
+        wide, high = math.hypot(x[1] - x[0], y[1] - y[0]) / res, math.hypot(x[3] - x[2], y[3] - y[2]) / res
+        return (wide, high) if 0 < wide < math.inf and 0 < high < math.inf else (1.0, 1.0)
 
     def reaches(self, window: tuple[float, float, float, float], box: GeoBox) -> bool:
         """Whether any kernel can see a pixel of the file from a target window."""
         if not all(map(math.isfinite, window)):
             return False
-        reach = _MARGIN_PX * max(1.0, self.shrink(window, box))
+        reach = _MARGIN_PX * max(1.0, 1 / min(self.scale(box)))
         beyond = window[0] - reach >= self.dataset.width or window[1] - reach >= self.dataset.height
         return not (beyond or window[2] + reach <= 0 or window[3] + reach <= 0)
 
-    def level(self, window: tuple[float, float, float, float], box: GeoBox) -> Any:
-        """The coarsest overview that is not coarser than the target, as gdalwarp chooses it.
+    def level(self, window: tuple[float, float, float, float], box: GeoBox) -> tuple[Any, dict[str, str]]:
+        """The coarsest overview that is not coarser than the target, as gdalwarp chooses it, and its kernel's width.
 
         Raises:
             SourceError: Even that has far more pixels under the window than fit into memory.
         """
-        shrink = self.shrink(window, box) * _SHRINK_SLACK
+        wide, high = self.scale(box)
+        shrink = _SHRINK_SLACK / max(wide, high)
         factors = [factor for factor in self.dataset.overviews(1) if factor <= shrink]
         factor = factors[-1] if factors else 1
         cols = min(window[2], self.dataset.width) - max(window[0], 0)
@@ -79,7 +101,9 @@ class Raster:
         index = len(factors) - 1 if factors else None
         if index not in self._levels:
             self._levels[index] = self._open_level(index)
-        return self._levels[index]
+        level = self._levels[index]
+        kernel = wide * self.dataset.width / level.width, high * self.dataset.height / level.height
+        return level, {"XSCALE": repr(kernel[0]), "YSCALE": repr(kernel[1])}
 
 
 class Rasters:

@@ -48,9 +48,11 @@ def _on_grid(raster: Raster, band: Band, box: GeoBox, resampling: str) -> npt.ND
         return None
     if resampling == "nearest" or _aligned(raster.crs, dataset.transform, box):
         return _gather(raster, band, box)
+    level, kernel = raster.level(window, box)
     with WarpedVRT(
-        raster.level(window, box), crs=box.crs, transform=box.transform, width=box.shape[1], height=box.shape[0],
-        resampling=Resampling[resampling], src_nodata=raster.nodata(band), nodata=band.nodata, tolerance=_TOLERANCE_PX,
+        level, crs=box.crs, transform=box.transform, width=box.shape[1], height=box.shape[0],
+        resampling=Resampling[resampling], src_nodata=raster.nodata(band), nodata=band.nodata,
+        tolerance=_TOLERANCE_PX, **kernel,
     ) as warped:  # fmt: skip
         pixels: npt.NDArray[Any] = warped.read(1)
     return pixels

@@ -31,8 +31,8 @@ _ASSET = "pixels"
 class _Window:
     """stackstac's reader of one opened asset; see ``stackstac.reader_protocol.Reader``."""
 
-    def __init__(self, dataset: Any, nodata: float | None, name: str) -> None:
-        self._dataset, self._nodata, self._name = dataset, nodata, name
+    def __init__(self, dataset: Any, options: dict[str, str], nodata: float | None, name: str) -> None:
+        self._dataset, self._options, self._nodata, self._name = dataset, options, nodata, name
 
     def __call__(self, *, spec: Any, resampling: Resampling, fill_value: Any, **_: Any) -> "_Window":
         """The reader itself: stackstac makes readers by calling their class."""
@@ -46,7 +46,7 @@ class _Window:
         """Pixels of a window of the stack."""
         with WarpedVRT(
             self._dataset, **self._spec.vrt_params, resampling=self._resampling,
-            src_nodata=self._nodata, nodata=self._fill, tolerance=_TOLERANCE_PX,
+            src_nodata=self._nodata, nodata=self._fill, tolerance=_TOLERANCE_PX, **self._options,
         ) as warped:  # fmt: skip
             pixels: npt.NDArray[Any] = warped.read(1, window=window)
         return pixels
@@ -80,8 +80,8 @@ class StackstacSession:
             if not raster.reaches(window, box):
                 return None
             kernel = Resampling.nearest if band.categorical else Resampling[resampling]
-            dataset = raster.dataset if kernel == Resampling.nearest else raster.level(window, box)
-            return _stack(_item(box), _Window(dataset, raster.nodata(band), without_query(href)), band, box, kernel)
+            level = (raster.dataset, {}) if kernel == Resampling.nearest else raster.level(window, box)
+            return _stack(_item(box), _Window(*level, raster.nodata(band), without_query(href)), band, box, kernel)
 
 
 def _item(box: GeoBox) -> dict[str, Any]:

@@ -140,20 +140,13 @@ def test_composite_when_the_grid_nests_then_every_source_pixel_fills_its_four(tm
     assert np.array_equal(fine, fine[::2, ::2].repeat(2, 0).repeat(2, 1))
 
 
-GUESSED = pytest.mark.xfail(reason="the reader lets GDAL guess the kernel's width from the size of a window")
-
-
 @pytest.mark.parametrize(
     ("resampling", "cube", "pixels"),
     [
         pytest.param("bilinear", {**PROJECTED, "resolution": 100}, 16384, id="bilinear, 100 m"),
-        pytest.param(
-            "bilinear", {**PROJECTED, "resolution": 120}, 16384, id="bilinear, 120 m half a pixel off", marks=GUESSED
-        ),
-        pytest.param(
-            "bilinear", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="bilinear, 1/900 degree", marks=GUESSED
-        ),
-        pytest.param("cubic", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="cubic, 1/900 degree", marks=GUESSED),
+        pytest.param("bilinear", {**PROJECTED, "resolution": 120}, 16384, id="bilinear, 120 m half a pixel off"),
+        pytest.param("bilinear", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="bilinear, 1/900 degree"),
+        pytest.param("cubic", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="cubic, 1/900 degree"),
         pytest.param("average", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="average, 1/900 degree"),
     ],
 )
