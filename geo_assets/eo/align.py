@@ -33,36 +33,6 @@ def source_window(box: GeoBox, crs: str, transform: Affine) -> tuple[float, floa
     return float(col.min()), float(row.min()), float(col.max()), float(row.max())
 
 
-def kernel_scale(box: GeoBox, crs: str, transform: Affine, shape: tuple[int, int]) -> tuple[float, float] | None:
-    """Target pixels a source pixel, along the target's x and y, measured at the middle of the source.
-
-    The same for every window of a target grid, so that a kernel made with it gives a pixel the same value in each.
-
-    Args:
-        box: Any window of the target grid.
-        crs: CRS of the source.
-        transform: From (column, row) of the source's pixel corners to its coordinates.
-        shape: Rows and columns of the source.
-
-    Returns:
-        Scale in x and y, or None where the middle of the source has no place in the target's CRS.
-    """
-    row, col = shape[0] / 2, shape[1] / 2
-    at = np.array([[col - 0.5, col + 0.5, col, col], [row, row, row - 0.5, row + 0.5], [1.0, 1.0, 1.0, 1.0]])
-    x, y = np.reshape(transform[:6], (2, 3)) @ at
-    if box.crs != crs:
-        x, y = transformer(crs, box.crs).transform(x, y)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return None
-    step = np.array([[x[1] - x[0], x[3] - x[2]], [y[1] - y[0], y[3] - y[2]]])
-    if pyproj.CRS(box.crs).is_geographic:
-        step[0] = (step[0] + 180) % 360 - 180  # the middle may lie on the antimeridian
-    spanned = np.abs(np.linalg.inv(step) * float(box.resolution)).sum(
-        axis=1
-    )  # source columns and rows of a target pixel
-    return float(1 / spanned[0]), float(1 / spanned[1])
-
-
 def _pixel(x: Coordinates, y: Coordinates, transform: Affine) -> tuple[Coordinates, Coordinates]:
     if transform.b == 0 and transform.d == 0:  # divide, not multiply by a rounded inverse: edges stay exact
         return (x - transform.c) / transform.a, (y - transform.f) / transform.e

@@ -3,12 +3,11 @@ from fractions import Fraction
 
 import numpy as np
 import pyproj
-import pytest
 from affine import Affine
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from geo_assets.eo.align import kernel_scale, nearest_index, source_window
+from geo_assets.eo.align import nearest_index, source_window
 from geo_assets.model.geometry import GeoBox
 
 TILE = Affine(120, 0, 499_980, 0, -120, 5_100_000)
@@ -79,36 +78,3 @@ def test_source_window_when_asked_then_it_holds_every_centre(box):
 def test_source_window_when_the_target_has_no_place_in_the_source_then_it_is_boundless():
     box = GeoBox("EPSG:4326", Fraction(1), Fraction(-180), Fraction(95), (3, 3))  # beyond the pole
     assert source_window(box, UTM, TILE) == (-np.inf, -np.inf, np.inf, np.inf)
-
-
-def test_kernel_scale_when_the_crs_is_the_same_then_it_is_the_ratio_of_the_pixels():
-    box = GeoBox(UTM, Fraction(250), Fraction(0), Fraction(0), (5, 5))
-    assert kernel_scale(box, UTM, TILE, (512, 512)) == pytest.approx((0.48, 0.48))
-
-
-def test_kernel_scale_when_geographic_then_degrees_of_longitude_are_shorter():
-    box = GeoBox("EPSG:4326", Fraction(1, 900), Fraction(0), Fraction(0), (5, 5))
-    x, y = kernel_scale(box, UTM, TILE, (512, 512))
-    assert x / y == pytest.approx(1 / math.cos(math.radians(45.776)), rel=0.01)
-    assert y == pytest.approx(120 / (111_320 / 900), rel=0.01)
-
-
-@settings(deadline=None, max_examples=20)
-@given(boxes())
-def test_kernel_scale_when_the_window_is_another_then_it_is_the_same(box):
-    scale = kernel_scale(box, UTM, TILE, (512, 512))
-    assert scale == kernel_scale(box.window(1000, -700, 3, 9), UTM, TILE, (512, 512))
-
-
-def test_kernel_scale_when_the_source_lies_on_the_antimeridian_then_it_does_not_jump():
-    middle = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32601", always_xy=True).transform(-180, 67)
-    transform = Affine(120, 0, middle[0] - 120 * 50, 0, -120, middle[1] + 120 * 50)
-    box = GeoBox("EPSG:4326", Fraction(1, 900), Fraction(0), Fraction(0), (5, 5))
-    x, y = kernel_scale(box, "EPSG:32601", transform, (100, 100))
-    assert 0.8 < y < 1.2
-    assert 2 < x < 3
-
-
-def test_kernel_scale_when_the_source_has_no_place_in_the_target_then_there_is_none():
-    box = GeoBox(UTM, Fraction(10), Fraction(0), Fraction(0), (5, 5))
-    assert kernel_scale(box, "EPSG:4326", Affine(1, 0, 0, 0, -1, 195), (10, 10)) is None

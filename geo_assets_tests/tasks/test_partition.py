@@ -83,6 +83,26 @@ def test_composite_when_blocks_and_chunks_have_other_sizes_then_the_pixels_are_t
     assert np.array_equal(made[0], made[2])
 
 
+@pytest.mark.parametrize("resolution", [25, "1/3600"])
+def test_composite_when_a_kernel_is_used_then_the_pieces_matter_by_1_dn_at_most(tmp_path, folder, resolution):
+    options = {
+        "resampling": "bilinear",
+        "resolution": resolution,
+        "crs": "EPSG:32633" if resolution == 25 else "EPSG:4326",
+    }
+    sizes = [
+        {"block_px": 16, "chunk_px": 8, "region_blocks": 100},
+        {"block_px": 512, "chunk_px": 128, "region_blocks": 4},
+    ]
+    runs = [run_plain(project(tmp_path / str(i), folder, BOUNDS, **options, **size)) for i, size in enumerate(sizes)]
+    group, bounds = ("utm33n", BOUNDS) if resolution == 25 else ("epsg4326", lonlat(BOUNDS).bounds)
+    one, other = (np.stack([*stored_pixels(r.loaded, group, MONTH, bounds).values.values()]).astype(int) for r in runs)
+    off = np.abs(one - other)[:, (one[-1] > 0) & (other[-1] > 0)]
+    assert off.shape[1] > 1000
+    assert off.max() <= 2  # half to even makes 2 of 1
+    assert (off > 0).mean() < 0.01
+
+
 def test_composite_when_memory_is_short_then_the_pixels_are_the_same(tmp_path, folder, monkeypatch):
     whole = pixels(run_plain(project(tmp_path / "whole", folder, WEST)))
     monkeypatch.setattr(composite, "_MEMORY_BYTES", 1)
