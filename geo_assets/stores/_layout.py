@@ -128,9 +128,7 @@ def _create_variable(group: zarr.Group, variable: Variable, grid: PixelGrid, tim
     depth = (len(variable.bands),) if variable.bands else ()
     names = ("time", "y", "x", *(("band",) if variable.bands else ()))
     if variable.bands and "band" not in group:
-        labels = group.create_array(
-            "band", shape=depth, chunks=depth, dtype=f"<U{max(map(len, variable.bands))}", dimension_names=("band",)
-        )
+        labels = group.create_array("band", shape=depth, chunks=depth, dtype=str, dimension_names=("band",))
         labels[:] = np.array(variable.bands)
     group.create_array(
         variable.name,
