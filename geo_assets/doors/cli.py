@@ -219,10 +219,13 @@ def doctor(project: ProjectArgument = DEFAULT, json_: JsonOption = False, verbos
 
     Example: `geo-assets doctor geo_assets.yaml`
     """
-    from geo_assets.doors.doctor import diagnose
+    from geo_assets.doors.doctor.diagnose import diagnose
 
     with _session(verbose=verbose):
-        findings = diagnose(project)
+        target: Path | LoadedProject = project
+        with contextlib.suppress(GeoAssetsError):  # a faulty project is the first finding
+            target = _workspace(load_project(project)).loaded
+        findings = diagnose(target)
     if json_:
         print(json.dumps({"findings": [asdict(f) for f in findings]}))
     else:

@@ -155,6 +155,14 @@ class Cube(Protocol):
         """Read-only zarr store of the newest state or of a tag."""
         ...
 
+    def probe(self) -> str:
+        """Try out what the cube needs of its storage; says what keeps concurrent commits apart.
+
+        Raises:
+            StoreError: The storage cannot be written, or it would lose commits.
+        """
+        ...
+
     def history(self) -> Iterator[dict[str, Any]]:
         """Commits, newest first: id, message, time, metadata; empty where the store keeps none."""
         ...

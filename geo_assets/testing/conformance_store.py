@@ -215,7 +215,7 @@ class StoreConformance:
                 assert not value or value.encode() not in sent
 
     def test_the_storage_can_be_probed(self, plugin: Store, uri: str) -> None:
-        probe: Callable[[], str] = plugin.open(uri).probe  # type: ignore[attr-defined]
+        probe: Callable[[], str] = plugin.open(uri).probe
         assert probe()
         assert plugin.open(uri).describe() is None
         made(plugin, uri)

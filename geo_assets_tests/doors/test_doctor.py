@@ -7,8 +7,9 @@ import pytest
 import rasterio.errors
 import yaml
 
-from geo_assets.doors import doctor, doctor_machine
-from geo_assets.doors.doctor import diagnose
+from geo_assets.doors.doctor import diagnose as entry
+from geo_assets.doors.doctor import inputs, machine
+from geo_assets.doors.doctor.diagnose import diagnose
 from geo_assets.doors.secrets import find_secrets, without_secrets
 from geo_assets.errors import StoreError
 from geo_assets.project import load_project
@@ -139,7 +140,7 @@ def test_doctor_when_storage_is_a_file_or_forgets_then_it_is_an_error(tmp_path, 
 
 def test_doctor_when_credentials_of_a_bucket_are_missing_then_the_advice_is_to_set_them(tmp_path, monkeypatch):
     def refuse(self, name, content):
-        raise RuntimeError("Unable to locate credentials")
+        raise StoreError("Unable to locate credentials")
 
     monkeypatch.setattr(Storage, "write", refuse)
     storage = found(diagnose(write(tmp_path / "p")), "storage")[0]
@@ -149,8 +150,8 @@ def test_doctor_when_credentials_of_a_bucket_are_missing_then_the_advice_is_to_s
 
 def test_doctor_when_disk_is_small_then_it_warns(tmp_path, monkeypatch):
     file = write(tmp_path / "p")
-    usage = doctor.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = inputs.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(inputs.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     disk = found(diagnose(file), "disk")[0]
     assert (disk.level, "make room" in disk.advice) == ("warning", True)
 
@@ -166,19 +167,16 @@ def test_doctor_when_stored_cube_differs_then_settings_are_named(tmp_path):
     assert found(other, "cube")[0].advice == "set cube.store: icechunk, or choose another storage"
 
 
-def test_doctor_when_the_cube_can_be_probed_then_its_answer_counts(tmp_path, monkeypatch):
+def test_doctor_when_storage_would_lose_commits_then_it_is_an_error(tmp_path, monkeypatch):
     file = write(tmp_path / "p")
-    monkeypatch.setattr(IcechunkCube, "probe", lambda self: None, raising=False)
-    assert found(diagnose(file), "cube")[-1].message == "conditional writes work"
+    assert found(diagnose(file), "storage")[-1].message == "concurrent runs: file lock"
 
     def refuse(self):
         raise StoreError("If-Match is ignored")
 
-    monkeypatch.setattr(IcechunkCube, "probe", refuse, raising=False)
-    assert (found(diagnose(file), "cube")[-1].level, "If-Match" in found(diagnose(file), "cube")[-1].message) == (
-        "error",
-        True,
-    )
+    monkeypatch.setattr(IcechunkCube, "probe", refuse)
+    storage = found(diagnose(file), "storage")[-1]
+    assert (storage.level, storage.message) == ("error", "If-Match is ignored")
 
 
 def test_doctor_when_dagster_home_is_wrong_then_it_says_so(tmp_path, monkeypatch):
@@ -202,7 +200,7 @@ def test_doctor_when_dagster_home_is_wrong_then_it_says_so(tmp_path, monkeypatch
 
 def test_doctor_when_a_check_hangs_or_breaks_then_the_others_still_report(tmp_path, monkeypatch):
     file = write(tmp_path / "p")
-    monkeypatch.setattr(doctor, "_WAIT_S", 3.0)
+    monkeypatch.setattr(entry, "_WAIT_S", 3.0)
 
     def hang(loaded):
         time.sleep(6)
@@ -212,8 +210,8 @@ def test_doctor_when_a_check_hangs_or_breaks_then_the_others_still_report(tmp_pa
         raise KeyError("surprise")
         yield
 
-    monkeypatch.setattr(doctor, "_storage", hang)
-    monkeypatch.setattr(doctor, "_compute", crash)
+    monkeypatch.setattr(entry, "storage_findings", hang)
+    monkeypatch.setattr(entry, "compute_findings", crash)
     findings = diagnose(file)
     assert "no answer within 3 s" in found(findings, "storage")[0].message
     assert "surprise" in found(findings, "compute")[0].message
@@ -228,7 +226,7 @@ def test_doctor_when_proj_data_is_foreign_then_it_says_what_to_unset(tmp_path, m
 
     file = write(tmp_path / "p")
     monkeypatch.setenv("PROJ_LIB", "/opt/other/share/proj")
-    monkeypatch.setattr(doctor_machine, "CRS", Lost)
+    monkeypatch.setattr(machine, "CRS", Lost)
     assert found(diagnose(file), "versions")[-1].advice.startswith("unset PROJ_LIB")
 
 

@@ -78,7 +78,7 @@ def test_plugins_when_another_package_brings_one_then_it_is_loaded_and_told(fore
     assert row("grids", "by-name")["usable"]
     assert "binds no PLUGIN" in row("grids", "no-plugin")["missing"]
     assert "not_installed_at_all" in row("grids", "needs-more")["missing"]
-    assert row("grids", "breaks")["missing"] == "boom"
+    assert row("grids", "breaks")["missing"].endswith("boom")
 
 
 def test_plugins_when_a_name_is_defined_twice_then_that_kind_says_so_and_the_others_are_listed(foreign):

@@ -13,7 +13,9 @@ import yaml
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 
-from geo_assets.doors.finding import Finding
+from geo_assets.doors.doctor.finding import Finding
+from geo_assets.project import LoadedProject
+from geo_assets.registry import load
 
 
 def existing(folder: Path) -> Path:
@@ -93,3 +95,20 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
+    """Whether the backend and its number of workers fit this machine."""
+    recipe = loaded.project.compute
+    load("compute", recipe.backend)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = f"{recipe.backend}, {recipe.workers} workers"
+    if recipe.backend == "local" and recipe.workers > 2 * cores:
+        yield Finding(
+            "compute",
+            "warning",
+            f"{text} on {cores} cores",
+            f"set compute.workers to {cores} to {2 * cores}: more only takes memory",
+        )
+    else:
+        yield Finding("compute", "ok", f"{text}; {cores} cores here")
