@@ -1,6 +1,5 @@
 """Asset ``cells``: the cells of a region."""
 
-import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +10,7 @@ from geo_assets.assets.partitions import REGIONS
 from geo_assets.assets.ports import Store
 from geo_assets.assets.strip import Made, run_strip
 from geo_assets.model import path
-from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
-from geo_assets.storage import Storage
 from geo_assets.tasks import cells as task
 
 
@@ -33,30 +30,9 @@ def build(loaded: LoadedProject) -> dg.AssetsDefinition:
 
 
 def make(workspace: Workspace, region: str, run_id: str) -> Made:
-    """Write a region's cells and receipt, unless they are as they should be."""
-    table = workspace.cut.of_region(region)
-    version = task.cells_version(table)
-    storage: Storage = workspace.storage
-    previous = storage.read_receipt("cells", region)
-    figures: dict[str, Any] = {
-        "cells": len(table),
-        "areas": sorted(workspace.project.aois),
-        "grid": workspace.project.grid.kind,
-    }
-    if previous and previous.data_version == version and storage.read(path.cells(region)) is not None:
-        return Made(version, {"status": "skipped: same areas, grid and code", **figures})
-    storage.write(path.cells(region), task.write_cells(table))
-    storage.write_receipt(
-        PartitionReceipt(
-            product="cells",
-            region=region,
-            status="ok",
-            data_version=version,
-            code_version=task.CODE_VERSION,
-            run_id=run_id,
-            recipe_hash=workspace.project.grid.hash,
-            made_at=dt.datetime.now(dt.UTC),
-            figures=figures,
-        )
-    )
-    return Made(version, {"status": "made", **figures, "table": dg.MetadataValue.path(storage.uri(path.cells(region)))})
+    """Write a region's cells, unless they are as they should be."""
+    grid, storage = workspace.project.grid, workspace.storage
+    receipt, written = task.store_cells(storage, grid, region, workspace.cut.of_region(region), run_id=run_id)
+    status = "made" if written else "skipped: same areas, grid and code"
+    table = dg.MetadataValue.path(storage.uri(path.cells(region)))
+    return Made(receipt.data_version, {"status": status, **receipt.figures, "table": table})

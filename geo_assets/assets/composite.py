@@ -10,7 +10,6 @@ from geo_assets.assets.context import Workspace
 from geo_assets.assets.figures import composite_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Compute, Store
-from geo_assets.assets.scenes import product as scenes_product
 from geo_assets.assets.strip import Made, run_strip
 from geo_assets.errors import SourceError
 from geo_assets.model.period import Periods
@@ -24,6 +23,7 @@ from geo_assets.tasks.partition import (
     plan_partition,
     refuse_other_layout,
 )
+from geo_assets.tasks.search import product as scenes_product
 
 
 class CompositeConfig(dg.Config):

@@ -1,6 +1,5 @@
 """Assets ``scenes/<sensor>``: the only catalog search of a region and month."""
 
-import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,23 +10,15 @@ from geo_assets.assets.context import Workspace
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Store
 from geo_assets.assets.strip import Made, run_strip
-from geo_assets.eo.scenes import write_scenes
 from geo_assets.errors import CatalogError
 from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Periods
-from geo_assets.model.receipt import PartitionReceipt
-from geo_assets.model.recipe import digest
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 from geo_assets.tasks import search as task
 
 _MOST_MISSES = 2  # months in a row whose search fails, before the catalog counts as down for the rest of the region
-
-
-def product(sensor: str) -> str:
-    """Name of the product, as in receipts and on the command line."""
-    return f"scenes/{sensor}"
 
 
 def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefinition:
@@ -87,48 +78,14 @@ class _Search:
 
     def make(self, region: str, month: str, *, run_id: str) -> Made:
         """Write a partition's scene table and receipt."""
-        table = self._table(region, month)
-        version = task.scenes_version(table, self._facts)
-        storage, name = self._workspace.storage, path.scenes(self._sensor, region, month)
-        previous = storage.read_receipt(product(self._sensor), region, month)
-        dropped, kept = task.dropped(table), table["kept"].astype(bool)
-        figures = {
-            "scenes": int(kept.sum()),
-            "dropped": len(dropped),
-            "solar_days": int(table.loc[kept, "solar_day"].nunique()),
+        workspace, table = self._workspace, self._table(region, month)
+        receipt, changed = task.store_scenes(
+            workspace.storage, workspace.project, self._facts, region, month, table, run_id=run_id
+        )
+        shown = {
+            "status": "made" if changed else "unchanged: same items and decisions",
+            **receipt.figures,
+            "not_used": dg.MetadataValue.json({d.id: d.reason for d in receipt.dropped[:100]}),
+            "table": dg.MetadataValue.path(workspace.storage.uri(path.scenes(self._sensor, region, month))),
         }
-        unchanged = previous is not None and previous.data_version == version and storage.read(name) is not None
-        if not unchanged:
-            storage.write(name, write_scenes(table))
-        storage.write_receipt(
-            PartitionReceipt(
-                product=product(self._sensor),
-                region=region,
-                month=month,
-                status="ok",
-                data_version=version,
-                code_version=task.CODE_VERSION,
-                run_id=run_id,
-                recipe_hash=search_hash(self._workspace, self._sensor),
-                made_at=dt.datetime.now(dt.UTC),
-                dropped=dropped,
-                figures=figures,
-            )
-        )
-        status = "unchanged: same items and decisions" if unchanged else "made"
-        reasons = dg.MetadataValue.json({d.id: d.reason for d in dropped[:100]})
-        return Made(
-            version,
-            {"status": status, **figures, "not_used": reasons, "table": dg.MetadataValue.path(storage.uri(name))},
-        )
-
-
-def search_hash(workspace: Workspace, sensor: str) -> str:
-    """Fingerprint of the settings that a scene table depends on."""
-    project = workspace.project
-    where = {
-        "kind": project.catalog.kind,
-        "url": project.catalog.url,
-        "collections": list(project.sensor(sensor).collections),
-    }
-    return digest([where, project.mask.max_cloud_cover])
+        return Made(receipt.data_version, shown)

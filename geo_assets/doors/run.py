@@ -10,7 +10,6 @@ from typing import Any
 
 from geo_assets.assets.partitions import cube_key, register_regions
 from geo_assets.assets.plain import PlainStore
-from geo_assets.assets.scenes import product as scenes_product
 from geo_assets.doors.instance import Outcome, Runner
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
 from geo_assets.model import path
@@ -19,6 +18,7 @@ from geo_assets.project import LoadedProject
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
 from geo_assets.tasks.partition import refuse_other_layout
+from geo_assets.tasks.search import product as scenes_product
 
 Progress = Callable[[str, int, int], None]
 

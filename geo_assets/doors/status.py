@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from geo_assets.assets.context import Workspace
-from geo_assets.assets.scenes import product as scenes_product
-from geo_assets.assets.scenes import search_hash
 from geo_assets.errors import PartitionError
 from geo_assets.model.period import Periods
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.partition import PRODUCT, plan_partition
+from geo_assets.tasks.search import product as scenes_product
 
 State = Literal["fresh", "stale", "failed", "missing"]
 
@@ -59,7 +58,7 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> Parti
         return PartitionState(
             name, region, month, "stale", f"code {receipt.code_version} -> {search_task.CODE_VERSION}"
         )
-    if receipt.recipe_hash != search_hash(workspace, sensor):
+    if receipt.recipe_hash != search_task.search_hash(workspace.project, sensor):
         return PartitionState(name, region, month, "stale", "catalog, collections or max_cloud_cover changed")
     return PartitionState(name, region, month, "fresh", "")
 

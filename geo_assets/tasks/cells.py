@@ -1,5 +1,6 @@
 """Cells of the areas, the regions that they touch, and the chunks that they ask for."""
 
+import datetime as dt
 import functools
 import io
 from collections.abc import Sequence
@@ -13,13 +14,16 @@ import shapely
 
 from geo_assets.eo.aoi import Aoi
 from geo_assets.errors import ConfigError
+from geo_assets.model import path
 from geo_assets.model.cell import cells_of
 from geo_assets.model.crs import crs_of_group, reproject
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.lonlat import densify
+from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.recipe import CubeRecipe, GridRecipe, digest
 from geo_assets.model.zones import utm_zone_at, utm_zones_of, zone_polygon
 from geo_assets.registry import load
+from geo_assets.storage import Storage
 
 CODE_VERSION = "1"  # raise it when the same areas and recipe give other cells
 
@@ -200,3 +204,24 @@ def cells_version(table: gpd.GeoDataFrame) -> str:
     """Data version of a region's cells."""
     shapes = [g.hex() for g in shapely.to_wkb(table.geometry.to_numpy())]
     return digest([CODE_VERSION, sorted(zip(table["cell_id"], shapes, strict=True))])
+
+
+def store_cells(
+    storage: Storage, grid: GridRecipe, region: str, table: gpd.GeoDataFrame, *, run_id: str
+) -> tuple[PartitionReceipt, bool]:
+    """Write a region's cells and their receipt, unless they are as they should be.
+
+    Returns:
+        The receipt, and whether anything was written.
+    """
+    version = cells_version(table)
+    previous = storage.read_receipt("cells", region)
+    if previous and previous.data_version == version and storage.read(path.cells(region)) is not None:
+        return previous, False
+    storage.write(path.cells(region), write_cells(table))
+    receipt = PartitionReceipt(
+        product="cells", region=region, status="ok", data_version=version, code_version=CODE_VERSION, run_id=run_id,
+        recipe_hash=grid.hash, made_at=dt.datetime.now(dt.UTC), figures={"cells": len(table), "grid": grid.kind},
+    )  # fmt: skip
+    storage.write_receipt(receipt)
+    return receipt, True

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 import geopandas as gpd
 import shapely
 
-from geo_assets.eo.scenes import decide, scenes_of
+from geo_assets.eo.scenes import decide, scenes_of, write_scenes
+from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
-from geo_assets.model.receipt import Dropped
+from geo_assets.model.project import Project
+from geo_assets.model.receipt import Dropped, PartitionReceipt
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe, digest
 from geo_assets.model.scene import Scene, SceneQuery
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import load
+from geo_assets.storage import Storage
 
 CODE_VERSION = "1"  # raise it when the same items give other decisions
 _SPAN_MONTHS = 12  # of one search; longer spans are asked for in parts, so that no answer gets huge
@@ -80,3 +83,38 @@ def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], m
     """Kept scenes with the assets that a composite reads, in the order of datetime, then item id."""
     wanted = [*bands, *([] if mask.kind == "none" else [sensor.mask_band[mask.kind]])]
     return tuple(sorted(scenes_of(table, wanted), key=lambda s: (s.time, s.item_id)))
+
+
+def product(sensor: str) -> str:
+    """Name of a sensor's scene tables as a product: in receipts, on the command line and in Dagster."""
+    return f"scenes/{sensor}"
+
+
+def search_hash(project: Project, sensor: str) -> str:
+    """Fingerprint of the settings that a scene table depends on."""
+    where = [project.catalog.kind, project.catalog.url, list(project.sensor(sensor).collections)]
+    return digest([where, project.mask.max_cloud_cover])
+
+
+def store_scenes(
+    storage: Storage, project: Project, sensor: Sensor, region: str, month: str, table: gpd.GeoDataFrame, *, run_id: str
+) -> tuple[PartitionReceipt, bool]:
+    """Write a partition's scene table, if a decision in it changed, and its receipt.
+
+    Returns:
+        The receipt, and whether the table was written.
+    """
+    name, version = path.scenes(sensor.name, region, month), scenes_version(table, sensor)
+    previous = storage.read_receipt(product(sensor.name), region, month)
+    changed = previous is None or previous.data_version != version or storage.read(name) is None
+    if changed:
+        storage.write(name, write_scenes(table))
+    left_out, kept = dropped(table), table["kept"].astype(bool)
+    days = int(table.loc[kept, "solar_day"].nunique())
+    receipt = PartitionReceipt(
+        product=product(sensor.name), region=region, month=month, status="ok", data_version=version, code_version=CODE_VERSION, run_id=run_id,
+        recipe_hash=search_hash(project, sensor.name), made_at=dt.datetime.now(dt.UTC), dropped=left_out,
+        figures={"scenes": int(kept.sum()), "dropped": len(left_out), "solar_days": days},
+    )  # fmt: skip
+    storage.write_receipt(receipt)
+    return receipt, changed

@@ -1,6 +1,5 @@
 """A project run as the assets run it, but without Dagster: cells, scenes, composite, one partition after the other."""
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from geo_assets.eo.scenes import write_scenes
 from geo_assets.errors import StoreError
-from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.model.plugin import Compute
 from geo_assets.model.receipt import PartitionReceipt
@@ -22,6 +19,7 @@ from geo_assets.tasks import areas, cells, search
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, ensure_layout, make_partition, plan_partition
 
 Key = tuple[str, str]
+_RUN = "plain"
 
 
 @dataclass(frozen=True)
@@ -61,27 +59,11 @@ def run_plain(
     table = cells.cut(areas.areas(loaded), loaded.project.grid, loaded.project.cube)
     run = PlainRun(loaded, table)
     for region in table.regions if regions is None else regions:
-        loaded.storage.write(path.cells(region), cells.write_cells(table.of_region(region)))
-        _note(loaded, "cells", region, None, cells.cells_version(table.of_region(region)), cells.CODE_VERSION)
+        cells.store_cells(loaded.storage, loaded.project.grid, region, table.of_region(region), run_id=_RUN)
         _search(run, region, months)
         for key in [k for k in run.tables if k[0] == region]:
             _make(run, *key, overwrite=overwrite)
     return run
-
-
-def _note(loaded: LoadedProject, product: str, region: str, month: str | None, version: str, code: str) -> None:
-    now = dt.datetime.now(dt.UTC)
-    loaded.storage.write_receipt(
-        PartitionReceipt(
-            product=product,
-            region=region,
-            month=month,
-            status="ok",
-            data_version=version,
-            code_version=code,
-            made_at=now,
-        )
-    )
 
 
 def _search(run: PlainRun, region: str, months: Sequence[str] | None) -> None:
@@ -93,15 +75,7 @@ def _search(run: PlainRun, region: str, months: Sequence[str] | None) -> None:
         Region.parse(region), grid, periods, catalog=project.catalog, sensor=sensor, mask=project.mask
     )
     for month, table in found.items():
-        loaded.storage.write(path.scenes(sensor.sensor, region, month), write_scenes(table))
-        _note(
-            loaded,
-            f"scenes/{sensor.sensor}",
-            region,
-            month,
-            search.scenes_version(table, loaded.sensor),
-            search.CODE_VERSION,
-        )
+        search.store_scenes(loaded.storage, project, loaded.sensor, region, month, table, run_id=_RUN)
         run.tables[region, month] = table
 
 
@@ -121,7 +95,7 @@ def _make(run: PlainRun, region: str, month: str, *, overwrite: bool) -> None:
     ensure_layout(cube, project, loaded.sensor, grid, periods)
     backend: Compute = load("compute", project.compute.backend)
     run.receipts[region, month] = make_partition(
-        plan, project, loaded.sensor, periods=periods, cube=cube, storage=loaded.storage, run_id="plain",
+        plan, project, loaded.sensor, periods=periods, cube=cube, storage=loaded.storage, run_id=_RUN,
         mapper=lambda fn, tasks: backend.map(fn, tasks, recipe=project.compute),
     )  # fmt: skip
 

@@ -87,9 +87,7 @@ def _verdict(facts: Facts) -> Markup:
     if not total:
         return el("p", "No composite has been made yet.", class_="verdict warn")
     if f.ok == total:
-        return el(
-            "p", tables.status("ok"), f": {plural(total, 'partition')} made, all complete.", class_="verdict"
-        )
+        return el("p", tables.status("ok"), f": {plural(total, 'partition')} made, all complete.", class_="verdict")
     words = [f"{n} {word}" for n, word in ((f.failed, "failed"), (f.partial, "partial")) if n]
     link = el("a", "why", href="#failures")
     return el("p", f"{f.ok:,} of {plural(total, 'partition')} complete, {' and '.join(words)} (", link, ").", class_="verdict warn")  # fmt: skip
