@@ -24,7 +24,7 @@ from geo_assets.model.task import CompositeTask
 from geo_assets.registry import load
 
 CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels
-PREVIEW_PX = 64
+PREVIEW_PX = 128
 _MEMORY_BYTES = 256 * 2**20  # of one stack of days
 _SAMPLE = 65_536
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own

@@ -22,6 +22,7 @@ from geo_assets.errors import GeoAssetsError, PartitionError
 from geo_assets.model import path
 from geo_assets.model.crs import crs_of_group
 from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.tasks.composite import PREVIEW_PX
 from geo_assets.tasks.partition import PRODUCT
 
 REGIONS = 12
@@ -102,7 +103,7 @@ def areas(store: Store, facts: Facts, cubes: Mapping[str, xr.Dataset]) -> list[A
             made.append(Area(keys, pictures, source, sharp=True))
         else:
             pictures = _from_quicklooks(store, cluster, months, side)
-            made.append(Area(keys, pictures, "Quicklooks, 64 pixels a block.", sharp=False))
+            made.append(Area(keys, pictures, f"Quicklooks, {PREVIEW_PX} pixels a block.", sharp=False))
     return made
 
 
