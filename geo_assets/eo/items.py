@@ -148,8 +148,11 @@ def _unwrap(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def solar_day(time: dt.datetime, lon: float) -> str:
-    """Day of the mean solar time at a longitude, ``2024-02-29``."""
-    return (time + dt.timedelta(hours=lon / 15)).date().isoformat()
+    """Day of the mean solar time at a longitude, ``2024-02-29``; at an end of the calendar the day in UTC."""
+    try:
+        return (time + dt.timedelta(hours=lon / 15)).date().isoformat()
+    except OverflowError:
+        return time.date().isoformat()
 
 
 def dedupe(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 import geopandas as gpd
+import numpy as np
 import shapely
 
 from geo_assets.eo.scenes import decide, scenes_of, write_scenes
@@ -34,6 +35,8 @@ def search(
 ) -> dict[str, gpd.GeoDataFrame]:
     """Scene tables of a region by period key: what overlaps the region, by solar day.
 
+    What cannot be used is listed, too: without a footprint on its day in UTC, without a time in every period.
+
     The search is a day wider on both sides, since the solar day may differ from the day in UTC.
 
     Raises:
@@ -48,10 +51,16 @@ def search(
         table = decide(plugin.search(catalog, query), facts, max_cloud_cover=mask.max_cloud_cover)
         near = table[shapely.intersects(table.geometry.to_numpy(), area) | table.geometry.isna().to_numpy()]
         for period in part:
-            days = near["solar_day"].map(lambda d, p=period: bool(d) and p.holds(dt.date.fromisoformat(d)))
-            tables[period.key] = near[days.astype(bool)].reset_index(drop=True)
+            listed = [_lists(period, *times) for times in zip(near["solar_day"], near["time"], strict=True)]
+            tables[period.key] = near[np.array(listed, bool)].reset_index(drop=True)
             tables[period.key].attrs = dict(table.attrs)
     return tables
+
+
+def _lists(period: Period, solar_day: object, time: object) -> bool:
+    """Whether a scene stands in a period's table."""
+    days = [d for d in (solar_day, time) if isinstance(d, str) and d]
+    return not days or period.holds(dt.date.fromisoformat(days[0][:10]))
 
 
 def _spans(periods: Sequence[Period]) -> list[list[Period]]:

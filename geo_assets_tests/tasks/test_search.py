@@ -1,0 +1,93 @@
+"""What a search lists: every scene that the catalog names, also those that cannot be used."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from geo_assets.eo.scenes import read_scenes, write_scenes
+from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.period import Month, Period
+from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe
+from geo_assets.model.scene import SceneQuery
+from geo_assets.registry import load
+from geo_assets.tasks import search as task
+
+BOX = [15.0, 0.5, 15.2, 0.7]
+PERIODS = [Period(Month(2024, 6)), Period(Month(2024, 7))]
+
+
+def item(name: str, **changes: Any) -> dict[str, Any]:
+    west, south, east, north = BOX
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    plain: dict[str, Any] = {
+        "type": "Feature", "id": name, "collection": "sentinel-2-l2a", "bbox": BOX, "links": [],
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"datetime": "2024-06-10T09:00:00Z"},
+        "assets": {"red": {"href": f"https://example.org/{name}.tif"}},
+    }  # fmt: skip
+    return {**plain, **changes}
+
+
+class Shelf:
+    """A catalog that answers with the same items, whatever is asked."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        self.items = items
+
+    def search(self, recipe: CatalogRecipe, query: SceneQuery) -> list[dict[str, Any]]:
+        return self.items
+
+
+def tables(monkeypatch: pytest.MonkeyPatch, items: list[dict[str, Any]]) -> dict[str, Any]:
+    monkeypatch.setattr(task, "load", lambda kind, name: Shelf(items) if kind == "catalogs" else load(kind, name))
+    grid = PixelGrid.build("EPSG:4326", Fraction(1, 3600))
+    rows, cols = grid.locate(np.array([15.1]), np.array([0.6]), size=grid.region_size)
+    region = Region(grid.group, int(rows[0]), int(cols[0]))
+    return task.search(
+        region, grid, PERIODS, catalog=CatalogRecipe(kind="earth-search"),
+        sensor=SensorRecipe(sensor="sentinel-2-l2a"), mask=MaskRecipe(),
+    )  # fmt: skip
+
+
+def left_out(table: Any) -> dict[str, str]:
+    return {d.id: d.reason for d in task.dropped(table)}
+
+
+def test_a_scene_without_a_time_is_listed_in_every_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tables(monkeypatch, [item("good"), item("no-time", properties={"datetime": "yesterday"})])
+    assert left_out(found["2024-06"]) == {"no-time": "the item has no valid datetime"}
+    assert left_out(found["2024-07"]) == {"no-time": "the item has no valid datetime"}
+    assert list(found["2024-06"]["id"]) == ["good", "no-time"]
+
+
+def test_a_scene_without_a_footprint_is_listed_on_its_day_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tables(monkeypatch, [item("good"), item("nowhere", geometry=None, bbox=None)])
+    assert list(left_out(found["2024-06"])) == ["nowhere"]
+    assert left_out(found["2024-07"]) == {}
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:00Z", "0001-01-01T00:00:00Z"])
+def test_a_time_at_the_end_of_the_calendar_is_no_traceback(monkeypatch: pytest.MonkeyPatch, time: str) -> None:
+    ring = [[x, y] for x, y in ((-16, 0), (16, 0), (16, 1), (-16, 1), (-16, 0))]
+    east = item("odd", properties={"datetime": time}, geometry={"type": "Polygon", "coordinates": [ring]})
+    shifted = item("odd2", properties={"datetime": time})
+    found = tables(monkeypatch, [east, shifted, item("good")])
+    assert "good" in list(found["2024-06"]["id"])
+
+
+def test_the_data_version_tells_what_was_left_out_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [item("good"), item("no-time", properties={}), item("nowhere", geometry=None, bbox=None)]
+    sensor = load("sensors", "sentinel-2-l2a")
+    versions = [
+        task.scenes_version(tables(monkeypatch, some)["2024-06"], sensor) for some in (items, items[::-1], items[:1])
+    ]
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_tables_with_unusable_scenes_can_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tables(monkeypatch, [item("no-time", properties={}), item("nowhere", geometry=None, bbox=None)])["2024-06"]
+    again = read_scenes(write_scenes(table))
+    assert left_out(again) == left_out(table)
+    assert len(again) == 2
