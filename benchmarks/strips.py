@@ -24,7 +24,7 @@ WORLD = SampleWorld(
     size_px=(128, 256),
     overlap_px=64,
     days=1,
-    internal_px=64,
+    internal_px=128,
     with_broken=False,
     with_duplicate=False,
 )

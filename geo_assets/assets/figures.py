@@ -10,7 +10,7 @@ from geo_assets.model import path
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.storage import Storage
 
-_QUICKLOOK_PX = 160
+_QUICKLOOK_PX = 192
 _QUICKLOOK_COLOURS = 64
 _MOST_IDS = 100
 
@@ -18,8 +18,13 @@ _MOST_IDS = 100
 def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: str | None) -> dict[str, Any]:
     """What the UI shows of a composite partition."""
     f = receipt.figures
-    shown: dict[str, Any] = {
-        "status": receipt.status if skipped is None else f"skipped: {skipped}",
+    shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
+    if not receipt.scenes:
+        shown["note"] = "no scene in this period: the partition is all nodata"
+    names = [name(receipt.product, receipt.region, str(receipt.month)) for name in (path.closeup, path.quicklook)]
+    if picture := next(filter(None, map(storage.read, names)), None):
+        shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
+    return shown | {
         "scenes": len(receipt.scenes),
         "scenes_dropped": len(receipt.dropped),
         "solar_days": len({s.solar_day for s in receipt.scenes}),
@@ -37,11 +42,6 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
         "item_ids": dg.MetadataValue.json([s.id for s in receipt.scenes[:_MOST_IDS]]),
         "cube": dg.MetadataValue.path(storage.uri(path.CUBE)),
     }
-    if not receipt.scenes:
-        shown["note"] = "no scene in this period: the partition is all nodata"
-    if picture := storage.read(path.quicklook(receipt.product, receipt.region, str(receipt.month))):
-        shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
-    return shown
 
 
 def inline_png(png: bytes) -> str:
@@ -51,5 +51,7 @@ def inline_png(png: bytes) -> str:
     if seen.any():
         rows, cols = seen.any(axis=1).nonzero()[0], seen.any(axis=0).nonzero()[0]
         picture = picture[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    times = max(1, _QUICKLOOK_PX // max(picture.shape[:2]))  # a small area, in pixels that can be seen
+    picture = picture.repeat(times, 0).repeat(times, 1)
     small = base64.b64encode(encode_png(picture, max_px=_QUICKLOOK_PX, colours=_QUICKLOOK_COLOURS)).decode()
     return f"![quicklook](data:image/png;base64,{small})"

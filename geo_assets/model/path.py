@@ -30,5 +30,10 @@ def receipt(product: str, region: str, month: str | None = None) -> str:
 
 
 def quicklook(product: str, region: str, month: str) -> str:
-    """Small picture of one partition."""
+    """Small picture of one partition: its whole region."""
     return f"quicklooks/{product}/{region}/{month}.png"
+
+
+def closeup(product: str, region: str, month: str) -> str:
+    """Picture of what is made of one partition, where that is a small area."""
+    return f"quicklooks/{product}/{region}/{month}-closeup.png"

@@ -9,10 +9,8 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from geo_assets.eo.picture import blank, decode_png, encode_png, to_rgb
 from geo_assets.errors import ComputeError, ConfigError
-from geo_assets.model import path
-from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Cube, CubeSession
 from geo_assets.model.project import Project
@@ -24,6 +22,7 @@ from geo_assets.model.task import CompositeTask, TaskResult, scene_hash
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
+from geo_assets.tasks.quicklook import update_closeup, update_quicklook
 from geo_assets.tasks.search import dropped, used_scenes
 
 PRODUCT = "composite"
@@ -203,7 +202,9 @@ def make_partition(
         else ""
     )
     receipt = receipt.model_copy(update={"snapshot": snapshot or (plan.previous.snapshot if plan.previous else "")})
-    _update_quicklook(storage, plan, done, project.cube.bands)
+    if done:
+        update_quicklook(storage, receipt, plan.grid, done, project.cube.bands)
+        update_closeup(storage, receipt, plan.grid, cube, project.cube, periods.index(plan.month))
     storage.write_receipt(receipt)
     return receipt
 
@@ -294,35 +295,6 @@ def _commit_metadata(receipt: PartitionReceipt) -> dict[str, str]:
         "product": receipt.product, "region": receipt.region, "month": str(receipt.month), "status": receipt.status, "recipe_hash": receipt.recipe_hash,
         "scene_hash": receipt.scene_hash, "data_version": receipt.data_version, "run_id": receipt.run_id,
     }  # fmt: skip
-
-
-def _update_quicklook(
-    storage: Storage, plan: PartitionPlan, done: Sequence[composite.BlockResult], bands: list[str]
-) -> None:
-    """Paste the new blocks' thumbnails into the region's picture."""
-    if not done:
-        return
-    region, n = Region.parse(plan.region), plan.grid.region_blocks
-    side = done[0].preview.shape[0]
-    name = path.quicklook(PRODUCT, plan.region, plan.month)
-    stored = storage.read(name)
-    picture = decode_png(stored).copy() if stored else blank(n * side, n * side)
-    if picture.shape[:2] != (n * side, n * side):
-        picture = blank(n * side, n * side)
-    for result in done:
-        row, col = _place(Block(result.receipt.row, result.receipt.col), region, plan.grid)
-        rgb = to_rgb(result.preview, bands)
-        seen = (result.preview != 0).any(axis=-1)
-        target = picture[row * side : (row + 1) * side, col * side : (col + 1) * side]
-        target[seen] = rgb[seen]
-    storage.write(name, encode_png(picture))
-
-
-def _place(block: Block, region: Region, grid: PixelGrid) -> tuple[int, int]:
-    """Row and column of a block within its region, from the upper left."""
-    n = grid.region_blocks
-    row, col = block.row - region.row * n, block.col - region.col * n
-    return (row if grid.geographic else n - 1 - row), col
 
 
 def ensure_layout(cube: Cube, project: Project, sensor: Sensor, grid: PixelGrid, periods: Periods) -> None:

@@ -4,8 +4,11 @@ import json
 from collections import Counter
 
 import dagster as dg
+import numpy as np
 import pytest
 
+from geo_assets.eo.picture import decode_png, to_rgb
+from geo_assets.model import path
 from geo_assets_tests.assets.tiny import MIDDLE, MONTHS, SCENES, WEST, Tiny, counts, events, key, materializations
 
 KEYS = sorted(key(r, m) for r in (WEST, MIDDLE) for m in MONTHS)
@@ -46,6 +49,20 @@ def test_metadata_of_a_month_with_scenes(made: Tiny) -> None:
     assert picture.startswith("![quicklook](data:image/png;base64,iVBORw0KGgo")
     assert isinstance(metadata["quicklook"], dg.MarkdownMetadataValue)
     assert len(picture) < 20_000
+
+
+def test_the_quicklook_of_a_small_area_is_a_close_up(made: Tiny) -> None:
+    storage = made.loaded.storage
+    closeup = decode_png(storage.read(path.closeup("composite", WEST, "2024-03")) or b"")
+    assert closeup.shape == (64, 128, 3)  # two rows of four cells
+    cube = made.cube().isel(time=0)
+    window = cube.isel(x=slice(0, 128)).where(cube.x < 512_000, drop=True)
+    seen = (window.n_clear > 0).any("x")
+    colours = np.stack([np.nan_to_num(window[b].sel(y=seen) * 1e4).round() for b in ("red", "green", "blue")], axis=-1)
+    np.testing.assert_array_equal(closeup, to_rgb(colours.astype("uint16"), ["red", "green", "blue"]))
+    whole = decode_png(storage.read(path.quicklook("composite", WEST, "2024-03")) or b"")
+    assert whole.shape == (128, 128, 3)  # the region, of which the area is the middle
+    np.testing.assert_array_equal(whole[32:96], closeup)
 
 
 def test_metadata_of_a_month_without_scenes_says_so(made: Tiny) -> None:

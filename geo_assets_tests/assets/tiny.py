@@ -31,7 +31,7 @@ SCENES = f"scenes/{SENSOR}"
 WEST, MIDDLE, EAST = (f"utm33n_r4088_c{col}" for col in (399, 400, 401))
 MONTHS = ["2024-03", "2024-04", "2024-05"]
 WORLD = SampleWorld(
-    months=("2024-03", "2024-04"), center=(512_640.0, 5_233_280.0), size_px=(128, 384), overlap_px=64, days=2, internal_px=64,
+    months=("2024-03", "2024-04"), center=(512_640.0, 5_233_280.0), size_px=(128, 384), overlap_px=64, days=2, internal_px=128,
     with_broken=False,
 )  # fmt: skip
 AREA = (510_800, 5_233_000, 512_500, 5_233_500)

@@ -1,0 +1,92 @@
+"""Pictures of a partition: of its whole region from the tasks' previews, and a close-up of a small area from the cube."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import zarr
+
+from geo_assets.eo.picture import Picture, blank, decode_png, encode_png, to_rgb
+from geo_assets.model import path
+from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.plugin import Cube
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.recipe import CubeRecipe
+from geo_assets.storage import Storage
+from geo_assets.tasks.composite import BlockResult
+
+_CLOSEUP_WINDOW_PX = 1024  # larger areas are well seen in the picture of the region
+_CLOSEUP_PX = 320
+
+
+def update_quicklook(
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], bands: list[str]
+) -> None:
+    """Paste the new blocks' previews into the picture of the region."""
+    if not done:
+        return
+    region, n = Region.parse(receipt.region), grid.region_blocks
+    side = done[0].preview.shape[0]
+    name = path.quicklook(receipt.product, receipt.region, str(receipt.month))
+    stored = storage.read(name)
+    picture = decode_png(stored).copy() if stored else blank(n * side, n * side)
+    if picture.shape[:2] != (n * side, n * side):
+        picture = blank(n * side, n * side)
+    for result in done:
+        row, col = _place(Block(result.receipt.row, result.receipt.col), region, grid)
+        rgb = to_rgb(result.preview, bands)
+        target = picture[row * side : (row + 1) * side, col * side : (col + 1) * side]
+        for rows, cols in _chunk_slices(result, grid, side):
+            target[rows, cols] = rgb[rows, cols]
+    storage.write(name, encode_png(picture))
+
+
+def _place(block: Block, region: Region, grid: PixelGrid) -> tuple[int, int]:
+    """Row and column of a block within its region, from the upper left."""
+    n = grid.region_blocks
+    row, col = block.row - region.row * n, block.col - region.col * n
+    return (row if grid.geographic else n - 1 - row), col
+
+
+def _chunk_slices(result: BlockResult, grid: PixelGrid, side: int) -> list[tuple[slice, slice]]:
+    """Where the chunks that were made lie in the preview of their block."""
+    stride = max(1, grid.block_px // side)
+
+    def part(index: int) -> slice:
+        return slice(-(-index * grid.chunk_px // stride), -(-(index + 1) * grid.chunk_px // stride))
+
+    return [(part(row), part(col)) for row, col in result.receipt.chunks]
+
+
+def update_closeup(
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, cube: Cube, recipe: CubeRecipe, time_index: int
+) -> None:
+    """Write a picture of all that is made of a partition, in full resolution, where that is a small area."""
+    name = path.closeup(receipt.product, receipt.region, str(receipt.month))
+    rows, cols = _window(receipt, grid)
+    if max(rows.stop - rows.start, cols.stop - cols.start) > _CLOSEUP_WINDOW_PX:
+        storage.delete(name)  # it was small before more cells were registered
+        return
+    group = zarr.open_group(cube.zarr_store(), path=grid.group, mode="r", zarr_format=3)
+    storage.write(name, encode_png(_read(group, recipe, (time_index, rows, cols)), max_px=_CLOSEUP_PX))
+
+
+def _window(receipt: PartitionReceipt, grid: PixelGrid) -> tuple[slice, slice]:
+    """Rows and columns of the group's arrays that hold every chunk that is made."""
+    corners = []
+    for block in receipt.blocks:
+        rows, cols = grid.array_slices(grid.block_geobox(Block(block.row, block.col)))
+        corners += [(rows.start + r * grid.chunk_px, cols.start + c * grid.chunk_px) for r, c in block.chunks]
+    if not corners:
+        return slice(0, 0), slice(0, 0)
+    first, last = np.min(corners, axis=0), np.max(corners, axis=0) + grid.chunk_px
+    return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
+
+
+def _read(group: zarr.Group, recipe: CubeRecipe, window: tuple[int, slice, slice]) -> Picture:
+    colours: list[str] = [b for b in ("red", "green", "blue") if b in recipe.bands]
+    bands = colours if len(colours) == 3 else recipe.bands[:1]
+    if recipe.layout == "stacked":
+        stack = np.asarray(group[recipe.varname][window])[..., [recipe.bands.index(b) for b in bands]]  # type: ignore[index]
+    else:
+        stack = np.stack([np.asarray(group[b][window]) for b in bands], axis=-1)  # type: ignore[index]
+    return to_rgb(stack, bands)
