@@ -7,20 +7,23 @@ there is none, as in a wheel, they come from the project file alone.
 import importlib
 import importlib.util
 import os
+from pathlib import Path
 from typing import Any
 
 from geo_assets.assets.build import build_definitions
 from geo_assets.project import DEFAULT_FILE, ENVIRONMENT, LoadedProject, load_project
 
+_MARK = "GEO_ASSETS_RESOURCES = True"  # stands in the package that a deployment of ours has
+
 
 def _deployment(loaded: LoadedProject) -> dict[str, Any]:
-    """Resources of the deployment, if the ``resources`` package on the path is one of ours."""
-    if importlib.util.find_spec("resources") is None:
+    """Resources of the deployment, if the ``resources`` package on the path is one of ours; another is never run."""
+    spec = importlib.util.find_spec("resources")
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
         return {}
-    module = importlib.import_module("resources")
-    if not getattr(module, "GEO_ASSETS_RESOURCES", False):
+    if _MARK not in Path(spec.origin).read_text(encoding="utf-8", errors="replace"):
         return {}
-    bound: dict[str, Any] = module.bind(loaded.project)
+    bound: dict[str, Any] = importlib.import_module("resources").bind(loaded.project)
     return bound
 
 

@@ -18,10 +18,12 @@ from geo_assets.tasks import composite as task
 from geo_assets.tasks.partition import (
     PRODUCT,
     PartitionPlan,
+    cube_id,
     ensure_layout,
     make_partition,
     plan_partition,
     refuse_other_layout,
+    refuse_other_store,
 )
 from geo_assets.tasks.search import product as scenes_product
 
@@ -84,6 +86,7 @@ class _Maker:
         )
         self._cube = store.cube(workspace.project.cube.store)
         self._fits = False
+        self._id: str | None = None
         self._ready: set[str] = set()
 
     def _plan(self, region: str, month: str) -> PartitionPlan:
@@ -92,7 +95,7 @@ class _Maker:
         return plan_partition(
             project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
             table=workspace.scenes(project.cube.sensor, region, month), previous=workspace.storage.read_receipt(PRODUCT, region, month),
-            overwrite=self._overwrite,
+            cube=self._id, overwrite=self._overwrite,
         )  # fmt: skip
 
     def make(self, region: str, month: str) -> Made:
@@ -104,7 +107,9 @@ class _Maker:
         """
         workspace, log = self._workspace, self._context.log
         if not self._fits:
+            refuse_other_store(workspace.project, workspace.storage)
             refuse_other_layout(self._cube, workspace.project, self._periods)
+            self._id = cube_id(self._cube)
             self._fits = True
         plan = self._plan(region, month)
         skipped = None
@@ -114,6 +119,7 @@ class _Maker:
             if plan.grid.group not in self._ready:
                 ensure_layout(self._cube, workspace.project, workspace.loaded.sensor, plan.grid, self._periods)
                 self._ready.add(plan.grid.group)
+                self._id = cube_id(self._cube)
             receipt = make_partition(
                 plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
                 mapper=self._compute.map, run_id=self._context.run.run_id,

@@ -58,9 +58,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left, as in `| head`
         sys.exit(0)
-    except KeyboardInterrupt:
-        err.print("stopped; what is committed stays, run again to go on", style="yellow")
-        sys.exit(130)
 
 
 @contextlib.contextmanager
@@ -74,7 +71,11 @@ def _session(*, verbose: bool) -> Iterator[None]:
     )
     warnings.showwarning = _show_warning
     warnings.filterwarnings("always", category=UserWarning, module="geo_assets")
-    yield
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("stopped; what is committed stays, run again to go on", style="yellow")
+        raise typer.Exit(130) from None
 
 
 def _show_warning(
@@ -491,7 +492,7 @@ def _with_project(arguments: list[str], wanted: int, what: str) -> tuple[Path, l
 def export_cog(
     project: ProjectArgument = DEFAULT,
     to: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("export"),
-    months: Annotated[str | None, typer.Option(metavar="M,..", help="Only these periods.")] = None,
+    months: MonthsOption = None,
     regions: RegionsOption = None,
     bands: Annotated[str | None, typer.Option(metavar="B,..", help="Only these bands.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
@@ -506,7 +507,9 @@ def export_cog(
 
     with _session(verbose=verbose):
         workspace = _workspace(load_project(project))
+        first, last = _months(months)
+        chosen = [p.key for p in workspace.loaded.periods().between(first, last)] if months else None
         files = export(
-            workspace.loaded, to, months=_list(months), regions=_list(regions), bands=_list(bands), overwrite=overwrite
+            workspace.loaded, to, months=chosen, regions=_list(regions), bands=_list(bands), overwrite=overwrite
         )
     print(json.dumps({"files": [str(f) for f in files]}) if json_ else "\n".join(map(str, files)))

@@ -77,7 +77,8 @@ def enter(loaded: LoadedProject) -> Path:
     os.environ[ENVIRONMENT] = str(loaded.file)
     folder = str(working_directory(loaded))
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # as the code location does it, so that both find the same `resources`
+        # Last, so that nothing in it hides a module of ours; a grid's callable may lie there
+        sys.path.append(folder)
     return home
 
 
@@ -101,11 +102,13 @@ class Outcome:
     Attributes:
         run_id: The run.
         success: Whether all of it succeeded.
+        interrupted: Whether somebody stopped it.
         causes: Why partitions failed: (asset, partition key) to text; the key is "" for a step as a whole.
     """
 
     run_id: str
     success: bool
+    interrupted: bool
     causes: dict[tuple[str, str], str]
 
 
@@ -163,7 +166,18 @@ class Runner:
             remote_job_origin=self._origin, job_code_origin=self._job.get_python_origin(),
         )  # fmt: skip
         result = execute_run(self._job.get_subset(asset_selection=keys), run, self.instance, raise_on_error=False)
-        return Outcome(run.run_id, bool(result.success), {} if result.success else self._causes(run.run_id))
+        if result.success:
+            return Outcome(run.run_id, True, False, {})
+        return Outcome(run.run_id, False, self._interrupted(run.run_id), self._causes(run.run_id))
+
+    def _interrupted(self, run_id: str) -> bool:
+        for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            error = entry.get_dagster_event().step_failure_data.error
+            while error is not None:
+                if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+                    return True
+                error = error.cause
+        return False
 
     def _causes(self, run_id: str) -> dict[tuple[str, str], str]:
         causes: dict[tuple[str, str], str] = {}

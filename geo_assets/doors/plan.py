@@ -18,7 +18,7 @@ from geo_assets.project import LoadedProject, parse_loaded
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import composite
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.partition import PRODUCT, plan_partition
+from geo_assets.tasks.partition import PRODUCT, cube_id, plan_partition
 
 # Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
 _STORED_SHARE = 0.6
@@ -69,7 +69,7 @@ def plan_project(
                     **asdict(base)
                     | {
                         "product": f"scenes/{s.sensor}",
-                        "scenes": estimate.scenes,
+                        "scenes": len(estimate.items),
                         "seconds": round(len(regions) * 1.0, 1),
                     }
                 )
@@ -80,7 +80,7 @@ def plan_project(
             figures = {
                 "product": product,
                 "blocks": estimate.blocks,
-                "scenes": estimate.scenes,
+                "scenes": len(estimate.items),
                 "bytes": estimate.bytes,
                 "seconds": seconds,
             }
@@ -93,8 +93,10 @@ class _Estimate:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.blocks = self.scenes = self.bytes = 0
+        self.blocks = self.bytes = 0
+        self.items: set[tuple[str, str]] = set()
         self.seconds = 0.0
+        self._cube = cube_id(workspace.loaded.cube)
         self._bytes_per_px, self._s_per_byte = _learned(list(workspace.storage.receipts(PRODUCT)))
 
     def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
@@ -107,10 +109,11 @@ class _Estimate:
         )  # fmt: skip
         for period in periods:
             table = tables[period.key]
-            self.scenes += int(table["kept"].astype(bool).sum())
+            used = table[table["kept"].astype(bool)]
+            self.items |= set(zip(used["collection"].astype(str), used["id"].astype(str), strict=True))
             previous = workspace.storage.read_receipt(PRODUCT, region, period.key)
             plan = plan_partition(
-                project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=previous
+                project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=previous, cube=self._cube
             )  # fmt: skip
             for todo in plan.todo:
                 pixels = len(todo.chunks) * grid.chunk_px**2 * self._reads(todo.plan, todo.scenes, grid)

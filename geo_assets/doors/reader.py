@@ -149,8 +149,11 @@ class Store:
         group = group or groups[0]
         if group not in groups:
             raise StoreError(f"the cube has no group {group!r}; it has {', '.join(groups)}")
-        store = load("stores", self._kind()).open(self.storage.uri(path.CUBE)).zarr_store(tag)
+        cube = load("stores", self._kind()).open(self.storage.uri(path.CUBE))
+        store, layout = cube.zarr_store(tag), cube.describe()["geo_assets"]
         whole = xr.open_zarr(store, group=group, consolidated=False, chunks=chunks, drop_variables=["x", "y"])
+        names = [layout["varname"]] if layout["layout"] == "stacked" else layout["bands"]
+        whole = whole[[*names, "n_clear"]]
         return _sliced(whole, group, [r for r in self._regions() if Region.parse(r).group == group])
 
     def _kind(self) -> str:

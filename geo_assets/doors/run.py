@@ -5,19 +5,19 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geo_assets.assets.partitions import cube_key, register_regions
-from geo_assets.assets.plain import PlainStore
 from geo_assets.doors.instance import Outcome, Runner
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
+from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
-from geo_assets.tasks.partition import refuse_other_layout
+from geo_assets.tasks.partition import refuse_other_layout, refuse_other_store
 from geo_assets.tasks.search import product as scenes_product
 
 Progress = Callable[[str, int, int], None]
@@ -96,9 +96,7 @@ def run_project(
     runner.fail_orphans()
     if options.initialize:
         initialize(storage)
-    elif "composite" in products:
-        kind = loaded.project.cube.store
-        refuse_other_layout(PlainStore(runner.storage_root).cube(kind), loaded.project, periods)
+    _check_storage(loaded, storage)
     keys = [(r, m) for r in regions for m in months]
     if options.retry_failed:
         bad = {(r.region, r.month) for r in storage.receipts("composite") if r.status != "ok"}
@@ -107,6 +105,22 @@ def run_project(
     if options.limit or options.retry_failed:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
     return _Run(runner, storage, loaded, products, options, progress).go(regions, keys, periods.keys)
+
+
+def _check_storage(loaded: LoadedProject, storage: Storage) -> None:
+    """Find out before work starts what would stop every partition.
+
+    Raises:
+        ConfigError: The storage cannot be written, or holds a cube that does not fit the project.
+    """
+    project = loaded.project.model_copy(update={"storage": storage.root})
+    cube = replace(loaded, project=project).cube
+    try:
+        refuse_other_store(project, storage)
+        refuse_other_layout(cube, project, loaded.periods())
+        cube.probe()
+    except StoreError as e:
+        raise ConfigError(f"{e}; nothing was started") from e
 
 
 class _Run:
@@ -122,6 +136,7 @@ class _Run:
         self._runner, self._storage, self._loaded, self._products = runner, storage, loaded, products
         self._options, self._progress = options, progress
         self._causes: dict[tuple[str, str], str] = {}
+        self._failed: set[str] = set()  # keys of regions or of partitions
         self._summary = Summary()
 
     def go(self, regions: list[str], keys: list[tuple[str, str]], months: list[str]) -> Summary:
@@ -133,7 +148,7 @@ class _Run:
         for i, strip in enumerate(strips):
             if self._progress:
                 self._progress(_title(strip), i, len(strips))
-            self._note(self._execute(strip))
+            self._note(strip, self._execute(strip))
         if self._progress:
             self._progress("done", len(strips), len(strips))
         self._count(regions, keys)
@@ -151,9 +166,15 @@ class _Run:
         )
         return self._runner.run(strip.assets, strip.first, strip.last, config=config)
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, strip: Strip, outcome: Outcome) -> None:
         self._summary.run_ids.append(outcome.run_id)
-        self._causes |= outcome.causes
+        self._causes |= {(asset, key or strip.first): cause for (asset, key), cause in outcome.causes.items()}
+        for _, key in outcome.causes:
+            months = strip.months if strip.region else ()
+            keys = [key] if key else [str(cube_key(str(strip.region), m)) for m in months] or [strip.first]
+            self._failed |= set(keys)
+        if outcome.interrupted:
+            raise KeyboardInterrupt
 
     def _count(self, regions: list[str], keys: list[tuple[str, str]]) -> None:
         """Count the partitions of the last product, and every failure of the others."""
@@ -173,20 +194,17 @@ class _Run:
     def _count_one(self, product: str, region: str, month: str | None) -> None:
         receipt = self._storage.read_receipt(product, region, month)
         counts, key = self._summary.partitions, region if month is None else str(cube_key(region, month))
-        if receipt is None:
+        made = receipt is not None and receipt.run_id in self._summary.run_ids
+        if receipt is None or (not made and self._failed & {key, region}):
             counts["failed"] += 1
-            if (product, key) not in self._causes and not any(k[1] == key for k in self._causes):
-                self._fail(
-                    product, region, month, self._causes.get((product, ""), "it was not made; see the run in the UI")
-                )
-            return
-        if receipt.run_id not in self._summary.run_ids and receipt.status == "ok":
-            skipped = (product, key) not in self._causes
-            counts["skipped" if skipped else "failed"] += 1
+            if not any(k[1] in (key, region) for k in self._causes):
+                self._fail(product, region, month, "it was not made; see the run in the UI")
+        elif made or receipt.status != "ok":
+            counts[receipt.status] += 1
+            self._count_tasks(receipt)
+        else:
+            counts["skipped"] += 1
             self._summary.tasks["skipped"] += len(receipt.blocks)
-            return
-        counts[receipt.status] += 1
-        self._count_tasks(receipt)
 
     def _count_tasks(self, receipt: PartitionReceipt) -> None:
         tasks, figures = self._summary.tasks, receipt.figures

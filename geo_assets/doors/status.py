@@ -9,7 +9,7 @@ from geo_assets.errors import PartitionError
 from geo_assets.model.period import Periods
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.partition import PRODUCT, plan_partition
+from geo_assets.tasks.partition import PRODUCT, cube_id, plan_partition, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.search import product as scenes_product
 
 State = Literal["fresh", "stale", "failed", "missing"]
@@ -36,7 +36,10 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     states = [_cells(workspace, r) for r in regions]
     for entry in workspace.project.sensors:
         states += [_scenes(workspace, entry.sensor, r, m) for r in regions for m in periods.keys]
-    states += [_composite(workspace, r, m) for r in regions for m in periods.keys]
+    refuse_other_store(workspace.project, workspace.storage)
+    refuse_other_layout(workspace.loaded.cube, workspace.project, periods)
+    there = cube_id(workspace.loaded.cube)
+    states += [_composite(workspace, r, m, there=there) for r in regions for m in periods.keys]
     return states
 
 
@@ -63,11 +66,13 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> Parti
     return PartitionState(name, region, month, "fresh", "")
 
 
-def _composite(workspace: Workspace, region: str, month: str) -> PartitionState:
+def _composite(workspace: Workspace, region: str, month: str, *, there: str | None) -> PartitionState:
     project = workspace.project
     previous = workspace.storage.read_receipt(PRODUCT, region, month)
     if previous is None:
         return PartitionState(PRODUCT, region, month, "missing", "not made yet")
+    if previous.cube != there:
+        return PartitionState(PRODUCT, region, month, "missing", "the cube that held it is gone")
     if previous.failures:
         first = previous.failures[0]
         return PartitionState(

@@ -81,6 +81,7 @@ class PartitionReceipt(_Record):
     code_version: str = ""
     run_id: str = ""
     snapshot: str = ""
+    cube: str = Field(default="", description="id of the cube that holds the partition")
     made_at: dt.datetime
     wall_s: float = 0.0
     scenes: list[SceneUse] = Field(default_factory=list)

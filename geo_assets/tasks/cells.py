@@ -106,7 +106,7 @@ def _regions(cells: gpd.GeoDataFrame, cube: CubeRecipe) -> tuple[list[str], list
 
 def _owners(shapes: npt.NDArray[np.object_], cube: CubeRecipe) -> pd.DataFrame:
     """The region that holds each cell's centroid."""
-    centre = shapely.get_coordinates(shapely.centroid(shapes))
+    centre = shapely.get_coordinates(centroids(shapes))
     codes = utm_zone_at(centre[:, 0], centre[:, 1]) if cube.crs == "utm" else np.zeros(len(shapes), np.int64)
     parts = []
     for code in np.unique(codes):
@@ -116,6 +116,20 @@ def _owners(shapes: npt.NDArray[np.object_], cube: CubeRecipe) -> pd.DataFrame:
         rows, cols = grid.locate(points[:, 0], points[:, 1], size=grid.region_size)
         parts.append(pd.DataFrame({"cell": index, "group": grid.group, "row": rows, "col": cols, "owner": True}))
     return pd.concat(parts, ignore_index=True)
+
+
+def centroids(shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """Centroids of outlines (EPSG:4326); those of outlines that are split at the antimeridian lie near it, not at 0."""
+    bounds = shapely.bounds(shapes)
+    split = (bounds[:, 0] <= -180) & (bounds[:, 2] >= 180) & (shapely.get_num_geometries(shapes) > 1)
+    whole = shapes.copy()
+    whole[split] = shapely.transform(shapes[split], lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
+    points = shapely.centroid(whole)
+    points[split] = shapely.transform(
+        points[split], lambda xy: np.column_stack([(xy[:, 0] + 180) % 360 - 180, xy[:, 1]])
+    )
+    found: npt.NDArray[np.object_] = points
+    return found
 
 
 def _by_crs(

@@ -1,7 +1,9 @@
 """One partition of the composite: what is still to be made, why, and how it is made, committed and recorded."""
 
 import datetime as dt
+import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 
 from geo_assets.errors import ComputeError, ConfigError
+from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Cube, CubeSession
@@ -19,6 +22,7 @@ from geo_assets.model.recipe import digest
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import CompositeTask, TaskResult, scene_hash
+from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
@@ -85,7 +89,7 @@ def recipe_hash(project: Project) -> str:
 
 def plan_partition(
     project: Project, sensor: Sensor, *, region: str, month: str, grid: PixelGrid, blocks: Sequence[BlockPlan],
-    table: gpd.GeoDataFrame, previous: PartitionReceipt | None, overwrite: bool = False,
+    table: gpd.GeoDataFrame, previous: PartitionReceipt | None, cube: str | None = "", overwrite: bool = False,
 ) -> PartitionPlan:  # fmt: skip
     """Compare what is wanted with what the receipt says; reads no pixel.
 
@@ -98,8 +102,11 @@ def plan_partition(
         blocks: Blocks that the region's cells ask for.
         table: Scene table of the partition.
         previous: Receipt of the partition, if there is one.
+        cube: Id of the cube that is there, None if there is none; a receipt of another cube does not count. "" asks nothing.
         overwrite: Make everything again.
     """
+    if previous is not None and cube != "" and previous.cube != cube:
+        previous = None
     scenes = used_scenes(table, sensor, project.cube.bands, project.mask)
     footprints = composite.Footprints(scenes, grid.crs)
     known = {(b.row, b.col): b for b in previous.blocks} if previous else {}
@@ -201,7 +208,8 @@ def make_partition(
         if made
         else ""
     )
-    receipt = receipt.model_copy(update={"snapshot": snapshot or (plan.previous.snapshot if plan.previous else "")})
+    kept = plan.previous.snapshot if plan.previous else ""
+    receipt = receipt.model_copy(update={"snapshot": snapshot or kept, "cube": cube_id(cube) or ""})
     if done:
         update_quicklook(storage, receipt, plan.grid, done, project.cube.bands)
         update_closeup(storage, receipt, plan.grid, cube, project.cube, periods.index(plan.month))
@@ -305,7 +313,13 @@ def ensure_layout(cube: Cube, project: Project, sensor: Sensor, grid: PixelGrid,
     """
     refuse_other_layout(cube, project, periods)
     wanted = layout_attrs(project, periods)
-    cube.prepare({"geo_assets": wanted}, grid.group, grid, periods, composite.variables(sensor, project.cube))
+    cube.prepare(
+        {"geo_assets": wanted, "geo_assets_id": uuid.uuid4().hex},
+        grid.group,
+        grid,
+        periods,
+        composite.variables(sensor, project.cube),
+    )
 
 
 def refuse_other_layout(cube: Cube, project: Project, periods: Periods) -> None:
@@ -317,6 +331,29 @@ def refuse_other_layout(cube: Cube, project: Project, periods: Periods) -> None:
     stored = cube.describe()
     if stored is not None:
         check_layout(stored, layout_attrs(project, periods))
+
+
+def refuse_other_store(project: Project, storage: Storage) -> None:
+    """Refuses a project whose storage holds a cube of another kind of store.
+
+    Raises:
+        ConfigError: Names both.
+    """
+    wanted, uri = project.cube.store, storage.uri(path.CUBE)
+    if "://" not in uri and os.path.exists(uri) and not os.path.isdir(uri):
+        raise ConfigError(f"{uri} is a file where the cube's folder should be: move it away, or choose another storage")
+    for kind in sorted(set(available("stores")) - {wanted}):
+        found = load("stores", kind).open(uri).describe()
+        if found is not None and "geo_assets" in found:
+            raise ConfigError(
+                f"{storage.root} holds a cube of store {kind}, and cube.store is {wanted}: change it back, choose another storage, or run with --initialize"
+            )
+
+
+def cube_id(cube: Cube) -> str | None:
+    """What tells this cube from one that was made anew in its place; None where there is none."""
+    stored = cube.describe()
+    return None if stored is None else str(stored.get("geo_assets_id", ""))
 
 
 def layout_attrs(project: Project, periods: Periods) -> dict[str, Any]:
