@@ -142,3 +142,14 @@ def test_cells_when_written_then_they_come_back_and_their_version_is_the_same():
     shuffled = found.iloc[np.random.default_rng(1).permutation(len(found))]
     assert cells_version(shuffled) == cells_version(found)
     assert cells_version(found.iloc[1:]) != cells_version(found)
+
+
+def test_owner_when_a_cell_crosses_the_antimeridian_then_it_is_the_region_at_its_centre_not_at_longitude_0():
+    area = Aoi(
+        "a", shapely.MultiPolygon([shapely.box(179.95, 67.0, 180, 67.03), shapely.box(-180, 67.0, -179.95, 67.03)])
+    )
+    cube = CubeRecipe(crs="EPSG:4326", resolution="1/3600")
+    table = cut([area], GridRecipe(kind="square", size_m=2560, crs="EPSG:3413"), cube)
+    assert len(table.cells) >= 4
+    columns = {Region.parse(key).col for key in table.regions}
+    assert columns == {0, 359}

@@ -1,0 +1,118 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import geo_assets
+from geo_assets.assets.context import Workspace
+from geo_assets.assets.plain import PlainStore
+from geo_assets.doors import cli, run
+from geo_assets.doors.instance import Outcome
+from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.status import status
+from geo_assets.errors import ConfigError
+from geo_assets.project import load_project
+from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    os.environ.pop("DAGSTER_HOME", None)
+    folder = tmp_path_factory.mktemp("run")
+    WORLD.write(folder / "world")
+    tiny = Tiny.create(folder / "project", folder / "world", months={"start": MONTHS[0], "end": MONTHS[0]})
+    assert run_project(load_project(tiny.file), RunOptions()).complete
+    return tiny
+
+
+@pytest.fixture
+def tiny(made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    copied = made.copy(tmp_path / "p")
+    monkeypatch.chdir(copied.folder)
+    return copied
+
+
+def states(tiny: Tiny) -> set[tuple[str, str]]:
+    loaded = load_project(tiny.file)
+    workspace = Workspace.of(loaded, storage=PlainStore(loaded.project.storage))
+    return {(s.state, s.reason) for s in status(workspace, loaded.periods()) if s.product == "composite"}
+
+
+def test_status_when_the_cube_is_gone_then_its_partitions_are_missing_and_made_again(tiny):
+    assert states(tiny) == {("fresh", "")}
+    shutil.rmtree(tiny.folder / "data" / "cube")
+    assert states(tiny) == {("missing", "the cube that held it is gone")}
+    summary = run_project(load_project(tiny.file), RunOptions())
+    assert summary.partitions == {"total": 2, "ok": 2, "partial": 0, "failed": 0, "skipped": 0}
+    assert states(tiny) == {("fresh", "")}
+
+
+def test_run_when_storage_holds_another_store_then_it_is_refused_before_work(tiny):
+    before = sorted(p.name for p in (tiny.folder / "data" / "cube").iterdir())
+    tiny.change(cube={"store": "zarr"})
+    with pytest.raises(ConfigError, match="holds a cube of store icechunk, and cube.store is zarr"):
+        run_project(load_project(tiny.file), RunOptions())
+    assert sorted(p.name for p in (tiny.folder / "data" / "cube").iterdir()) == before
+
+
+def test_run_when_a_file_stands_in_the_cubes_place_then_it_is_refused_before_work(tiny):
+    shutil.rmtree(tiny.folder / "data" / "cube")
+    (tiny.folder / "data" / "cube").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file where the cube's folder should be"):
+        run_project(load_project(tiny.file), RunOptions())
+    assert (tiny.folder / "data" / "cube").read_text() == "mine"
+
+
+def test_run_when_users_own_module_is_called_resources_then_it_is_not_executed(tiny):
+    (tiny.folder / "resources.py").write_text("raise RuntimeError('executed')")
+    result = CliRunner().invoke(cli.app, ["status", str(tiny.file)])
+    assert result.exit_code == 0, result.output
+
+
+def test_run_when_interrupted_then_nothing_further_starts_and_the_exit_code_says_so(tiny, monkeypatch):
+    started = []
+
+    def interrupted(self, assets, first, last, *, config=None):
+        started.append(first)
+        return Outcome("r", False, True, {})
+
+    monkeypatch.setattr(run.Runner, "run", interrupted)
+    result = CliRunner().invoke(cli.app, ["run", str(tiny.file)])
+    assert (result.exit_code, len(started)) == (130, 1)
+    assert "what is committed stays" in result.output
+
+
+def test_run_when_a_step_fails_as_a_whole_then_its_partitions_count_as_failed(tiny, monkeypatch):
+    real = run.Runner.run
+
+    def failing(self, assets, first, last, *, config=None):
+        if assets == ("cells",):
+            return Outcome("r", False, False, {("cells", first): "no room"})
+        return real(self, assets, first, last, config=config)
+
+    monkeypatch.setattr(run.Runner, "run", failing)
+    summary = run_project(load_project(tiny.file), RunOptions())
+    assert (summary.partitions["failed"], summary.complete) == (1, False)
+    assert [f["cause"] for f in summary.failures] == ["no room"]
+
+
+def test_cube_when_opened_then_variables_stand_in_the_projects_order(tiny):
+    assert list(geo_assets.open(str(tiny.folder / "data")).cube()) == ["red", "green", "blue", "nir", "n_clear"]
+
+
+def test_export_when_months_are_a_span_then_it_is_understood_as_by_run(tiny, tmp_path):
+    arguments = [
+        "export",
+        "cog",
+        str(tiny.file),
+        "--out",
+        str(tmp_path / "out"),
+        "--months",
+        f"{MONTHS[0]}:{MONTHS[0]}",
+    ]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "out").glob(f"*_{MONTHS[0]}.tif"))) == 2
