@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.eo.picture import decode_png, encode_png
+from geo_assets.eo.picture import Picture, decode_png, encode_png
 from geo_assets.model import path
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.storage import Storage
@@ -22,7 +22,9 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
     if not receipt.scenes:
         shown["note"] = "no scene in this period: the partition is all nodata"
     names = [name(receipt.product, receipt.region, str(receipt.month)) for name in (path.closeup, path.quicklook)]
-    if picture := next(filter(None, map(storage.read, names)), None):
+    pictures = (decode_png(storage.read(name)) for name in names)
+    picture = next((p for p in pictures if p is not None), None)
+    if picture is not None:
         shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
     return shown | {
         "scenes": len(receipt.scenes),
@@ -44,9 +46,8 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
     }
 
 
-def inline_png(png: bytes) -> str:
+def inline_png(picture: Picture) -> str:
     """Markdown with a small copy of the picture inside, cut to what is observed."""
-    picture = decode_png(png)
     seen = (picture != picture[0, 0]).any(axis=-1)
     if seen.any():
         rows, cols = seen.any(axis=1).nonzero()[0], seen.any(axis=0).nonzero()[0]

@@ -150,10 +150,10 @@ class Store:
         if group not in groups:
             raise StoreError(f"the cube has no group {group!r}; it has {', '.join(groups)}")
         cube = load("stores", self._kind()).open(self.storage.uri(path.CUBE))
-        store, layout = cube.zarr_store(tag), cube.describe()["geo_assets"]
+        store, layout = cube.zarr_store(tag), cube.describe().get("geo_assets", {})
         whole = xr.open_zarr(store, group=group, consolidated=False, chunks=chunks, drop_variables=["x", "y"])
-        names = [layout["varname"]] if layout["layout"] == "stacked" else layout["bands"]
-        whole = whole[[*names, "n_clear"]]
+        names = [layout["varname"]] if layout.get("layout") == "stacked" else layout.get("bands", [])
+        whole = whole[[*names, *(n for n in whole if n not in names)]]  # in the project's order
         return _sliced(whole, group, [r for r in self._regions() if Region.parse(r).group == group])
 
     def _kind(self) -> str:

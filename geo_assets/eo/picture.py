@@ -43,9 +43,14 @@ def encode_png(picture: Picture, *, max_px: int | None = None, colours: int | No
     return buffer.getvalue()
 
 
-def decode_png(content: bytes) -> Picture:
-    """The picture of a PNG, dims (y, x, 3)."""
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+def decode_png(content: bytes | None) -> Picture | None:
+    """The picture of a PNG, dims (y, x, 3); None where there is none or it is damaged, since it can be drawn again."""
+    if content is None:
+        return None
+    try:
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def blank(rows: int, cols: int) -> Picture:

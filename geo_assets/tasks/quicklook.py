@@ -28,9 +28,9 @@ def update_quicklook(
     side = done[0].preview.shape[0]
     name = path.quicklook(receipt.product, receipt.region, str(receipt.month))
     stored = storage.read(name)
-    picture = decode_png(stored).copy() if stored else blank(n * side, n * side)
-    if picture.shape[:2] != (n * side, n * side):
-        picture = blank(n * side, n * side)
+    held = decode_png(stored)
+    fits = held is not None and held.shape[:2] == (n * side, n * side)
+    picture = held.copy() if held is not None and fits else blank(n * side, n * side)
     for result in done:
         row, col = _place(Block(result.receipt.row, result.receipt.col), region, grid)
         rgb = to_rgb(result.preview, bands)

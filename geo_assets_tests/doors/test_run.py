@@ -53,7 +53,7 @@ def test_status_when_the_cube_is_gone_then_its_partitions_are_missing_and_made_a
 def test_run_when_storage_holds_another_store_then_it_is_refused_before_work(tiny):
     before = sorted(p.name for p in (tiny.folder / "data" / "cube").iterdir())
     tiny.change(cube={"store": "zarr"})
-    with pytest.raises(ConfigError, match="holds a cube of store icechunk, and cube.store is zarr"):
+    with pytest.raises(ConfigError, match=r"holds a cube of store icechunk, and cube\.store is zarr"):
         run_project(load_project(tiny.file), RunOptions())
     assert sorted(p.name for p in (tiny.folder / "data" / "cube").iterdir()) == before
 

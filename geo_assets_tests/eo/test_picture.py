@@ -51,3 +51,8 @@ def test_png_when_colours_are_limited_then_it_has_a_palette():
 def test_blank_then_nothing_is_observed():
     assert blank(2, 3).shape == (2, 3, 3)
     assert blank(1, 1)[0, 0].tolist() == GREY
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\n truncated", b"no picture"])
+def test_decode_png_when_there_is_none_or_it_is_damaged_then_it_is_drawn_again(content):
+    assert decode_png(content) is None

@@ -230,9 +230,8 @@ def _from_quicklooks(store: Store, cluster: Sequence[Region], months: Sequence[s
     shape = max(abs(r.row - top) for r in cluster) + 1, max(r.col for r in cluster) - left + 1
     found: dict[str, Rgba] = {}
     for month in months:
-        tiles = {
-            r: decode_png(png) for r in cluster if (png := store.storage.read(path.quicklook(PRODUCT, r.key, month)))
-        }
+        drawn = {r: decode_png(store.storage.read(path.quicklook(PRODUCT, r.key, month))) for r in cluster}
+        tiles = {r: picture for r, picture in drawn.items() if picture is not None}
         if not tiles:
             continue
         size = next(iter(tiles.values())).shape[0]
