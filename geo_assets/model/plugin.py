@@ -62,7 +62,9 @@ class ReadSession(Protocol):
 
     usage: Usage
 
-    def read(self, href: str, band: Band, box: GeoBox, *, resampling: str) -> npt.NDArray[Any] | None:
+    def read(
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+    ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window.
 
         Args:
@@ -70,12 +72,14 @@ class ReadSession(Protocol):
             band: Expected dtype and nodata; a categorical band is always read by nearest.
             box: Target window.
             resampling: nearest, bilinear, cubic or average.
+            footprint: Valid area by the asset's item, EPSG:4326 as WKB. An asset whose header puts it over less than half
+                of it is refused, one that covers under 98 % of it is noted in ``usage``.
 
         Returns:
             Dims (y, x), ``band.dtype``, ``band.nodata`` where nothing was observed; None where the asset does not reach.
 
         Raises:
-            SourceError: The asset is missing, unreadable, refused, or not what its item says.
+            SourceError: The asset is missing, unreadable, refused, or not what or where its item says.
         """
         ...
 

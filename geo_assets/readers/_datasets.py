@@ -2,7 +2,9 @@
 
 import contextlib
 import itertools
+import logging
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -19,6 +21,12 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
 from geo_assets.readers._files import Guarded, Source, Sources
+from geo_assets.readers._place import check_header, check_place
+
+# GDAL's warnings name our aliases, and what counts is raised or noted by us; whoever sets a level of their own keeps it
+for _logger in (logging.getLogger("rasterio._env"), logging.getLogger("rasterio._err")):
+    if _logger.level == logging.NOTSET:
+        _logger.setLevel(logging.ERROR)
 
 OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -32,6 +40,7 @@ _MAX_PIXELS = 200_000**2
 _MAX_BLOCK_PX = 2**27  # a file's own tile or strip, which GDAL decodes as a whole; a Sentinel-2 tile in one strip fits
 _MAX_WARP_PX = 2**28  # GDAL's warper may want all source pixels of a window at once
 _MARGIN_PX = 2  # source pixels that bilinear and cubic kernels reach beyond the window at full resolution
+_ALIAS = re.compile(r"[^\s'`\"]*\basset-\d+(, band \d+)?:\s*")
 _SHRINK_SLACK = 1.0001  # so that a factor that is exact but for rounding counts as reached
 
 
@@ -46,6 +55,20 @@ class Raster:
         self._scales: dict[tuple[str, Fraction], tuple[float, float]] = {}
         _check(self.dataset, href, band)
         self.crs = canonical_crs(self.dataset.crs.to_wkt())
+        check_header(self.dataset, self.crs, self._shown)
+        self._placed: set[bytes] = set()
+
+    def place(self, footprint: bytes) -> str | None:
+        """Compare the header with the item's footprint, once; returns a remark where they agree only in part.
+
+        Raises:
+            SourceError: The file lies elsewhere.
+        """
+        if footprint in self._placed:
+            return None
+        remark = check_place(self.dataset, self.crs, footprint, self._shown)
+        self._placed.add(footprint)
+        return remark
 
     def nodata(self, band: Band) -> float | None:
         """The file's own nodata, else the band's."""
@@ -114,7 +137,7 @@ class Rasters:
     """
 
     def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
-        self._sources = Sources(access, sign, usage)
+        self._sources, self._usage = Sources(access, sign, usage), usage
         self._open: dict[str, Raster] = {}
         self._failed: dict[str, str] = {}
         self._faults: dict[str, list[Exception]] = {}
@@ -129,7 +152,7 @@ class Rasters:
             self._stack.close()
 
     @contextlib.contextmanager
-    def use(self, href: str, band: Band) -> Iterator[Raster]:
+    def use(self, href: str, band: Band, footprint: bytes | None) -> Iterator[Raster]:
         """An asset for one read. Whatever goes wrong within is a ``SourceError`` that names the asset.
 
         Raises:
@@ -143,6 +166,8 @@ class Rasters:
             raster = self._raster(href, band)
             with self._faults_of(href):
                 _check_dtype(raster.dataset, href, band)
+                if footprint is not None and (remark := raster.place(footprint)):
+                    self._usage.note(remark)
                 yield raster
 
     def _raster(self, href: str, band: Band) -> Raster:
@@ -211,7 +236,7 @@ def _as_source_error(href: str) -> Iterator[None]:
     except MemoryError as e:
         raise SourceError(f"{without_query(href)}: too large to be read into memory") from e
     except (RasterioError, CRSError, ValueError, OSError, RuntimeError) as e:
-        text = str(e.__cause__ or e).splitlines() or [type(e).__name__]
+        text = _ALIAS.sub("", str(e.__cause__ or e)).splitlines() or [type(e).__name__]
         raise SourceError(f"{without_query(href)}: cannot be read: {text[0][:200]}") from e
 
 

@@ -35,9 +35,11 @@ class GdalSession:
     def __exit__(self, *exc: object) -> None:
         self._rasters.close()
 
-    def read(self, href: str, band: Band, box: GeoBox, *, resampling: str) -> npt.NDArray[Any] | None:
+    def read(
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+    ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window; see ``ReadSession``."""
-        with self._rasters.use(href, band) as raster:
+        with self._rasters.use(href, band, footprint) as raster:
             return _on_grid(raster, band, box, "nearest" if band.categorical else resampling)
 
 

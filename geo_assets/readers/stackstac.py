@@ -65,7 +65,9 @@ class StackstacSession:
     def __exit__(self, *exc: object) -> None:
         self._rasters.close()
 
-    def read(self, href: str, band: Band, box: GeoBox, *, resampling: str) -> npt.NDArray[Any] | None:
+    def read(
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+    ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window; see ``ReadSession``.
 
         Raises:
@@ -75,7 +77,7 @@ class StackstacSession:
             raise ConfigError(
                 f"cube.reader stackstac needs a CRS with an EPSG code, not {box.crs[:60]}: use cube.reader: gdal"
             )
-        with self._rasters.use(href, band) as raster:
+        with self._rasters.use(href, band, footprint) as raster:
             window = source_window(box, raster.crs, raster.dataset.transform)
             if not raster.reaches(window, box):
                 return None

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from geo_assets.eo.mask import clear_from_classes, halo_px
 from geo_assets.eo.scale import apply_offset
 from geo_assets.eo.windows import rectangles
 from geo_assets.errors import SourceError
+from geo_assets.model.band import Band
 from geo_assets.model.crs import reproject
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.lonlat import densify
@@ -215,7 +217,7 @@ class _Maker:
         band = self._sensor.bands[self._sensor.mask_band[mask.kind]]
         halo = halo_px(mask.close_px, mask.open_px)
         wide = box.window(-halo, -halo, box.shape[0] + 2 * halo, box.shape[1] + 2 * halo)
-        classes = self._session.read(self._href(scene, band.name), band, wide, resampling="nearest")
+        classes = self._read(scene, band, wide, "nearest")
         if classes is None:
             return None
         self._used.add(scene.item_id)
@@ -230,12 +232,16 @@ class _Maker:
         stack = np.zeros((len(days), *box.shape), np.uint16)
         for layer, scenes in zip(stack, days.values(), strict=True):
             for scene in scenes:
-                pixels = self._session.read(self._href(scene, name), band, box, resampling=self._task.cube.resampling)
+                pixels = self._read(scene, band, box, self._task.cube.resampling)
                 if pixels is not None:
                     self._used.add(scene.item_id)
                     take = clear[scene.item_id] & (layer == 0)
                     np.copyto(layer, apply_offset(pixels, scene.dn_offset), where=take)
         return stack
+
+    def _read(self, scene: Scene, band: Band, box: GeoBox, resampling: str) -> npt.NDArray[Any] | None:
+        href = self._href(scene, band.name)
+        return self._session.read(href, band, box, resampling=resampling, footprint=scene.footprint)
 
     def _href(self, scene: Scene, band: str) -> str:
         href = scene.href(band)

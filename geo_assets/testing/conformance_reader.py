@@ -16,6 +16,7 @@ import psutil
 import pyproj
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.shutil import copy as copy_raster
@@ -25,6 +26,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
+from geo_assets.model.lonlat import to_lonlat
 from geo_assets.model.plugin import Reader
 
 CRS, LEFT, TOP, SIZE, TILE = "EPSG:32633", 500_000, 5_200_000, 512, 128
@@ -150,6 +152,10 @@ def _huge(folder: Path, side: int, tile: int) -> Path:
         return folder / "a.tif"
 
 
+def _placed(folder: Path, transform: Affine) -> Path:
+    return write_raster(folder / "a.tif", pixels(), transform=transform)
+
+
 def _text(folder: Path) -> Path:
     (folder / "a.tif").write_text("<html>sign in</html>")
     return folder / "a.tif"
@@ -174,6 +180,10 @@ BROKEN: dict[str, Callable[[Path], Path]] = {
     "other numbers": lambda folder: write_raster(folder / "a.tif", pixels("float32")),
     "no CRS": lambda folder: write_raster(folder / "a.tif", pixels(), crs=None),
     "no place": lambda folder: write_raster(folder / "a.tif", pixels(), transform=Affine.identity()),
+    "a place that is no number": lambda folder: _placed(folder, Affine(10, 0, float("nan"), 0, -10, TOP)),
+    "pixels of a nanometre": lambda folder: _placed(folder, Affine(1e-9, 0, LEFT, 0, -1e-9, TOP)),
+    "pixels larger than the globe": lambda folder: _placed(folder, Affine(1e9, 0, LEFT, 0, -1e9, TOP)),
+    "a place that is not on the globe": lambda folder: _placed(folder, Affine(10, 0, 1e12, 0, -10, TOP)),
     "a VRT named .tif": _vrt,
     "a sign-in page": _text,
     "three layers": lambda folder: write_raster(folder / "a.tif", np.stack([pixels()] * 3), count=3),
@@ -301,6 +311,22 @@ class ReaderConformance:
             box = GeoBox(CRS, Fraction(10), Fraction(LEFT + shift), Fraction(TOP - shift), (SIZE, SIZE))
             with pytest.raises(SourceError, match=r"a\.tif"):
                 self.read(plugin, place.access, href, RED, box, "bilinear")
+
+    @pytest.mark.parametrize(
+        "header",
+        [{"transform": Affine(10, 0, LEFT + 200_000, 0, -10, TOP)}, {"crs": "EPSG:32632"}],
+        ids=["east", "zone"],
+    )
+    def test_a_file_that_lies_elsewhere_than_its_item_is_refused(
+        self, plugin: Reader, place: Place, header: dict[str, Any]
+    ) -> None:
+        footprint = to_lonlat(shapely.box(LEFT, TOP - SIZE * 10, LEFT + SIZE * 10, TOP), CRS).wkb
+        good, box = write_raster(place.inside / "good.tif", pixels()), WINDOWS["its own grid"]
+        elsewhere = write_raster(place.inside / "a.tif", pixels(), **header)
+        with plugin.session(place.access, unsigned) as session:
+            assert session.read(str(good), RED, box, resampling="nearest", footprint=footprint) is not None
+            with pytest.raises(SourceError, match=r"a\.tif"):
+                session.read(str(elsewhere), RED, box, resampling="nearest", footprint=footprint)
 
     def test_a_broken_file_does_not_touch_the_others(self, plugin: Reader, place: Place) -> None:
         broken = _corrupt(place.inside).rename(place.inside / "broken.tif")

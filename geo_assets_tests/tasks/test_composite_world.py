@@ -102,8 +102,8 @@ def always(offset: int) -> Callable[[pytest.MonkeyPatch], dict[str, Any]]:
 def bilinear_classes(patch: pytest.MonkeyPatch) -> dict[str, Any]:
     read = gdal.GdalSession.read
 
-    def worse(self: Any, href: str, band: Any, box: Any, *, resampling: str) -> Any:
-        return read(self, href, dataclasses.replace(band, unit="1"), box, resampling="bilinear")
+    def worse(self: Any, href: str, band: Any, box: Any, *, resampling: str, **more: Any) -> Any:
+        return read(self, href, dataclasses.replace(band, unit="1"), box, resampling="bilinear", **more)
 
     patch.setattr(gdal.GdalSession, "read", worse)
     return {}

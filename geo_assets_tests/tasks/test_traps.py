@@ -243,8 +243,8 @@ def only_rgb_median_is_encoded(patch: Patch) -> None:
 def classes_are_bilinear(patch: Patch) -> None:
     plain = gdal.GdalSession.read
 
-    def worse(self: Any, href: str, band: Any, box: GeoBox, *, resampling: str) -> Any:
-        return plain(self, href, dataclasses.replace(band, unit="1"), box, resampling="bilinear")
+    def worse(self: Any, href: str, band: Any, box: GeoBox, *, resampling: str, **more: Any) -> Any:
+        return plain(self, href, dataclasses.replace(band, unit="1"), box, resampling="bilinear", **more)
 
     patch.setattr(gdal.GdalSession, "read", worse)
 

@@ -1,0 +1,99 @@
+"""Where a raster lies by its header: whether that can be true, and whether its item says the same."""
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from pyproj.exceptions import ProjError
+
+from geo_assets.errors import SourceError
+from geo_assets.model.crs import crs_from, metres_per_unit, transformer
+from geo_assets.model.lonlat import to_lonlat
+
+_PIXEL_M = 0.01, 100_000.0  # no known scene has smaller or larger pixels
+_WORLD_DEG = 541.0, 91.0  # pixels of a global file may reach half their size beyond the border of the world
+_TOLERANCE_DEG = 0.02  # footprints in catalogs are simplified
+_WRONG, _WHOLE = 0.5, 0.98  # share of the footprint: below the first the places differ, from the second on they agree
+
+
+def check_header(dataset: Any, crs: str, shown: str) -> None:
+    """Whether pixels can lie where a header puts them.
+
+    Raises:
+        SourceError: No: numbers that are not finite, absurd pixels, or a place that is not on the globe.
+    """
+    transform: Affine = dataset.transform
+    if not all(math.isfinite(v) for v in transform[:6]):
+        raise SourceError(f"{shown}: the transform in its header is not finite: {_numbers(transform)}")
+    unit = metres_per_unit(crs)
+    for size in (math.hypot(transform.a, transform.d) * unit, math.hypot(transform.b, transform.e) * unit):
+        if not _PIXEL_M[0] <= size <= _PIXEL_M[1]:
+            raise SourceError(f"{shown}: its pixels are {size:.3g} m large by its header, which no known scene has")
+    if _outline(crs, transform, dataset.width, dataset.height) is None:
+        raise SourceError(f"{shown}: its corners lie nowhere on the globe: {_numbers(transform)} in {crs}")
+
+
+def check_place(dataset: Any, crs: str, footprint: bytes, shown: str) -> str | None:
+    """Whether a raster lies where its item says; its header must have been checked.
+
+    Args:
+        dataset: The file.
+        crs: Its CRS.
+        footprint: Valid area by the item, EPSG:4326 as WKB.
+        shown: Its address, for messages.
+
+    Returns:
+        A remark where it covers only a part of the footprint.
+
+    Raises:
+        SourceError: It covers less than half of the footprint.
+    """
+    outline, item = _outline(crs, dataset.transform, dataset.width, dataset.height), _item_area(footprint)
+    if outline is None or not item.area > 0:
+        return None
+    covered = shapely.intersection(shapely.buffer(outline, _TOLERANCE_DEG, quad_segs=2), item).area / item.area
+    if covered < _WRONG:
+        places = f"the file lies at {_place(outline)} by its header ({crs}), its item at {_place(item)}"
+        raise SourceError(f"{shown}: {places} (west south east north in degrees); one of them is wrong")
+    if covered < _WHOLE:
+        return f"{shown}: it covers {covered:.0%} of its item's footprint; its pixels are used where its header says"
+    return None
+
+
+@functools.lru_cache(maxsize=256)  # the bands of a scene, and scenes of a tile, mostly lie in the same place
+def _outline(crs: str, transform: Affine, width: int, height: int) -> shapely.Geometry | None:
+    """Outline in EPSG:4326, or None where it has none."""
+    corners = np.array([transform @ at for at in ((0, 0), (width, 0), (width, height), (0, height))], float)
+    lon, lat = transformer(crs, "EPSG:4326").transform(corners[:, 0], corners[:, 1])
+    if not (np.abs(lon) <= _WORLD_DEG[0]).all() or not (np.abs(lat) <= _WORLD_DEG[1]).all():
+        return None
+    if crs_from(crs).is_geographic:
+        corners[:, 1] = corners[:, 1].clip(-90, 90)
+    try:
+        outline = to_lonlat(shapely.Polygon(corners), crs)
+    except (ValueError, OverflowError, ProjError, shapely.errors.GEOSException):  # points between corners at infinity
+        return None
+    if not np.isfinite(outline.bounds).all() or not outline.area > 0:
+        return None
+    return outline if outline.is_valid else shapely.make_valid(outline)
+
+
+@functools.lru_cache(maxsize=256)
+def _item_area(footprint: bytes) -> shapely.Geometry:
+    area = shapely.from_wkb(footprint)
+    return area if area.is_valid else shapely.make_valid(area)
+
+
+def _place(area: shapely.Geometry) -> str:
+    west, south, east, north = area.bounds
+    if east - west > 180 and shapely.get_num_geometries(area) > 1:  # split at the antimeridian, as bboxes in STAC are
+        lon = shapely.get_coordinates(area)[:, 0] % 360
+        west, east = float(lon.min()), float(lon.max()) - 360
+    return " ".join(f"{v:.2f}" for v in (west, south, east, north))
+
+
+def _numbers(transform: Affine) -> str:
+    return " ".join(f"{v:g}" for v in transform[:6])
