@@ -122,7 +122,7 @@ class _Maker:
                 self._id = cube_id(self._cube)
             receipt = make_partition(
                 plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
-                mapper=self._compute.map, run_id=self._context.run.run_id,
+                mapper=self._compute.map, run_id=self._context.run.run_id, held_in=self._id,
             )  # fmt: skip
         if any(todo.scenes for todo in plan.todo):  # a line in the run's log costs as much as an event
             log.info(f"composite {region} {month}: {receipt.status}, {len(plan.todo)} blocks ({plan.reason})")

@@ -177,10 +177,22 @@ def make_partition(
     storage: Storage,
     mapper: Mapper,
     run_id: str,
+    held_in: str | None = None,
 ) -> PartitionReceipt:
     """Make what a plan lists, commit the good blocks at once, and write the receipt.
 
     Failed blocks keep what the cube held before; the receipt is then ``partial`` and names the causes.
+
+    Args:
+        plan: What to make.
+        project: The recipes.
+        sensor: Of the cube.
+        periods: The time axis.
+        cube: The cube, whose group exists.
+        storage: For the receipt and the pictures.
+        mapper: Runs the tasks.
+        run_id: For the receipt.
+        held_in: Id of the cube, if it is known; else it is asked.
 
     Raises:
         StoreError: The commit failed; the cube and the receipt are as before.
@@ -209,7 +221,7 @@ def make_partition(
         else ""
     )
     kept = plan.previous.snapshot if plan.previous else ""
-    receipt = receipt.model_copy(update={"snapshot": snapshot or kept, "cube": cube_id(cube) or ""})
+    receipt = receipt.model_copy(update={"snapshot": snapshot or kept, "cube": held_in or cube_id(cube) or ""})
     if done:
         update_quicklook(storage, receipt, plan.grid, done, project.cube.bands)
         update_closeup(storage, receipt, plan.grid, cube, project.cube, periods.index(plan.month))
