@@ -2,6 +2,8 @@
 
 import datetime as dt
 import os
+import stat
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,53 @@ from geo_assets.model.plugin import Catalog, Cube, Store
 from geo_assets.model.project import MADE, Product, Project, parse_project
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import load
-from geo_assets.storage import Storage
+from geo_assets.storage import Storage, check_root
 
 DEFAULT_FILE = "geo_assets.yaml"
 ENVIRONMENT = "GEO_ASSETS_PROJECT"
 _MAX_BYTES = 1_000_000
+_MAX_DEPTH = 30
+_MAX_DIGITS = 300  # Python refuses to write numbers with over 4,300
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what can make a small file large or mean two things: anchors, deep nesting, a key given twice."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
+        if self._depth > _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(node, yaml.ScalarNode):
+            self._refuse_odd(node)
+        return node
+
+    def _refuse_odd(self, node: yaml.ScalarNode) -> None:
+        if "\0" in node.value or any("\ud800" <= c <= "\udfff" for c in node.value):
+            raise yaml.MarkedYAMLError(problem="a NUL or half a character", problem_mark=node.start_mark)
+        if node.tag == "tag:yaml.org,2002:int" and len(node.value) > _MAX_DIGITS:
+            raise yaml.MarkedYAMLError(problem="a number with too many digits", problem_mark=node.start_mark)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError, AttributeError, RecursionError) as e:
+            problem = f"not a value: {str(e)[:100]}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from e
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in [k for k, _ in node.value if isinstance(k, yaml.ScalarNode)]:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value[:80]!r} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 @dataclass(frozen=True)
@@ -86,18 +130,26 @@ def load_project(path: str | os.PathLike[str]) -> LoadedProject:
         ConfigError: Missing, unreadable or wrong; the text says which key and what to do.
     """
     file = Path(path).absolute()
-    if file.is_dir():
-        file = file / DEFAULT_FILE
     try:
-        if file.stat().st_size > _MAX_BYTES:
+        if file.is_dir():
+            file = file / DEFAULT_FILE
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise ConfigError(f"{file}: no regular file; give the path of a project file")
+        with file.open("rb") as handle:
+            content = handle.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
             raise ConfigError(f"{file}: over 1 MB is no project file")
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = content.decode()
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(f"no project file at {file}; write one with `geo-assets init`") from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{file}: cannot be read: {e}") from e
+    except (OSError, ValueError) as e:
+        raise ConfigError(f"{os.fspath(path)!r}: cannot be read: {e}") from e
+    try:
+        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as e:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(e).split())}") from e
+        raise ConfigError(f"{file}: not YAML as project files have it: {' '.join(str(e).split())}") from e
     return parse_loaded(data, file)
 
 
@@ -107,9 +159,26 @@ def parse_loaded(data: Any, file: Path) -> LoadedProject:
     Raises:
         ConfigError: It is wrong; the text says which key and what to do.
     """
-    loaded = LoadedProject(_absolute(parse_project(data, str(file)), file.parent), file)
+    project = parse_project(data, str(file))
+    _check_addresses(project, str(file))
+    loaded = LoadedProject(_absolute(project, file.parent), file)
     _check(loaded)
     return loaded
+
+
+def _check_addresses(project: Project, source: str) -> None:
+    """Refuses addresses that hold a secret or cannot be read; their text is not shown."""
+    check_root(project.storage, f"{source}: storage")
+    for key in ("url", "path"):
+        address = getattr(project.catalog, key) or ""
+        try:
+            parts = urllib.parse.urlsplit(address)
+            secret = parts.scheme != "" and "@" in parts.netloc
+            _ = parts.hostname, parts.port
+        except ValueError:
+            raise ConfigError(f"{source}: catalog.{key}: not an address; check its host and port") from None
+        if secret:
+            raise ConfigError(f"{source}: catalog.{key}: holds a user or password; take it out of the address")
 
 
 def _absolute(project: Project, base: Path) -> Project:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -10,23 +11,52 @@ from pydantic import ValidationError
 
 from geo_assets.errors import ConfigError, GeoAssetsError, StoreError
 from geo_assets.model import path
+from geo_assets.model.href import without_query
 from geo_assets.model.receipt import PartitionReceipt
 
 _PART = ".part"
+_REMOTE = ("s3", "gs", "az", "abfs", "memory")
+
+
+def check_root(root: str, what: str = "storage") -> None:
+    """Refuses a root with a secret in it, which no message shows, and one that nothing can be kept at.
+
+    Raises:
+        ConfigError: It is no path or address that may be used.
+    """
+    if not root.strip() or "\0" in root:
+        raise ConfigError(f"{what}: give a path or URI")
+    scheme, separator, rest = root.removeprefix("file://").partition("://")
+    if not separator:
+        return
+    host, _, below = rest.partition("/")
+    # abfs://container@account.dfs.core.windows.net/... is how Azure writes it
+    account = scheme in ("az", "abfs") and ":" not in host and host.count("@") == 1
+    if "?" in rest or "@" in below or ("@" in host and not account):
+        raise ConfigError(
+            f"{what}: holds a user, key or token; take it out: credentials come from the environment, see the docs of the cloud"
+        )
+    if scheme not in _REMOTE:
+        raise ConfigError(
+            f"{what}: {scheme[:20]}:// cannot be used; give a local path or one of {', '.join(_REMOTE[:-1])}"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9._@-]+", host):
+        raise ConfigError(f"{what}: {scheme}:// needs the name of a bucket or container, as in {scheme}://name/folder")
 
 
 class Storage:
     """Whole objects, replaced in one piece: a reader sees the old one or the new one."""
 
     def __init__(self, root: str) -> None:
+        check_root(root)
         root = root.removeprefix("file://")
-        self.root = root if "://" in root else os.path.abspath(root)
+        self._local = "://" not in root
+        self.root = os.path.abspath(root) if self._local else root
         try:
             # No cache of listings: other processes write here too
             self._files, self._base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
         except (ImportError, ValueError) as e:
-            raise ConfigError(f"storage {root!r} cannot be used here: {e}") from e
-        self._local = "://" not in self.root
+            raise ConfigError(f"storage {without_query(root)!r} cannot be used here: {e}") from e
 
     def uri(self, name: str) -> str:
         """Full path or URI of an object."""

@@ -89,18 +89,25 @@ def group_of_crs(crs: str) -> str:
     return f"{authority.lower()}{code.lower()}"
 
 
-def parse_resolution(value: str | float) -> Fraction:
+def parse_resolution(value: str | float, what: str = "resolution") -> Fraction:
     """Exact resolution from ``10``, ``"1/3600"`` or ``0.000277777777777778`` (a float that means 1/n becomes 1/n).
 
     Raises:
-        ConfigError: Not a positive number.
+        ConfigError: Not a number above 0, or not between 1e-7 and 1e6.
     """
+    text = str(value).replace(" ", "")
+    shown = f"{what} {str(value)[:40]!r}"
+    # An exponent of many digits would take for ever to write out
+    if len(text) > 40 or not re.fullmatch(r"[+-]?[\d./_]+(?:[eE][+-]?\d{1,2})?", text):
+        raise ConfigError(f"{shown} is not a number: write 10 or 1/3600")
     try:
-        exact = Fraction(str(value).replace(" ", ""))
+        exact = Fraction(text)
     except (ValueError, ZeroDivisionError) as e:
-        raise ConfigError(f"resolution {value!r} is not a number: write 10 or 1/3600") from e
+        raise ConfigError(f"{shown} is not a number: write 10 or 1/3600") from e
     if exact <= 0:
-        raise ConfigError(f"resolution {value!r} must be above 0")
+        raise ConfigError(f"{shown} must be above 0")
+    if not Fraction(1, 10**7) <= exact <= 10**6:
+        raise ConfigError(f"{shown} must lie between 1e-7 and 1e6")
     inverse = round(1 / exact)
     if inverse > 1 and abs(exact * inverse - 1) < Fraction(1, 10**9):
         return Fraction(1, inverse)

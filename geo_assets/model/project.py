@@ -64,7 +64,9 @@ class Project(Recipe):
     stac: StacRecipe = Field(default_factory=StacRecipe)
     tables: TablesRecipe = Field(default_factory=TablesRecipe)
     products: list[Product] = Field(
-        default_factory=lambda: list[Product](["composite"]), description="what run makes, with all that it needs"
+        default_factory=lambda: list[Product](["composite"]),
+        min_length=1,
+        description="what run makes, with all that it needs",
     )
     storage: str = Field(default="./data", description="path or URI of everything that is made")
     compute: ComputeRecipe = Field(default_factory=ComputeRecipe)

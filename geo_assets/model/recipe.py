@@ -18,6 +18,7 @@ from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Month, Periods
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+TAKEN = ("n_clear", "time", "x", "y", "band", "spatial_ref")  # arrays and dimensions that every cube has
 MASK_PRESETS: dict[str, dict[str, Any]] = {
     "default": {"keep": [2, 4, 5, 6, 7, 11], "close_px": 0, "open_px": 0},
     "strict": {"keep": [4, 5], "close_px": 5, "open_px": 5},
@@ -28,9 +29,12 @@ def _month(value: Any) -> str:
     if isinstance(value, dt.date):
         value = f"{value:%Y-%m}"
     try:
-        return str(Month.parse(str(value)))
+        month = Month.parse(str(value)[:80])
     except PartitionError as e:
         raise ValueError(str(e)) from e
+    if not 1900 <= month.year <= 2200:
+        raise ValueError(f"{month} does not lie between 1900 and 2200")
+    return str(month)
 
 
 def _crs(value: Any) -> str:
@@ -42,8 +46,18 @@ def _crs(value: Any) -> str:
 
 
 def _resolution(value: Any) -> str:
-    exact = parse_resolution(value)
-    return str(exact)
+    return str(parse_resolution(value))
+
+
+def _step(value: Any) -> str:
+    return str(parse_resolution(value, "step"))
+
+
+def _array_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value) or value in TAKEN:
+        taken = ", ".join(TAKEN)
+        raise ValueError(f"{str(value)[:80]!r} is no name for it: use letters, digits and '_', and none of {taken}")
+    return value
 
 
 def _safe_name(value: Any) -> str:
@@ -57,6 +71,8 @@ def _safe_name(value: Any) -> str:
 MonthText = Annotated[str, BeforeValidator(_month)]
 CrsText = Annotated[str, BeforeValidator(_crs)]
 ResolutionText = Annotated[str, BeforeValidator(_resolution)]
+StepText = Annotated[str, BeforeValidator(_step)]
+ArrayName = Annotated[str, BeforeValidator(_array_name)]
 SafeName = Annotated[str, BeforeValidator(_safe_name)]
 
 
@@ -165,9 +181,7 @@ class GridRecipe(Recipe):
         default=None, description="CRS of square cells; left out: the cube's, or EPSG:3857 where that is utm"
     )
     precision: int = Field(default=5, ge=1, le=12, description="geohash length")
-    step: ResolutionText = Field(
-        default="23/1000", validate_default=True, description="side of a lonlat cell in degrees"
-    )
+    step: StepText = Field(default="23/1000", validate_default=True, description="side of a lonlat cell in degrees")
     path: str | None = Field(
         default=None, description="table of cells for tiles: a vector file, or CSV with X, Y in degrees"
     )
@@ -201,7 +215,7 @@ class CubeRecipe(Recipe):
     layout: Literal["bands", "stacked"] = Field(
         default="bands", description="one array a band, or one array (time, y, x, band)"
     )
-    varname: SafeName = Field(default="composite", description="name of the stacked array")
+    varname: ArrayName = Field(default="composite", description="name of the stacked array")
     store: str = Field(default="icechunk", description="store plugin: icechunk or zarr")
     reader: str = Field(default="gdal", description="reader plugin: gdal or stackstac")
     block_px: int | None = Field(default=None, ge=16, le=16_384, description="side of a block (shard) in pixels")

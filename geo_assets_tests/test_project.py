@@ -1,0 +1,102 @@
+"""Project files that attack: each is refused in one line, soon, and without showing a secret."""
+
+import os
+import threading
+
+import pytest
+
+from geo_assets.errors import ConfigError
+from geo_assets.project import load_project
+
+MONTHS = "months: {start: 2024-01, end: 2024-02}\n"
+
+
+def fault(tmp_path, text):
+    file = tmp_path / "geo_assets.yaml"
+    file.write_text(text if "months" in text else MONTHS + text)
+    with pytest.raises(ConfigError) as caught:
+        load_project(file)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_plain_file_is_read(tmp_path):
+    (tmp_path / "geo_assets.yaml").write_text(MONTHS)
+    assert load_project(tmp_path).project.months.start == "2024-01"
+
+
+BOMB = "a: &a [1, 1, 1]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("name: " + "[" * 500, "nested"),
+        ("name: " + "{a: " * 5000, "nested"),
+        ("name: " + "9" * 5000, "number"),
+        (BOMB, "anchor"),
+        ("name: a\nname: b\n", "'name' is given twice"),
+        ("grid:\n  size_m: 1\n  size_m: 2\n", "'size_m' is given twice"),
+        ("? [a]\n: 1\n", "key"),
+        ("? {a: 1}\n: 1\n", "key"),
+        ("1: 2\n", "1"),
+        ("name: !!python/object/apply:os.system [x]\n", "YAML"),
+        ("name: 2024-99-99\n", "YAML"),
+        ("months: {start: 2024-01}\nproducts: []\n", "products"),
+        ("months: {start: 0001-01, end: 0001-02}\n", "1900"),
+        ("months: {start: 2024-01, end: 9999-12}\n", "2200"),
+        ('storage: "a\\0b"\n', "NUL"),
+        ('aois: {a: "b\\0c.gpkg"}\n', "NUL"),
+        ('catalog: {kind: static, path: "b\\0c"}\n', "NUL"),
+        ("storage: ''\n", "storage"),
+        ("catalog: {kind: stac-api, url: 'http://[::1'}\n", "catalog.url"),
+        ("catalog: {kind: stac-api, url: 'https://h:99999999/x'}\n", "catalog.url"),
+        ("catalog: {kind: earth-search, url: 'http://[::1'}\n", "catalog.url"),
+        ('name: "\\ud800"\n', "half"),
+        ("cube: {resolution: '1e99999999'}\n", "not a number"),
+        ("cube: {resolution: '1e9'}\n", "between"),
+        ("cube: {resolution: 1e-9}\n", "between"),
+        (f"cube: {{resolution: '{'1' * 90}'}}\n", "not a number"),
+        ("grid: {kind: lonlat, step: 0}\n", "step '0' must be above 0"),
+        ("cube: {varname: n_clear}\n", "cube.varname"),
+        ("cube: {varname: a.b}\n", "cube.varname"),
+        ("storage: ftp://127.0.0.1/x\n", "storage"),
+        ("storage: nonsense://x/y\n", "storage"),
+        ("storage: 'simplecache::s3://b/x'\n", "storage"),
+        ("storage: 's3://[b/x'\n", "storage"),
+    ],
+)
+def test_what_is_no_project_is_refused_in_one_line(tmp_path, text, hint):
+    assert hint in fault(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "storage: s3://AK:HUSHHUSH@b/x\n",
+        "storage: az://c/x?sig=HUSHHUSH\n",
+        "storage: https://h.example.org/x?token=HUSHHUSH\n",
+        "catalog: {kind: stac-api, url: 'https://me:HUSHHUSH@h.example.org/v1'}\n",
+        "catalog: {kind: stac-api, url: 'https://me:HUSHHUSH@[::1'}\n",
+    ],
+)
+def test_a_secret_in_an_address_is_refused_and_not_shown(tmp_path, text):
+    assert "HUSHHUSH" not in fault(tmp_path, text)
+
+
+def test_a_device_and_a_pipe_are_no_project_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    faults = []
+
+    def load(path):
+        try:
+            load_project(path)
+        except ConfigError as e:
+            faults.append(str(e))
+
+    for path in (tmp_path / "pipe", "/dev/zero", "a\0b"):
+        thread = threading.Thread(target=load, args=(path,), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(faults) == 3
