@@ -206,7 +206,7 @@ def blocks_of_the_box(patch: Patch) -> None:
 
 
 def stacked_arrays_have_chunks_and_fill(home: Path, folder: Path) -> None:
-    for name in ("rgb_median", "composite", "any.name-1"):
+    for name in ("rgb_median", "composite", "any_name_1"):
         cube = CubeRecipe(
             crs="EPSG:4326", resolution="1/3600", layout="stacked", varname=name, block_px=64, chunk_px=32
         )
