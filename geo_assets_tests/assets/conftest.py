@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, shared_world: Path) -> Tiny:
     finally:
         os.environ.clear()
         os.environ.update(before)
-    assert summary.complete
+    assert summary.complete, summary.failures
     return tiny
 
 

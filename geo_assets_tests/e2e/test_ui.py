@@ -100,8 +100,11 @@ def reexecute(ui: Ui, run_id: str) -> str:
 def test_backfills_job_backfills_and_a_killed_worker(tmp_path: Path, year_world: Path) -> None:
     """One backfill calmly, one with a SIGKILL and a second try of its run, and a partition a run by the job."""
     tiny, calm = create(tmp_path / "project", year_world, 12), create(tmp_path / "calm", year_world, 12)
-    cli(tiny.folder, "run", "--products", "cells")
+    cli(tiny.folder, "run", "--products", "cells", "--regions", WEST)
     with serving(tiny.folder) as ui:
+        with tiny.instance() as instance:
+            assert set(instance.get_dynamic_partitions("region")) == set(REGIONS)  # the UI offers them all
+        cli(tiny.folder, "run", "--products", "cells")
         first, second = ui.backfill(STRIP, keys(YEAR[:6])), ui.backfill(STRIP, keys(YEAR[6:]))
         cli(calm.folder, "run")  # while the daemon waits for its next round
         killed, committed = kill_half_way(ui, tiny, second)
