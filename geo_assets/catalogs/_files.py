@@ -70,6 +70,8 @@ class Folder:
 
     def holds(self, path: str) -> bool:
         """Whether a path lies in the folder, also behind symbolic links."""
+        if "\0" in path:
+            return False
         if not self.local:
             return path.startswith(self.root + "/")
         inside = os.path.realpath(path) if "://" not in path else path

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.scene import SceneQuery
 
 _REMEMBERED_FILES = 50_000
+
+_MOST_BYTES = 100 * 2**20  # of one file of a catalog
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,12 @@ def _folder(recipe: CatalogRecipe) -> Folder:
 def _read(fs: Any, path: str, catalog: str) -> Any:
     """Content of a JSON file, or of a file with one JSON document a line."""
     shown = f"{without_query(path)} in the catalog {catalog}"
+    if "://" not in path and os.path.lexists(path) and not os.path.isdir(path):
+        state = os.stat(path)  # a pipe would be waited for, and a device read, for ever
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _MOST_BYTES:
+            raise _permanent(
+                f"{path} is no file of at most {_MOST_BYTES // 2**20} MB: remove the link to it from {catalog}"
+            )
     try:
         data = fs.cat_file(path)
         if path.endswith((".ndjson", ".jsonl")):

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet as pq
 import pyogrio
 import pyproj
+import shapely
 
 from geo_assets.errors import ConfigError
 
@@ -90,7 +91,12 @@ def read_table(path: Path, *, layer: str | None = None, columns: list[str] | Non
             )
         _refuse_many(info["features"], path.name)
         return pyogrio.read_dataframe(source, layer=chosen, columns=columns)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, UnicodeDecodeError) as e:
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        UnicodeDecodeError,
+        shapely.errors.ShapelyError,
+    ) as e:
         raise ConfigError(
             f"{path.name} cannot be read as {suffix}: {str(e)[:200]}; is it complete? Convert it to gpkg if in doubt"
         ) from e

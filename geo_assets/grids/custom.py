@@ -25,14 +25,18 @@ class CustomGrid:
         """
         function = _function(spec.callable)
         area = gpd.GeoDataFrame(geometry=[aoi], crs="EPSG:4326")
-        answer = table_of_answer(function(area, spec), where=f"the grid {spec.callable}")
+        try:
+            given = function(area, spec)
+        except Exception as e:  # the user's own code: whatever it raises is said in one line
+            raise ConfigError(f"the grid {spec.callable} failed: {type(e).__name__}: {e}") from e
+        answer = table_of_answer(given, where=f"the grid {spec.callable}")
         return cells_from_table(answer, aoi, id_column=spec.id_column, where=f"the grid {spec.callable}")
 
 
 def _function(target: str | None) -> Any:
     module_name, _, name = (target or "").partition(":")
     if not module_name or not name:
-        raise ConfigError(f"grid.callable is {target!r}: write package.module:function")
+        raise ConfigError(f"grid.callable is {repr(target) if target else 'missing'}: write package.module:function")
     try:
         function = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as e:

@@ -8,8 +8,12 @@ import numpy.typing as npt
 import shapely
 from shapely import Geometry, MultiPolygon, Polygon
 
+from geo_assets.errors import ConfigError
 from geo_assets.model.crs import crs_from, reproject, transformer
 
+_SIMPLE_VERTICES = 60
+_EDGES_AT_A_TIME = 100
+_MOST_CROSSINGS = 1_000  # of random rings; mending takes about a second then, and minutes at ten times as many
 _MAX_EDGE_DEG = 0.05  # a straight edge of this length misses the true parallel by under 0.5 m below 60 degrees
 
 
@@ -94,3 +98,25 @@ def _split_one(polygon: Polygon) -> list[Polygon]:
 
 def _eastern(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
+
+
+def refuse_tangle(polygons: npt.NDArray[np.object_]) -> None:
+    """Refuses polygons whose edges cross so often that mending them would take minutes.
+
+    Raises:
+        ConfigError: One has over 1,000 crossings.
+    """
+    for polygon in polygons:
+        xy = shapely.get_coordinates(polygon)
+        if len(xy) < _SIMPLE_VERTICES:
+            continue
+        edges = shapely.linestrings(np.stack([xy[:-1], xy[1:]], axis=1))
+        tree = shapely.STRtree(edges)
+        found = 0
+        for start in range(0, len(edges), _EDGES_AT_A_TIME):
+            mine, other = tree.query(edges[start : start + _EDGES_AT_A_TIME], predicate="intersects")
+            found += int(np.count_nonzero(other > mine + start + 1))
+            if found > _MOST_CROSSINGS:
+                raise ConfigError(
+                    f"a polygon of {len(xy):,} vertices crosses itself over {_MOST_CROSSINGS:,} times: mend it in a GIS, or take its hull"
+                )

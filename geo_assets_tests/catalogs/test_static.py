@@ -1,6 +1,7 @@
 """A static catalog: links are followed once, stay in the folder, and addresses come out absolute."""
 
 import json
+import os
 import time
 
 import fsspec
@@ -205,3 +206,12 @@ def test_search_when_the_catalog_is_real_then_its_scenes():
         )
         == []
     )
+
+
+def test_search_when_a_link_leads_to_a_pipe_then_it_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    links = [{"rel": "child", "href": "./pipe.json"}]
+    (tmp_path / "catalog.json").write_text(json.dumps({"type": "Catalog", "id": "c", "links": links}))
+    recipe = CatalogRecipe(kind="static", path=str(tmp_path / "catalog.json"))
+    with pytest.raises(CatalogError, match="is no file of at most"):
+        PLUGIN.search(recipe, query())

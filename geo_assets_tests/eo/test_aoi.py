@@ -288,3 +288,18 @@ def test_read_aoi_of_json_that_is_no_geojson_is_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"hello": 1}))
     with pytest.raises(ConfigError, match=r"cannot be read|not what"):
         read(tmp_path / "a.json")
+
+
+def test_clean_geometry_when_a_ring_crosses_itself_thousands_of_times_then_it_is_refused_at_once():
+    ring = np.random.default_rng(1).uniform((10, 40), (11, 41), (4_000, 2))
+    with pytest.raises(ConfigError, match="crosses itself over 1,000 times"):
+        clean_geometry(shapely.Polygon(ring), "EPSG:4326")
+
+
+def test_read_aoi_when_a_polygon_has_two_points_then_it_is_refused_in_one_line(tmp_path):
+    ring = [[10, 40], [11, 41]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    file = tmp_path / "a.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(ConfigError, match="geojson"):
+        read_aoi("a", AoiRecipe(path=str(file)), tmp_path)

@@ -187,9 +187,7 @@ def test_decide_when_there_is_nothing_then_a_table_with_its_columns():
 MIXED = [
     scene("S2A_33TWN_20240201_0_L2A", **{"eo:cloud_cover": 3, "odd": 1, "nested": {"a": 1}, "empty": {}}),
     scene("S2A_33TWN_20240201_1_L2A", **{"s2:processing_baseline": "05.11", "odd": "text"}),
-    scene(
-        "S2B_33TWN_20240203_0_L2A", "2024-02-03T10:00:00Z", platform="sentinel-2b", odd=[1, "a"], big=2**70
-    ),
+    scene("S2B_33TWN_20240203_0_L2A", "2024-02-03T10:00:00Z", platform="sentinel-2b", odd=[1, "a"], big=2**70),
     scene(
         "S2B_33TWM_20240203_0_L2A",
         "2024-02-03T10:00:00Z",

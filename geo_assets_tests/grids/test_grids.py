@@ -418,3 +418,9 @@ def test_cells_are_exactly_those_that_overlap_by_area(kind, vertices, place):
     )
     assert set(around.cell_id[shared > 1e-4]) <= set(found.cell_id)
     assert set(found.cell_id) <= set(around.cell_id[shared > 0])
+
+
+def test_custom_grid_when_the_function_fails_then_it_is_said_in_one_line():
+    spec = GridRecipe(kind="custom", callable="os:system")
+    with pytest.raises(ConfigError, match="the grid os:system failed: TypeError"):
+        registry.load("grids", "custom").cells(shapely.box(10, 40, 11, 41), spec)
