@@ -1,10 +1,10 @@
-"""What the STAC API catalogs share: one search through pystac-client, checked page by page."""
+"""STAC APIs: a catalog with an address, and its search through pystac-client, checked page by page."""
 
 import datetime as dt
 import json
 import urllib.parse
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pystac.errors
@@ -16,9 +16,9 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 
 from geo_assets.catalogs._http import NotFoundError, RefusedError, RetryingIO, Waiting
-from geo_assets.eo.items import dedupe, footprint, item_days, meets
+from geo_assets.eo.items import distinct, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
-from geo_assets.model.href import Access, ipaddress_or_none
+from geo_assets.model.href import Access, ipaddress_or_none, without_query
 from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.scene import SceneQuery
 
@@ -26,16 +26,49 @@ _MAX_VERTICES = 500  # of the area in a request; what lies between it and a coar
 _MAX_BARREN = 3  # pages in a row without a new item: some servers filter after paging, and send empty ones in between
 
 
-def search_api(
-    url: str, recipe: CatalogRecipe, query: SceneQuery, *, waiting: Waiting | None = None
-) -> list[dict[str, Any]]:
-    """Items of a STAC API that overlap the area and the days, one a (collection, id), with absolute asset addresses.
+class ApiCatalog:
+    """A STAC API with item search.
 
-    Raises:
-        CatalogError: No answer within the tries or the deadline, a malformed page, or pages without end.
-        ConfigError: Not a STAC API with item search, or none of the collections exists there.
+    Args:
+        url: Where it is if ``catalog.url`` does not say; "" where it has to.
+        hosts: What its assets may be read from if the recipe does not say; none means any public host.
+        waiting: Time and chance.
     """
-    stac_io = _PagingIO(url, recipe, waiting or Waiting())
+
+    def __init__(self, url: str = "", hosts: Sequence[str] = (), *, waiting: Waiting | None = None) -> None:
+        self._url, self._hosts, self.waiting = url, tuple(hosts), waiting or Waiting()
+
+    def search(self, recipe: CatalogRecipe, query: SceneQuery) -> list[dict[str, Any]]:
+        """Items that overlap the query's area and days, with absolute asset addresses, none of them twice.
+
+        Raises:
+            CatalogError: No answer within the tries or the deadline, a malformed page, or pages without end.
+            ConfigError: No address, not a STAC API with item search, or none of the collections exists there.
+        """
+        return _search(self._address(recipe), recipe, query, self.waiting)
+
+    def access(self, recipe: CatalogRecipe) -> Access:
+        """The recipe's hosts, else the API's; this machine's servers if the API is one of them."""
+        host = urllib.parse.urlsplit(self._address(recipe)).hostname or ""
+        address = ipaddress_or_none(host)
+        loopback = host == "localhost" or bool(address and address.is_loopback)
+        return Access(hosts=tuple(recipe.hosts) or self._hosts, loopback=loopback)
+
+    def sign(self, href: str) -> str:
+        """The address as it is."""
+        return href
+
+    def _address(self, recipe: CatalogRecipe) -> str:
+        url = recipe.url or self._url
+        if not url.startswith(("https://", "http://")):
+            raise ConfigError(
+                f"catalog.url is {without_query(url)!r}: give the address of a STAC API, such as https://example.org/stac/v1"
+            )
+        return url
+
+
+def _search(url: str, recipe: CatalogRecipe, query: SceneQuery, waiting: Waiting) -> list[dict[str, Any]]:
+    stac_io = _PagingIO(url, recipe, waiting)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pystac_client.warnings.PystacClientWarning)
@@ -71,15 +104,7 @@ def search_api(
         ) from e
     if not found:
         _require_collections(stac_io, url, query)
-    return dedupe(_absolute(item, url) for item in found if meets(query, item_days(item), footprint(item)))
-
-
-def api_access(url: str, recipe: CatalogRecipe, hosts: tuple[str, ...] = ()) -> Access:
-    """What the assets of an API may be read from: the recipe's hosts, else those given; this machine if the API runs on it."""
-    host = urllib.parse.urlsplit(url).hostname or ""
-    address = ipaddress_or_none(host)
-    loopback = host == "localhost" or bool(address and address.is_loopback)
-    return Access(hosts=tuple(recipe.hosts) or hosts, loopback=loopback)
+    return distinct(_absolute(item, url) for item in found if meets(query, item_days(item), footprint(item)))
 
 
 def _method(client: pystac_client.Client) -> str:

@@ -12,7 +12,7 @@ import shapely
 import shapely.geometry
 
 from geo_assets.catalogs._files import Folder
-from geo_assets.eo.items import dedupe, footprint, item_days, meets
+from geo_assets.eo.items import distinct, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.model.href import Access
 from geo_assets.model.recipe import CatalogRecipe
@@ -46,7 +46,7 @@ class GeoParquet:
         except (pa.ArrowException, OSError) as e:
             raise CatalogError(f"{folder.shown} cannot be read as stac-geoparquet: {e}: write it again") from e
         items = [_item(row, folder) for row in table.to_pylist()]
-        return dedupe(item for item in items if meets(query, item_days(item), footprint(item)))
+        return distinct(item for item in items if meets(query, item_days(item), footprint(item)))
 
     def access(self, recipe: CatalogRecipe) -> Access:
         """The folder of the file, and hosts as the recipe says."""

@@ -5,17 +5,14 @@ import json
 import re
 import threading
 import urllib.parse
-from typing import Any
 
 from planetary_computer.settings import Settings
 
-from geo_assets.catalogs._api import api_access, search_api
+from geo_assets.catalogs._api import ApiCatalog
 from geo_assets.catalogs._http import RetryingIO, Waiting
 from geo_assets.eo.items import parse_time
 from geo_assets.errors import CatalogError
-from geo_assets.model.href import Access
 from geo_assets.model.recipe import CatalogRecipe
-from geo_assets.model.scene import SceneQuery
 
 _URL = "https://planetarycomputer.microsoft.com/api/stac/v1"
 _BLOBS = ".blob.core.windows.net"
@@ -26,8 +23,8 @@ _LEAST_S = 60.0  # where this machine's clock is ahead, a token still serves tha
 _CONTAINER = re.compile(r"/([a-z0-9$][a-z0-9-]{0,62})/.+")
 
 
-class PlanetaryComputer:
-    """Planetary Computer, or a copy of it at ``catalog.url``.
+class PlanetaryComputer(ApiCatalog):
+    """Planetary Computer, or a copy of it at ``catalog.url``. The assets of a search are not signed.
 
     Args:
         waiting: Time and chance.
@@ -35,23 +32,10 @@ class PlanetaryComputer:
     """
 
     def __init__(self, *, waiting: Waiting | None = None, sas_url: str | None = None) -> None:
-        self._waiting = waiting or Waiting()
+        super().__init__(_URL, _HOSTS, waiting=waiting)
         self._sas_url = sas_url
         self._tokens: dict[tuple[str, str], tuple[str, float]] = {}
         self._lock = threading.Lock()
-
-    def search(self, recipe: CatalogRecipe, query: SceneQuery) -> list[dict[str, Any]]:
-        """Items that overlap the query's area and days; their assets are not signed.
-
-        Raises:
-            CatalogError: The search failed for good, or its answer makes no sense.
-            ConfigError: ``catalog.url`` is no such API, or it has none of the collections.
-        """
-        return search_api(recipe.url or _URL, recipe, query, waiting=self._waiting)
-
-    def access(self, recipe: CatalogRecipe) -> Access:
-        """Azure Blob Storage, or the recipe's hosts."""
-        return api_access(recipe.url or _URL, recipe, _HOSTS)
 
     def sign(self, href: str, *, fresh: bool = False) -> str:
         """The address with a token that holds for minutes at least. Called in the task, never for a table.
@@ -78,16 +62,16 @@ class PlanetaryComputer:
         key = (account, container)
         with self._lock:  # one request for a container, however many threads read from it
             token, until = self._tokens.get(key, ("", 0.0))
-            if fresh or not token or self._waiting.clock() >= until:
+            if fresh or not token or self.waiting.clock() >= until:
                 token, seconds = self._fetch(account, container)
-                self._tokens[key] = token, self._waiting.clock() + max(seconds - _MARGIN_S, _LEAST_S)
+                self._tokens[key] = token, self.waiting.clock() + max(seconds - _MARGIN_S, _LEAST_S)
         return token
 
     def _fetch(self, account: str, container: str) -> tuple[str, float]:
         settings = Settings.get()
         url = f"{(self._sas_url or settings.sas_url or '').rstrip('/')}/{account}/{container}"
         headers = {"Ocp-Apim-Subscription-Key": settings.subscription_key} if settings.subscription_key else None
-        answer = json.loads(RetryingIO(url, CatalogRecipe(), self._waiting).request(url, headers=headers))
+        answer = json.loads(RetryingIO(url, CatalogRecipe(), self.waiting).request(url, headers=headers))
         token, expiry = (
             (answer.get("token"), parse_time(answer.get("msft:expiry"))) if isinstance(answer, dict) else (None, None)
         )

@@ -11,7 +11,7 @@ from typing import Any
 import shapely
 
 from geo_assets.catalogs._files import Folder
-from geo_assets.eo.items import dedupe, footprint, item_days, meets
+from geo_assets.eo.items import distinct, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.recipe import CatalogRecipe
@@ -68,7 +68,7 @@ class StaticCatalog:
                 f"{folder.shown} has no collection {' or '.join(query.collections)}, but {', '.join(sorted(collections)[:10])}: "
                 "name those to use in sensors: [{sensor: ..., collections: [...]}]"
             )
-        return dedupe(found)
+        return distinct(found)
 
     def access(self, recipe: CatalogRecipe) -> Access:
         """The catalog's own folder, and hosts as the recipe says."""

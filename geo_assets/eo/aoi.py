@@ -19,7 +19,7 @@ from geo_assets.eo.vector import read_vector
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import polygons_of
 from geo_assets.model.crs import reproject
-from geo_assets.model.lonlat import refuse_tangle, split_antimeridian, to_lonlat
+from geo_assets.model.lonlat import mended, split_antimeridian, to_lonlat
 from geo_assets.model.recipe import AoiRecipe
 
 MAX_VERTICES = 5_000_000
@@ -190,8 +190,7 @@ def _mended(parts: Geometries, notes: list[str]) -> Geometries:
     broken = ~shapely.is_valid(parts)
     if broken.any():
         reason = shapely.is_valid_reason(parts[broken][0])
-        refuse_tangle(parts[broken])
-        parts[broken] = shapely.make_valid(parts[broken])
+        parts[broken] = mended(parts[broken])
         notes.append(f"{int(broken.sum())} of {len(parts)} polygons were invalid and were mended (the first: {reason})")
     return parts
 

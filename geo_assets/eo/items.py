@@ -13,7 +13,8 @@ import numpy.typing as npt
 import shapely
 import shapely.geometry
 
-from geo_assets.model.lonlat import split_antimeridian
+from geo_assets.errors import ConfigError
+from geo_assets.model.lonlat import mended, split_antimeridian
 from geo_assets.model.scene import SceneQuery
 
 _SIGNATURE = re.compile(
@@ -77,20 +78,30 @@ def footprint(item: Mapping[str, Any]) -> shapely.Geometry | None:
 
     Its ``geometry``, repaired where it is invalid; its ``bbox`` where it has no geometry.
     """
+    return outline(item)[0]
+
+
+def outline(item: Mapping[str, Any]) -> tuple[shapely.Geometry | None, str | None]:
+    """The ``footprint`` of an item, or None and why there is none.
+
+    A geometry that crosses itself so often that its repair would take minutes is not used, and neither is the item's box
+    in its place: one broken item fails no search, and the scene table lists it with this reason.
+    """
     shape = _shape(item.get("geometry"))
     if shape is None:
         shape = _box(item.get("bbox"))
     if shape is None:
-        return None
+        return None, "the item has no footprint: neither geometry nor bbox is a polygon on the globe"
     west, _, east, _ = shape.bounds
-    # A wider one may cross the antimeridian, and is repaired once it is split
-    if east - west <= 180 and not shape.is_valid:
-        shape = _polygons(shapely.make_valid(shape))
-    split = split_antimeridian(shape)
-    if not split.is_valid:
-        split = shapely.make_valid(split)
-    shape = _polygons(split)
-    return None if shape.is_empty else shape
+    try:
+        # A wider one may cross the antimeridian, and is repaired once it is split
+        if east - west <= 180 and not shape.is_valid:
+            shape = _polygons(mended(shape))
+        split = split_antimeridian(shape)
+        shape = _polygons(split if split.is_valid else mended(split))
+    except ConfigError as e:
+        return None, f"the item's footprint cannot be used: {e}"
+    return (None, "the item's footprint has no area") if shape.is_empty else (shape, None)
 
 
 def _polygons(shape: shapely.Geometry) -> shapely.Geometry:
@@ -155,21 +166,49 @@ def solar_day(time: dt.datetime, lon: float) -> str:
         return time.date().isoformat()
 
 
-def dedupe(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per (collection, id), the one updated last; sorted by collection and id, whatever the order of arrival."""
-    newest: dict[tuple[str, str], tuple[tuple[str, str], dict[str, Any]]] = {}
+def distinct(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Items without those that a catalog sent twice, by collection and id, whatever the order of arrival.
+
+    Items that share collection and id but not their content all stay, the one updated last first: ``decide`` keeps that one
+    and lists the others.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for item in items:
-        key = (str(item.get("collection") or ""), str(item["id"]))
-        held = newest.get(key)
-        if held is None:
-            newest[key] = (("", ""), item)
-            continue
-        if held[0] == ("", ""):
-            held = (_version(held[1]), held[1])
-        newest[key] = max(held, (_version(item), item), key=lambda pair: pair[0])
-    return [newest[key][1] for key in sorted(newest)]
+        groups.setdefault(identity(item), []).append(item)
+    found = []
+    for key in sorted(groups):
+        group = groups[key]
+        # What tells them apart is costly to find out, and hardly ever asked for
+        found += group if len(group) == 1 else _newest_first({_content(item): item for item in group})
+    return found
 
 
-def _version(item: Mapping[str, Any]) -> tuple[str, str]:
-    updated = parse_time(item["properties"].get("updated")) or parse_time(item["properties"].get("created"))
-    return (updated.isoformat() if updated else "0", json.dumps(item, sort_keys=True, default=str))
+def identity(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Collection and id, which only one item of a catalog should have."""
+    return str(item.get("collection") or ""), str(item["id"])
+
+
+def updated(item: Mapping[str, Any]) -> dt.datetime | None:
+    """When an item was last changed, as far as it says so."""
+    p = item["properties"]
+    return parse_time(p.get("updated")) or parse_time(p.get("created"))
+
+
+def _newest_first(by_content: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    never = dt.datetime.min.replace(tzinfo=dt.UTC)
+    order = sorted(by_content, key=lambda text: (updated(by_content[text]) or never, text), reverse=True)
+    return [by_content[text] for text in order]
+
+
+def _content(item: Mapping[str, Any]) -> str:
+    """What an item says, without its links and signatures, which may differ from page to page."""
+    return json.dumps(unsign({k: v for k, v in item.items() if k != "links"}), sort_keys=True, default=str)
+
+
+def unsign(value: Any) -> Any:
+    """Part of an item whose addresses carry no signature or token."""
+    if isinstance(value, dict):
+        # Planetary Computer and adlfs put the token of a container into such options
+        kept = {k: v for k, v in value.items() if not str(k).endswith(("storage_options", "open_kwargs", "credential"))}
+        return {k: unsigned(v) if k == "href" and isinstance(v, str) else unsign(v) for k, v in kept.items()}
+    return [unsign(v) for v in value] if isinstance(value, list) else value

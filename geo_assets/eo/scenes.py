@@ -40,6 +40,8 @@ class _Row:
 def decide(items: Iterable[dict[str, Any]], sensor: Sensor, *, max_cloud_cover: float = 100) -> gpd.GeoDataFrame:
     """The scene table of a search: one row an item, in the order of (time, collection, id), whatever the order of ``items``.
 
+    Items that a catalog sent twice have one row; different items of one collection and id have a row each.
+
     Args:
         items: STAC items.
         sensor: What took them.
@@ -47,9 +49,10 @@ def decide(items: Iterable[dict[str, Any]], sensor: Sensor, *, max_cloud_cover: 
 
     Returns:
         stac-geoparquet columns and our decisions: ``sensor``, ``time``, ``solar_day``, ``kept``, ``duplicate_of`` (id of the
-        item that won), ``offset`` (DN), ``offset_reason``, ``baseline``, ``reason`` (why not kept) and ``hrefs`` by band.
+        item that won, which is its own where the catalog has several items of one id), ``offset`` (DN), ``offset_reason``, ``baseline``, ``reason`` (why not kept) and ``hrefs`` by band.
     """
-    rows = [_judge(_tidy(item), sensor) for item in stac.dedupe(items)]
+    rows = [_judge(_tidy(item), sensor) for item in stac.distinct(items)]
+    _drop_outdated(rows)
     rows.sort(key=lambda r: (r.time is None, r.time or _NEVER, str(r.item.get("collection")), r.id))
     _drop_duplicates(rows)
     for row in rows:
@@ -63,21 +66,14 @@ def decide(items: Iterable[dict[str, Any]], sensor: Sensor, *, max_cloud_cover: 
 def _tidy(item: dict[str, Any]) -> dict[str, Any]:
     """A copy whose properties and assets are mappings and whose addresses carry no signature."""
     properties, assets = item.get("properties"), item.get("assets")
-    clean = {k: _unsign(v) for k, v in assets.items() if isinstance(v, dict)} if isinstance(assets, dict) else {}
-    links = [_unsign(link) for link in item.get("links") or [] if isinstance(link, dict)]
+    clean = {k: stac.unsign(v) for k, v in assets.items() if isinstance(v, dict)} if isinstance(assets, dict) else {}
+    links = [stac.unsign(link) for link in item.get("links") or [] if isinstance(link, dict)]
     return {**item, "properties": properties if isinstance(properties, dict) else {}, "assets": clean, "links": links}
 
 
-def _unsign(value: Any) -> Any:
-    if isinstance(value, dict):
-        # Planetary Computer and adlfs put the token of a container into such options
-        kept = {k: v for k, v in value.items() if not str(k).endswith(("storage_options", "open_kwargs", "credential"))}
-        return {k: stac.unsigned(v) if k == "href" and isinstance(v, str) else _unsign(v) for k, v in kept.items()}
-    return [_unsign(v) for v in value] if isinstance(value, list) else value
-
-
 def _judge(item: dict[str, Any], sensor: Sensor) -> _Row:
-    row = _Row(item, stac.item_time(item), stac.footprint(item), _band_hrefs(item, sensor))
+    shape, fault = stac.outline(item)
+    row = _Row(item, stac.item_time(item), shape, _band_hrefs(item, sensor))
     row.columns = {
         "sensor": sensor.name,
         "time": row.time.isoformat().replace("+00:00", "Z") if row.time else None,
@@ -92,8 +88,8 @@ def _judge(item: dict[str, Any], sensor: Sensor) -> _Row:
     }
     if row.time is None:
         row.reason = "the item has no valid datetime"
-    elif row.shape is None:
-        row.reason = "the item has no footprint: neither geometry nor bbox is a polygon on the globe"
+    elif fault is not None:
+        row.reason = fault
     elif not row.hrefs:
         row.reason = f"none of its {len(item['assets'])} assets is a band of {sensor.name}"
     try:
@@ -123,6 +119,27 @@ def _band_hrefs(item: Mapping[str, Any], sensor: Sensor) -> dict[str, str]:
         if href is not None:
             found[band.name] = href
     return found
+
+
+def _drop_outdated(rows: Sequence[_Row]) -> None:
+    """Of several usable items with one id, the newest first, that one is kept; the others say so."""
+    newest: dict[tuple[str, str], _Row] = {}
+    for row in rows:
+        if row.reason is None:
+            winner = newest.setdefault(stac.identity(row.item), row)
+            if row is not winner:
+                row.reason = _outdated(stac.updated(row.item), stac.updated(winner.item), row.id)
+                row.columns["duplicate_of"] = winner.id
+
+
+def _outdated(time: dt.datetime | None, newest: dt.datetime | None, name: str) -> str:
+    if time == newest:
+        return f"the catalog has several items {name} that differ, and does not say which is newer: another one is used"
+    had = f"updated {time.isoformat()}" if time else "without a date of update"
+    now = newest.isoformat() if newest else ""
+    return f"the catalog has several items {name}: the one updated {now} replaces this one, {had}".replace(
+        "+00:00", "Z"
+    )
 
 
 def _drop_duplicates(rows: Sequence[_Row]) -> None:

@@ -17,7 +17,7 @@ from shapely import MultiPolygon, Polygon
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.geohash import geohash_at
-from geo_assets.model.lonlat import split_antimeridian
+from geo_assets.model.lonlat import mended, split_antimeridian
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Floats, Geometries, overlapping
 from geo_assets.model.zones import utm_zone_at
@@ -178,7 +178,10 @@ def _polygons_lonlat(table: gpd.GeoDataFrame, where: str) -> Geometries:
     wide = np.flatnonzero((bounds[:, 2] - bounds[:, 0] > 180) | (np.abs(bounds[:, [0, 2]]) > 180).any(axis=1))
     moved[wide] = [split_antimeridian(g) for g in moved[wide]]
     broken = ~shapely.is_valid(moved)
-    moved[broken] = [polygons_of(g) for g in shapely.make_valid(moved[broken])]
+    try:
+        moved[broken] = [polygons_of(g) for g in mended(moved[broken])]
+    except ConfigError as e:
+        raise ConfigError(f"{where}: {e}") from e
     return moved
 
 

@@ -14,6 +14,7 @@ from geo_assets.model.crs import crs_from, reproject, transformer
 _SIMPLE_VERTICES = 60
 _EDGES_AT_A_TIME = 100
 _MOST_CROSSINGS = 1_000  # of random rings; mending takes about a second then, and minutes at ten times as many
+_MOST_TOUCHES = 20_000  # pairs of edges, such as of squares that touch at their corners; as slow as 1,000 crossings
 _MAX_EDGE_DEG = 0.05  # a straight edge of this length misses the true parallel by under 0.5 m below 60 degrees
 
 
@@ -50,7 +51,7 @@ def _ring_lonlat(ring: Geometry, crs: str) -> Geometry:
     if len(corner) or abs(lon[-1] - lon[0]) > 180:
         lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
     area = Polygon(np.column_stack([lon, lat]))
-    return _cut(area if area.is_valid else shapely.make_valid(area))
+    return _cut(area if area.is_valid else mended(area))
 
 
 def _cut(area: Geometry) -> Geometry:
@@ -68,6 +69,9 @@ def split_antimeridian(geometry: Geometry) -> Polygon | MultiPolygon:
 
     A ring crosses the antimeridian where it reaches beyond 180 degrees or where neighbouring vertices are 270 degrees or
     more apart: shorter edges are taken as they are written, and one of exactly 360 runs along the border of the world.
+
+    Raises:
+        ConfigError: A ring is so tangled that it cannot be mended.
     """
     parts = [q for p in shapely.get_parts(geometry) for q in _split_one(p)]
     return parts[0] if len(parts) == 1 else MultiPolygon(parts)
@@ -82,7 +86,7 @@ def _split_one(polygon: Polygon) -> list[Polygon]:
     if crosses:
         polygon = shapely.transform(polygon, _eastern)
     if not polygon.is_valid:
-        polygon = shapely.make_valid(polygon)
+        polygon = mended(polygon)
     parts = []
     for turn in (-360.0, 0.0, 360.0):
         piece = shapely.intersection(polygon, shapely.box(-180 + turn, -90, 180 + turn, 90))
@@ -100,23 +104,50 @@ def _eastern(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
 
 
-def refuse_tangle(polygons: npt.NDArray[np.object_]) -> None:
-    """Refuses polygons whose edges cross so often that mending them would take minutes.
+def mended(geometry: Any) -> Any:
+    """Valid shapes of the same area (one or an array), which may have other parts, and lines and points beside polygons.
 
     Raises:
-        ConfigError: One has over 1,000 crossings.
+        ConfigError: One is so tangled that mending it would take minutes.
+    """
+    refuse_tangle(np.atleast_1d(np.asarray(geometry, dtype=object)))
+    return shapely.make_valid(geometry)
+
+
+def refuse_tangle(polygons: npt.NDArray[np.object_]) -> None:
+    """Refuses polygons whose edges cross or touch so often that mending them would take minutes.
+
+    Raises:
+        ConfigError: One has over 1,000 crossings, or over 20,000 pairs of edges that touch.
     """
     for polygon in polygons:
-        xy = shapely.get_coordinates(polygon)
-        if len(xy) < _SIMPLE_VERTICES:
+        if shapely.get_num_coordinates(polygon) < _SIMPLE_VERTICES:
             continue
-        edges = shapely.linestrings(np.stack([xy[:-1], xy[1:]], axis=1))
+        edges, first, last = _edges(polygon)
         tree = shapely.STRtree(edges)
-        found = 0
+        crossings = touches = 0
         for start in range(0, len(edges), _EDGES_AT_A_TIME):
             mine, other = tree.query(edges[start : start + _EDGES_AT_A_TIME], predicate="intersects")
-            found += int(np.count_nonzero(other > mine + start + 1))
-            if found > _MOST_CROSSINGS:
+            mine = mine + start
+            # The neighbours along a ring share a vertex, as its last edge and its first do
+            apart = (other > mine + 1) & ~((mine == first[mine]) & (other == last[mine]))
+            apart |= (other == mine + 1) & (first[other] != first[mine])
+            touches += int(np.count_nonzero(apart))
+            asked = np.flatnonzero(apart)[:_MOST_TOUCHES]
+            crossings += int(np.count_nonzero(shapely.crosses(edges[mine[asked]], edges[other[asked]])))
+            if touches > _MOST_TOUCHES or crossings > _MOST_CROSSINGS:
+                crossed = f"crosses itself over {_MOST_CROSSINGS:,} times"
+                touched = f"crosses or touches itself over {_MOST_TOUCHES:,} times"
+                many = crossed if crossings > _MOST_CROSSINGS else touched
                 raise ConfigError(
-                    f"a polygon of {len(xy):,} vertices crosses itself over {_MOST_CROSSINGS:,} times: mend it in a GIS, or take its hull"
+                    f"a polygon of {shapely.get_num_coordinates(polygon):,} vertices {many}: mend it in a GIS, or take its hull"
                 )
+
+
+def _edges(polygon: Geometry) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Edges of all rings that have a length, and for each the place of its ring's first and last edge among them."""
+    xy, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
+    long = (ring[1:] == ring[:-1]) & (xy[1:] != xy[:-1]).any(axis=1)
+    owner = ring[:-1][long]
+    edges = shapely.linestrings(np.stack([xy[:-1][long], xy[1:][long]], axis=1))
+    return edges, np.searchsorted(owner, owner, side="left"), np.searchsorted(owner, owner, side="right") - 1

@@ -20,7 +20,7 @@ class Catalog(Protocol):
     """Where scenes are searched."""
 
     def search(self, recipe: CatalogRecipe, query: SceneQuery) -> list[dict[str, Any]]:
-        """STAC items that overlap the query's area and days, with absolute hrefs, one a (collection, id).
+        """STAC items that overlap the query's area and days, with absolute hrefs, none of them twice.
 
         Raises:
             CatalogError: The search failed for good, or its answer makes no sense.

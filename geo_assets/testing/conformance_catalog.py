@@ -73,9 +73,10 @@ def write_static(folder: Path, items: Sequence[dict[str, Any]]) -> str:
     """A static catalog of one collection with relative links; the path of its catalog.json."""
     links = []
     for item in items:
-        (folder / item["id"]).mkdir(parents=True, exist_ok=True)
-        (folder / item["id"] / "item.json").write_text(json.dumps(item))
-        links.append({"rel": "item", "href": f"./{item['id']}/item.json"})
+        place = next(p for p in (item["id"], *(f"{item['id']}-{n}" for n in range(1, 99))) if not (folder / p).exists())
+        (folder / place).mkdir(parents=True)
+        (folder / place / "item.json").write_text(json.dumps(item))
+        links.append({"rel": "item", "href": f"./{place}/item.json"})
     about = {"stac_version": "1.0.0", "description": "test"}
     collection = {"type": "Collection", "id": COLLECTION, "license": "other", "extent": {}, "links": links, **about}
     (folder / "collection.json").write_text(json.dumps(collection))

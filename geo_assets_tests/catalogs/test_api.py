@@ -8,9 +8,9 @@ import pytest
 import shapely
 import yaml
 
+from geo_assets.catalogs import earth_search
+from geo_assets.catalogs._api import ApiCatalog
 from geo_assets.catalogs._http import Waiting
-from geo_assets.catalogs.earth_search import EarthSearch
-from geo_assets.catalogs.stac_api import StacApi
 from geo_assets.errors import CatalogError, ConfigError, SourceError
 from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.testing.conformance_catalog import make_item, query
@@ -55,7 +55,7 @@ def ids(found):
 @pytest.mark.parametrize("methods", [("GET", "POST"), ("GET",)])
 def test_search_when_there_are_several_pages_then_all_are_read(time, methods):
     with serve(many(25), methods=methods) as server:
-        found = StacApi(time.waiting).search(recipe(server), query())
+        found = ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert ids(found) == ids(many(25))
     assert len(server.searches) == 3
     assert {method for method, path, _ in server.requests if path == "/search"} == {methods[-1]}
@@ -64,20 +64,20 @@ def test_search_when_there_are_several_pages_then_all_are_read(time, methods):
 
 def test_search_when_asked_then_the_last_second_of_the_last_day_is_in_the_request(time):
     with serve(many(1)) as server:
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert server.searches[0]["datetime"] == "2024-02-01T00:00:00Z/2024-02-03T00:00:00Z"
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_search_when_a_status_is_transient_then_tried_again(time, status):
     with serve(many(3), faults=[Answer(status), Answer(status)]) as server:
-        assert len(StacApi(time.waiting).search(recipe(server, backoff_s=0.5), query())) == 3
+        assert len(ApiCatalog(waiting=time.waiting).search(recipe(server, backoff_s=0.5), query())) == 3
     assert time.slept == [0.5, 1.0]  # doubled, times a jitter of 0.5 + 0.5
 
 
 def test_search_when_the_landing_page_fails_first_then_tried_again(time):
     with serve(many(3), root_faults=[Answer(503)]) as server:
-        assert len(StacApi(time.waiting).search(recipe(server), query())) == 3
+        assert len(ApiCatalog(waiting=time.waiting).search(recipe(server), query())) == 3
 
 
 def test_search_when_retry_after_is_given_then_waited(time):
@@ -86,7 +86,7 @@ def test_search_when_retry_after_is_given_then_waited(time):
         Answer(503, {"Retry-After": "Thu, 01 Feb 2024 00:00:09 GMT", "Date": "Thu, 01 Feb 2024 00:00:00 GMT"}),
     ]
     with serve(many(3), faults=answers) as server:
-        assert len(StacApi(time.waiting).search(recipe(server), query())) == 3
+        assert len(ApiCatalog(waiting=time.waiting).search(recipe(server), query())) == 3
     assert time.slept == [7, 9]
 
 
@@ -95,7 +95,7 @@ def test_search_when_retry_after_lies_behind_the_deadline_then_error_at_once(tim
         serve(many(3), faults=[Answer(429, {"Retry-After": "900"})]) as server,
         pytest.raises(CatalogError, match="deadline") as error,
     ):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert time.slept == []
     assert error.value.retryable
 
@@ -105,7 +105,7 @@ def test_search_when_it_never_works_then_error_after_all_tries(time):
         serve(many(3), always=Answer(503)) as server,
         pytest.raises(CatalogError, match="status 503, after 4 tries") as error,
     ):
-        StacApi(time.waiting).search(recipe(server, retries=3), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server, retries=3), query())
     assert len(server.searches) == 4
     assert error.value.retryable
 
@@ -115,20 +115,20 @@ def test_search_when_it_takes_too_long_then_deadline(time):
         serve(many(3), always=Answer(503)) as server,
         pytest.raises(CatalogError, match=r"deadline of 5 s|longer than 5 s"),
     ):
-        StacApi(time.waiting).search(recipe(server, retries=20, backoff_s=1, deadline_s=5), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server, retries=20, backoff_s=1, deadline_s=5), query())
     assert time.now <= 5
 
 
 def test_search_when_an_answer_stalls_then_time_out_and_tried_again(time):
     with serve(many(3), faults=[Answer(delay_s=0.5)]) as server:
-        assert len(StacApi(time.waiting).search(recipe(server, timeout_s=0.1), query())) == 3
+        assert len(ApiCatalog(waiting=time.waiting).search(recipe(server, timeout_s=0.1), query())) == 3
     assert len(time.slept) == 1
 
 
 @pytest.mark.parametrize("fault", [Answer(cut=40), Answer(body=b"<html>busy</html>"), Answer(body=b"")])
 def test_search_when_a_page_is_cut_or_not_json_then_tried_again(time, fault):
     with serve(many(3), faults=[fault]) as server:
-        assert len(StacApi(time.waiting).search(recipe(server), query())) == 3
+        assert len(ApiCatalog(waiting=time.waiting).search(recipe(server), query())) == 3
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_search_when_a_page_is_cut_or_not_json_then_tried_again(time, fault):
 )
 def test_search_when_a_page_is_malformed_then_typed_error(time, body):
     with serve(many(3), always=Answer(body=body)) as server, pytest.raises(CatalogError, match="malformed page"):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
 
 
 def test_search_when_it_is_never_json_then_typed_error(time):
     with serve(many(3), always=Answer(body=b"not json")) as server, pytest.raises(CatalogError, match="not JSON"):
-        StacApi(time.waiting).search(recipe(server, retries=1), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server, retries=1), query())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_search_when_refused_then_error_that_no_retry_can_help(time, status, wor
         serve(many(3), always=Answer(status, body=b'{"description": "because"}')) as server,
         pytest.raises(CatalogError, match=words) as error,
     ):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert not error.value.retryable
     assert "because" in str(error.value)
     assert len(server.searches) == 1
@@ -176,7 +176,7 @@ def test_search_when_paging_is_endless_with_new_items_then_page_cap(time):
         return page
 
     with serve(many(3), always=Answer(edit=endless)) as server, pytest.raises(CatalogError, match="more than 20 pages"):
-        StacApi(time.waiting).search(recipe(server, max_pages=20), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server, max_pages=20), query())
     assert len(server.searches) == 20
 
 
@@ -186,7 +186,7 @@ def test_search_when_a_token_is_repeated_then_error(time):
         return page
 
     with serve(many(30), always=Answer(edit=same)) as server, pytest.raises(CatalogError, match="leads back"):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert len(server.searches) == 2
 
 
@@ -197,7 +197,7 @@ def test_search_when_pages_bring_nothing_new_then_error(time):
         return page
 
     with serve(many(3), always=Answer(edit=stuck)) as server, pytest.raises(CatalogError, match="no new item"):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert len(server.searches) == 4
 
 
@@ -206,19 +206,19 @@ def test_search_when_an_empty_page_lies_between_then_the_rest_is_found(time):
         return {**page, "features": []}
 
     with serve(many(25), faults=[None, Answer(edit=emptied)]) as server:
-        assert len(StacApi(time.waiting).search(recipe(server), query())) == 15
+        assert len(ApiCatalog(waiting=time.waiting).search(recipe(server), query())) == 15
 
 
-def test_search_when_items_repeat_and_change_between_pages_then_the_newest_once(time):
+def test_search_when_items_repeat_and_change_between_pages_then_each_once_the_newest_first(time):
     items = [
         *many(10),
         make_item("item-003", "2024-02-01T10:00:00Z", STYRIA, updated="2024-03-01T00:00:00Z", note="new"),
         *many(5),
     ]
     with serve(items) as server:
-        found = StacApi(time.waiting).search(recipe(server), query())
-    assert ids(found) == ids(many(10))
-    assert found[3]["properties"]["note"] == "new"
+        found = ApiCatalog(waiting=time.waiting).search(recipe(server), query())
+    assert ids(found) == ids([*many(4), *many(10)[3:]])
+    assert [item["properties"].get("note") for item in found[3:5]] == ["new", None]
 
 
 def test_search_when_a_next_link_leads_to_a_private_address_then_refused(time):
@@ -230,7 +230,7 @@ def test_search_when_a_next_link_leads_to_a_private_address_then_refused(time):
         serve(many(3), always=Answer(edit=lead_away)) as server,
         pytest.raises(CatalogError, match="private or local") as error,
     ):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert "canary" not in str(error.value)
 
 
@@ -239,7 +239,7 @@ def test_search_when_redirected_to_a_private_address_then_refused(time):
         serve(many(3), always=Answer(307, {"Location": "http://10.0.0.1/search"})) as server,
         pytest.raises(CatalogError, match="private or local"),
     ):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
 
 
 def test_search_when_an_answer_drips_for_ever_then_the_deadline_ends_it(time):
@@ -252,12 +252,12 @@ def test_search_when_an_answer_drips_for_ever_then_the_deadline_ends_it(time):
         serve(many(3), always=Answer(body=b" " * 2**22)) as server,
         pytest.raises(CatalogError, match="longer than 30 s"),
     ):
-        StacApi(waiting).search(recipe(server, deadline_s=30), query())
+        ApiCatalog(waiting=waiting).search(recipe(server, deadline_s=30), query())
 
 
 def test_search_when_no_collection_is_there_then_config_error(time):
     with serve(many(3)) as server, pytest.raises(ConfigError, match="has no collection sentinel-2-l3a"):
-        StacApi(time.waiting).search(recipe(server), query(collections=["sentinel-2-l3a"]))
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query(collections=["sentinel-2-l3a"]))
 
 
 def test_search_when_the_area_has_many_vertices_then_the_request_is_small_and_the_answer_exact(time):
@@ -266,7 +266,7 @@ def test_search_when_the_area_has_many_vertices_then_the_request_is_small_and_th
     holed = ring.difference(shapely.box(15.4, 47.4, 15.6, 47.6))
     inside = make_item("hole", "2024-02-01T10:00:00Z", shapely.box(15.45, 47.45, 15.55, 47.55))
     with serve([*many(1), outside, inside]) as server:
-        found = StacApi(time.waiting).search(recipe(server), query(holed))
+        found = ApiCatalog(waiting=time.waiting).search(recipe(server), query(holed))
     assert ids(found) == ["item-000"]
     assert len(json.dumps(server.searches[0]["intersects"])) < 1000
 
@@ -276,20 +276,20 @@ def test_search_when_it_is_no_stac_api_then_says_so(time):
         serve([], root_faults=[Answer(body=b'{"hello": "world"}')] * 9) as server,
         pytest.raises(CatalogError, match="does not answer as a STAC API"),
     ):
-        StacApi(time.waiting).search(recipe(server), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server), query())
 
 
 def test_search_when_the_server_is_gone_then_error_that_names_it(time):
     with serve([]) as server:
         pass
     with pytest.raises(CatalogError, match="no answer"):
-        StacApi(time.waiting).search(recipe(server, retries=1), query())
+        ApiCatalog(waiting=time.waiting).search(recipe(server, retries=1), query())
 
 
 @pytest.mark.parametrize("url", [None, "", "ftp://example.org", "/data/catalog.json", "file:///etc/passwd"])
 def test_search_when_the_address_is_no_url_then_config_error(url):
     with pytest.raises(ConfigError, match="give the address"):
-        StacApi().search(CatalogRecipe(kind="stac-api", url=url), query())
+        ApiCatalog().search(CatalogRecipe(kind="stac-api", url=url), query())
 
 
 def test_search_when_an_asset_is_relative_then_resolved_against_the_item(time):
@@ -297,23 +297,23 @@ def test_search_when_an_asset_is_relative_then_resolved_against_the_item(time):
     item["links"] = [{"rel": "self", "href": "https://example.org/collections/c/items/a"}]
     item["assets"] = {"red": {"href": "../assets/red.tif?v=1"}, "bad": {"href": "/etc/passwd"}, "none": {}}
     with serve([item]) as server:
-        found = StacApi(time.waiting).search(recipe(server), query())
+        found = ApiCatalog(waiting=time.waiting).search(recipe(server), query())
     assert found[0]["assets"]["red"]["href"] == "https://example.org/collections/c/assets/red.tif?v=1"
     assert found[0]["assets"]["bad"]["href"] == "/etc/passwd"
     with pytest.raises(SourceError):
-        StacApi().access(recipe(server)).check("/etc/passwd")
+        ApiCatalog().access(recipe(server)).check("/etc/passwd")
 
 
 def test_access_when_the_api_is_on_loopback_then_its_pixels_may_be_there_too():
-    local = StacApi().access(CatalogRecipe(kind="stac-api", url="http://127.0.0.1:8080"))
+    local = ApiCatalog().access(CatalogRecipe(kind="stac-api", url="http://127.0.0.1:8080"))
     assert local.check("http://127.0.0.1:9000/a.tif")
-    public = StacApi().access(CatalogRecipe(kind="stac-api", url="https://example.org/stac"))
+    public = ApiCatalog().access(CatalogRecipe(kind="stac-api", url="https://example.org/stac"))
     with pytest.raises(SourceError):
         public.check("http://127.0.0.1:9000/a.tif")
 
 
 def test_access_when_earth_search_then_only_its_buckets():
-    access = EarthSearch().access(CatalogRecipe())
+    access = earth_search.PLUGIN.access(CatalogRecipe())
     assert access.check("https://sentinel-cogs.s3.us-west-2.amazonaws.com/a.tif")
     assert access.check("s3://sentinel-s2-l2a/a.jp2")
     for href in ("https://example.org/a.tif", "s3://other/a.tif", "http://127.0.0.1/a.tif", "/etc/passwd"):
@@ -338,7 +338,7 @@ def test_search_when_real_pages_are_replayed_then_all_items_once(time):
         page["features"], faults=[Answer(edit=replay), Answer(edit=lambda p: {**p, "features": [], "links": []})]
     ) as server:
         asked = query(area, "2013-01-01", "2022-12-31", ["landsat-8-c2-l2"])
-        found = StacApi(time.waiting).search(recipe(server, page_size=250), asked)
+        found = ApiCatalog(waiting=time.waiting).search(recipe(server, page_size=250), asked)
     assert len(found) == len({item["id"] for item in found}) == 250
     assert server.searches[1]["token"] == "next:landsat-8-c2-l2:LC08_L2SP_198022_20190307_02_T2"
     assert shapely.equals(shapely.geometry.shape(server.searches[0]["intersects"]), area)

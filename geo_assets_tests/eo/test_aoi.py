@@ -296,6 +296,37 @@ def test_clean_geometry_when_a_ring_crosses_itself_thousands_of_times_then_it_is
         clean_geometry(shapely.Polygon(ring), "EPSG:4326")
 
 
+def test_clean_geometry_when_a_tangle_lies_across_the_antimeridian_then_it_is_refused_at_once():
+    ring = np.random.default_rng(1).uniform((179, 40), (181, 41), (4_000, 2))
+    with pytest.raises(ConfigError, match="crosses itself over 1,000 times"):
+        clean_geometry(shapely.Polygon(ring), "EPSG:4326")
+
+
+def test_clean_geometry_when_squares_touch_at_many_corners_then_they_meet_too_often_to_be_mended():
+    holes = [shapely.box(i, j, i + 1, j + 1).exterior for i in range(1, 120) for j in range(1, 120) if (i + j) % 2]
+    checkers = shapely.transform(shapely.Polygon(shapely.box(0, 0, 121, 121).exterior, holes), lambda xy: xy / 10)
+    with pytest.raises(ConfigError, match="crosses or touches itself over 20,000 times"):
+        clean_geometry(checkers, "EPSG:4326")
+
+
+def test_clean_geometry_with_many_holes_and_one_fault_is_mended():
+    """Neither rings that end where they began nor steps from one ring to the next are crossings."""
+    spots = [(3 * i + 1, 3 * j + 1) for i in range(40) for j in range(40)]
+    holes = [shapely.box(x, y, x + 1, y + 1).exterior for x, y in [*spots, (1.5, 1.5)]]
+    sieve = shapely.transform(shapely.Polygon(shapely.box(0, 0, 121, 121).exterior, holes), lambda xy: xy / 10)
+    area, notes = clean_geometry(sieve, "EPSG:4326")
+    assert area.area == pytest.approx((121**2 - 1600 - 0.75 + 0.25) / 100, abs=0.01)
+    assert len(notes) == 1
+
+
+def test_clean_geometry_of_a_chain_of_squares_that_touch_is_mended():
+    steps = [p for i in range(2_000) for p in ((i, i), (i + 1, i))]
+    back = [p for i in range(2_000, 0, -1) for p in ((i - 1, i), (i - 1, i - 1))]
+    chain = shapely.transform(shapely.Polygon([*steps, (2_000, 2_000), *back]), lambda xy: xy / 100)
+    area, _ = clean_geometry(chain, "EPSG:4326")
+    assert area.area == pytest.approx(0.2)
+
+
 def test_read_aoi_when_a_polygon_has_two_points_then_it_is_refused_in_one_line(tmp_path):
     ring = [[10, 40], [11, 41]]
     feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import numpy as np
 import pytest
 import shapely
 
@@ -149,10 +150,38 @@ def test_solar_day_when_east_or_west_then_mean_solar_time(time, lon, day):
     assert stac.solar_day(stac.parse_time(time), lon) == day
 
 
-def test_dedupe_when_any_order_then_the_newest_and_sorted():
+def test_distinct_when_any_order_then_repeats_go_and_the_newest_comes_first():
     old = item(properties={"updated": "2024-01-01T00:00:00Z"})
     new = item(properties={"updated": "2024-01-01T00:00:00.5Z"})
     bare = item()
     other = item(collection="b")
-    for order in ([old, new, bare, other], [other, bare, new, old], [new, old, other, bare]):
-        assert stac.dedupe(order) == [other, new]
+    for order in ([old, new, bare, other], [other, bare, new, old], [new, old, other, bare, new, bare]):
+        assert stac.distinct(order) == [other, new, old, bare]
+
+
+def test_distinct_when_only_links_and_signatures_differ_then_once():
+    first, again = (
+        item(
+            assets={"red": {"href": f"https://a.example/r.tif?sig={n}&sv={n}"}},
+            links=[{"rel": "next", "href": f"page={n}"}],
+        )
+        for n in (1, 2)
+    )
+    assert stac.distinct([first, again]) == [again]
+
+
+def spiral(n=20_000):
+    """A closed bow-tie star: each edge crosses most others."""
+    turn = np.arange(n + 1) * np.pi * (1 - 1 / (n + 1))
+    ring = np.column_stack([15 + np.cos(turn), 47 + np.sin(turn)])
+    return {"type": "Polygon", "coordinates": [[*ring.tolist(), ring[0].tolist()]]}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("shift", [0, 165])
+def test_outline_when_it_crosses_itself_for_ever_then_none_and_the_reason_at_once(shift):
+    tangled = spiral()
+    tangled["coordinates"][0] = [[x + shift, y] for x, y in tangled["coordinates"][0]]
+    shape, reason = stac.outline(item(geometry=tangled, bbox=[14, 46, 16, 48]))
+    assert shape is None
+    assert "crosses itself over 1,000 times" in reason

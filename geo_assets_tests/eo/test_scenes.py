@@ -17,6 +17,7 @@ from geo_assets.eo.scenes import decide, read_scenes, scenes_of, write_scenes
 from geo_assets.errors import SourceError
 from geo_assets.sensors.sentinel_2_l2a import PLUGIN as S2
 from geo_assets.testing.conformance_catalog import make_item
+from geo_assets_tests.eo.test_items import spiral
 from geo_assets_tests.realdata import real_data
 
 STYRIA = shapely.box(15, 47, 16, 48)
@@ -65,6 +66,45 @@ def test_decide_when_baselines_are_equal_then_processed_last_then_id():
     assert column(decide([first, later], S2), "duplicate_of") == {"a": "b", "b": None}
     same = [scene("a"), scene("b")]
     assert column(decide(same, S2), "duplicate_of") == {"a": "b", "b": None}
+
+
+def test_decide_when_a_catalog_has_two_items_of_one_id_then_the_older_is_listed():
+    old, new = (scene("a", updated=f"2024-03-0{n}T00:00:00Z") for n in (1, 2))
+    new["assets"]["red"]["href"] = "https://example.org/new/red.tif"
+    for order in ([old, new, old], [new, old, new]):
+        table = decide(order, S2)
+        assert list(table["kept"]) == [True, False]
+        assert list(table["duplicate_of"]) == [None, "a"]
+        assert table["hrefs"][0]["red"] == "https://example.org/new/red.tif"
+        assert (
+            table["reason"][1]
+            == "the catalog has several items a: the one updated 2024-03-02T00:00:00Z replaces this one, updated 2024-03-01T00:00:00Z"
+        )
+        assert len(read_scenes(write_scenes(table))) == 2
+
+
+def test_decide_when_two_items_of_one_id_have_no_date_of_update_then_one_is_used_whatever_the_order():
+    items = [scene("a"), scene("a", **{"eo:cloud_cover": 5})]
+    tables = [decide(order, S2) for order in (items, items[::-1])]
+    assert write_scenes(tables[0]) == write_scenes(tables[1])
+    assert list(tables[0]["kept"]) == [True, False]
+    assert "does not say which is newer" in tables[0]["reason"][1]
+
+
+def test_decide_when_the_newer_item_of_one_id_cannot_be_used_then_the_older_is_kept():
+    old, new = (scene("a", updated=f"2024-03-0{n}T00:00:00Z") for n in (1, 2))
+    new["assets"] = {"thumbnail": {"href": "https://example.org/t.png"}}
+    table = decide([old, new], S2)
+    assert list(zip(table["kept"], table["updated"].dt.day, strict=True)) == [(False, 2), (True, 1)]
+
+
+@pytest.mark.timeout(20)
+def test_decide_when_a_footprint_crosses_itself_for_ever_then_it_alone_is_left_out():
+    bad, good = scene("a"), scene("b", time="2024-02-02T10:00:00Z")
+    bad["geometry"] = spiral()
+    table = decide([bad, good], S2)
+    assert column(table, "kept") == {"a": False, "b": True}
+    assert "crosses itself over 1,000 times" in column(table, "reason")["a"]
 
 
 def test_decide_when_the_newer_twin_cannot_be_used_then_the_older_is_kept():
