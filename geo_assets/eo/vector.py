@@ -1,6 +1,8 @@
 """Vector files, with caps on what a file may hold: the content is looked at before any driver opens it."""
 
+import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,6 +14,7 @@ import pyogrio
 import pyproj
 import shapely
 
+from geo_assets.eo.geopackage import feature_tables
 from geo_assets.errors import ConfigError
 
 MAX_FILE_BYTES = 500_000_000
@@ -47,6 +50,7 @@ _DRIVERS = {
     "KML",
     "LIBKML",
 }
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 _KNOWN = ", ".join(sorted(k for k in _BEGINS if k != ".geoparquet"))
 
 Geometries = npt.NDArray[np.object_]
@@ -78,18 +82,33 @@ def read_table(path: Path, *, layer: str | None = None, columns: list[str] | Non
     suffix = _checked(path)
     if suffix in (".parquet", ".geoparquet"):
         return _parquet(path, columns)
-    source: str | bytes = _member(path, layer) if suffix == ".zip" else str(path.resolve())
+    if suffix != ".zip":
+        return _read(path, path.name, layer, columns)
+    member = _member(path, layer)
+    if not member.filename.lower().endswith(".gpkg"):
+        return _read(f"/vsizip/{{{path.resolve()}}}/{member.filename}", path.name, None, columns)
+    try:
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+            return _read(Path(archive.extract(member, folder)), f"{path.name}/{member.filename}", None, columns)
+    except _ZIP_FAULTS as e:
+        raise _bad_zip(path, e) from e
+
+
+def _read(file: Path | str, name: str, layer: str | None, columns: list[str] | None) -> gpd.GeoDataFrame:
+    suffix = Path(file).suffix.lower()
+    source: str | bytes = str(file.resolve()) if isinstance(file, Path) else file
     if suffix == ".gml":
-        source = path.read_bytes()  # from memory, because the driver writes a .gfs file beside what it opens
+        # From memory, because the driver writes a .gfs file beside what it opens
+        source = file.read_bytes() if isinstance(file, Path) else source
         pyogrio.set_gdal_config_options({"GML_DOWNLOAD_SCHEMA": "NO"})
     try:
-        chosen = _layer(source, path.name, layer if suffix != ".zip" else None)
+        chosen = _layer(_layers(file, source, name, layer), name, layer)
         info = pyogrio.read_info(source, layer=chosen)
         if info["driver"] not in _DRIVERS:
             raise ConfigError(
-                f"{path.name} is read by the driver {info['driver']}, which is not allowed: convert it to one of {_KNOWN}"
+                f"{name} is read by the driver {info['driver']}, which is not allowed: convert it to one of {_KNOWN}"
             )
-        _refuse_many(info["features"], path.name)
+        _refuse_many(info["features"], name)
         return pyogrio.read_dataframe(source, layer=chosen, columns=columns)
     except (
         pyogrio.errors.DataSourceError,
@@ -98,8 +117,14 @@ def read_table(path: Path, *, layer: str | None = None, columns: list[str] | Non
         shapely.errors.ShapelyError,
     ) as e:
         raise ConfigError(
-            f"{path.name} cannot be read as {suffix}: {str(e)[:200]}; is it complete? Convert it to gpkg if in doubt"
+            f"{name} cannot be read as {suffix}: {str(e)[:200]}; is it complete? Convert it to gpkg if in doubt"
         ) from e
+
+
+def _layers(file: Path | str, source: str | bytes, name: str, layer: str | None) -> list[str]:
+    if isinstance(file, Path) and file.suffix.lower() == ".gpkg":
+        return feature_tables(file, name, layer=layer)
+    return [str(n) for n, kind in pyogrio.list_layers(source) if kind is not None]
 
 
 def _checked(path: Path) -> str:
@@ -128,8 +153,7 @@ def _sniff(head: bytes, suffix: str, name: str) -> None:
         raise ConfigError(f"{name} is not what its extension {suffix} says: rename it, or convert it to gpkg")
 
 
-def _layer(source: str | bytes, name: str, layer: str | None) -> str | None:
-    layers = [str(n) for n, kind in pyogrio.list_layers(source) if kind is not None]
+def _layer(layers: list[str], name: str, layer: str | None) -> str:
     if not layers:
         raise ConfigError(f"{name} has no layer with geometries: give a vector file with polygons")
     if layer is None and len(layers) > 1:
@@ -139,7 +163,7 @@ def _layer(source: str | bytes, name: str, layer: str | None) -> str | None:
     return layer or layers[0]
 
 
-def _member(path: Path, layer: str | None) -> str:
+def _member(path: Path, layer: str | None) -> zipfile.ZipInfo:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -163,9 +187,13 @@ def _member(path: Path, layer: str | None) -> str:
             entry = by_stem[layer] if layer is not None else found[0]
             with archive.open(entry) as f:
                 _sniff(f.read(_HEAD), Path(entry.filename).suffix.lower(), f"{path.name}/{entry.filename}")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as e:
-        raise ConfigError(f"{path.name} is not a readable zip file ({e}): pack it again, without a password") from e
-    return f"/vsizip/{{{path.resolve()}}}/{entry.filename}"
+    except _ZIP_FAULTS as e:
+        raise _bad_zip(path, e) from e
+    return entry
+
+
+def _bad_zip(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{path.name} is not a readable zip file ({error}): pack it again, without a password")
 
 
 def _refuse_bomb(path: Path, total: int) -> None:

@@ -1,6 +1,7 @@
 """Areas of interest: every doubt is settled and noted, or refused with the reason."""
 
 import json
+import sqlite3
 import struct
 import zipfile
 
@@ -130,6 +131,78 @@ def test_read_aoi_of_a_virtual_format_opens_nothing_that_it_names(tmp_path):
         (tmp_path / name).write_text(f"<!-- gml kml -->{vrt}")
         with pytest.raises(ConfigError, match="not what its extension"):
             read(tmp_path / name)
+
+
+def with_views(path, **views):
+    write(path, SQUARE, layer="a")
+    shape = "SELECT {} AS fid, (SELECT geom FROM a LIMIT 1) AS geom"
+    with sqlite3.connect(path) as file:
+        for name, query in views.items():
+            if name.startswith("gpkg_"):
+                file.execute(f"DROP TABLE {name}")
+            file.execute(f"CREATE VIEW {name} AS {query.format(shape=shape.format('1'))}")
+            if not name.startswith("gpkg_"):
+                for table, named in (
+                    ("gpkg_contents", "table_name, identifier"),
+                    ("gpkg_geometry_columns", "table_name"),
+                ):
+                    listed = [c for _, c, *_ in file.execute(f"PRAGMA table_info({table})")]
+                    values = [f"'{name}'" if c in named.split(", ") else c for c in listed]
+                    file.execute(f"INSERT INTO {table} SELECT {', '.join(values)} FROM {table} WHERE table_name = 'a'")
+    file.close()
+    return path
+
+
+ENDLESS = "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT i AS fid, (SELECT geom FROM a) AS geom FROM r WHERE i < 0"
+
+
+@pytest.mark.timeout(20)
+def test_read_aoi_of_a_geopackage_runs_no_view(tmp_path):
+    path = with_views(tmp_path / "a.gpkg", evil=ENDLESS)
+    assert read(path).geometry.equals(shapely.MultiPolygon([SQUARE]))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "folder/a.gpkg")
+    assert read(tmp_path / "a.zip").geometry.equals(shapely.MultiPolygon([SQUARE]))
+    with pytest.raises(ConfigError, match=r"layer evil of a.gpkg is a view, which is not run: export it as a table"):
+        read(path, "evil")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions"])
+def test_read_aoi_of_a_geopackage_whose_own_tables_are_views_is_refused(tmp_path, name):
+    path = with_views(tmp_path / "a.gpkg", **{name: ENDLESS})
+    with pytest.raises(ConfigError, match=f"'{name}' in place of a table"):
+        read(path)
+
+
+@pytest.mark.timeout(20)
+def test_read_aoi_of_a_geopackage_with_views_alone_is_refused(tmp_path):
+    path = with_views(tmp_path / "a.gpkg", plain="{shape}")
+    with sqlite3.connect(path) as file:
+        file.execute("DELETE FROM gpkg_contents WHERE table_name = 'a'")
+    file.close()
+    with pytest.raises(ConfigError, match=r"plain of a.gpkg is a view"):
+        read(path)
+
+
+def test_read_aoi_of_a_damaged_geopackage_says_so(tmp_path):
+    path = write(tmp_path / "a.gpkg", SQUARE)
+    path.write_bytes(path.read_bytes()[:6_000])
+    with pytest.raises(ConfigError, match=r"cannot be read as \.gpkg"):
+        read(path)
+    path.write_bytes(b"SQLite format 3\0" + bytes(5_000))
+    with pytest.raises(ConfigError, match=r"cannot be read as \.gpkg"):
+        read(path)
+
+
+def test_read_aoi_of_a_geopackage_that_is_open_elsewhere_reads_it(tmp_path):
+    path = write(tmp_path / "a.gpkg", SQUARE)
+    file = sqlite3.connect(path)
+    file.execute("PRAGMA journal_mode = WAL")
+    file.execute("CREATE TABLE notes (text)")
+    file.commit()
+    assert read(path).geometry.area == pytest.approx(SQUARE.area)
+    file.close()
 
 
 def test_read_aoi_refuses_a_zip_bomb_before_unpacking(tmp_path):
