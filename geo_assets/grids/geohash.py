@@ -11,6 +11,8 @@ from geo_assets.model.tiling import Area, lonlat_boxes, regular_cells
 class GeohashGrid:
     """Geohashes of ``precision`` characters."""
 
+    everywhere = True
+
     def cells(self, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
         """Cells named by their geohash, with the UTM zone of their centre."""
         dx, dy = geohash_steps(spec.precision)

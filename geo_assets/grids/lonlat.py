@@ -13,6 +13,8 @@ from geo_assets.model.tiling import Area, lonlat_boxes, regular_cells
 class LonLatGrid:
     """Cells ``step`` degrees a side. They are as wide as high at the equator only; the last ones end at 180 and 90."""
 
+    everywhere = True
+
     def cells(self, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
         """Cells ``chip_{x}_{y}`` with their ``x``, ``y``, ``step`` and the UTM zone of their centre."""
         step = float(parse_resolution(spec.step))

@@ -40,6 +40,8 @@ MAX_LAT = 85  # rows whose lower edge lies beyond are not part of the grid
 class MajorTomGrid:
     """Rows and columns of one spacing."""
 
+    everywhere = True
+
     def cells(self, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
         """Cells ``54U_1R`` with ``size_m``, ``primary`` and their patch (``patch_x0`` ... ``patch_y1`` in ``crs``).
 

@@ -35,6 +35,8 @@ _ADVICE = "install geo-assets[majortom], or choose the grid square or majortom, 
 class MajorTomEgGrid:
     """Cells of the package, the half-shifted ones too where ``overlap`` says so."""
 
+    everywhere = True
+
     def cells(self, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
         """Cells named by 11 characters of geohash, with ``size_m`` and ``primary``.
 

@@ -27,6 +27,8 @@ _SEAM_M = 1_000_000.0  # no edge of 0.05 degrees is this long, unless it crosses
 class SquareGrid:
     """Squares of ``size_m`` in the CRS ``crs``."""
 
+    everywhere = True
+
     def cells(self, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
         """Cells ``square_{col}_{row}`` with their ``col``, ``row``, ``size_m`` and ``crs``."""
         crs = canonical_crs(spec.crs or DEFAULT_CRS)

@@ -22,11 +22,16 @@ from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Floats, Geometries, overlapping
 from geo_assets.model.zones import utm_zone_at
 
+EVERYWHERE_LAT = 85.0
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 
 
 class Grid(Protocol):
-    """A way to tile the world."""
+    """A way to tile the world.
+
+    One that has cells everywhere up to 85 degrees north and south says so by an attribute ``everywhere = True``: an area
+    that the cube cannot show is then refused before its cells are made.
+    """
 
     def cells(self, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
         """All cells that overlap ``aoi`` (EPSG:4326) by area, whole, in EPSG:4326.

@@ -10,12 +10,13 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import shapely
 
 from geo_assets.eo.aoi import Aoi
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
-from geo_assets.model.cell import cells_of
+from geo_assets.model.cell import EVERYWHERE_LAT, Grid, cells_of
 from geo_assets.model.crs import crs_of_group, reproject
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.lonlat import densify
@@ -26,6 +27,7 @@ from geo_assets.registry import load
 from geo_assets.storage import Storage
 
 CODE_VERSION = "1"  # raise it when the same areas and recipe give other cells
+_COLUMNS = ("cell_id", "region", "regions", "crs", "geometry")
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,23 @@ def cut(areas: Sequence[Aoi], grid: GridRecipe, cube: CubeRecipe) -> CellTable:
     spec = grid
     if grid.kind == "square" and grid.crs is None:
         spec = grid.model_copy(update={"crs": "EPSG:3857" if cube.crs == "utm" else cube.crs})
-    cells = cells_of(load("grids", grid.kind), whole, spec).reset_index(drop=True)
+    plugin: Grid = load("grids", grid.kind)
+    if getattr(plugin, "everywhere", False):
+        _refuse_beyond(whole, cube)
+    cells = cells_of(plugin, whole, spec).reset_index(drop=True)
     owner, touched = _regions(cells, cube)
     return CellTable(cells.assign(region=owner, regions=touched))
+
+
+def _refuse_beyond(area: shapely.Geometry, cube: CubeRecipe) -> None:
+    """Refuses an area whose cells the cube's CRS could not show, before millions of them are made."""
+    with_cells = shapely.intersection(area, shapely.box(-180, -EVERYWHERE_LAT, 180, EVERYWHERE_LAT))
+    if with_cells.is_empty:
+        return  # the grid says what it has there
+    if cube.crs == "utm":
+        utm_zones_of(shapely.box(*with_cells.bounds))
+    else:
+        _inside(cube.pixel_grid(cube.crs), np.array([reproject(densify(with_cells), "EPSG:4326", cube.crs)]))
 
 
 def _regions(cells: gpd.GeoDataFrame, cube: CubeRecipe) -> tuple[list[str], list[list[str]]]:
@@ -210,14 +226,36 @@ def write_cells(table: gpd.GeoDataFrame) -> bytes:
 
 
 def read_cells(content: bytes) -> gpd.GeoDataFrame:
-    """The table of ``write_cells``."""
-    return gpd.read_parquet(io.BytesIO(content))
+    """The table of ``write_cells``.
+
+    Raises:
+        SourceError: Not a cell table.
+    """
+    try:
+        table = gpd.read_parquet(io.BytesIO(content))
+    except (pa.ArrowException, shapely.errors.ShapelyError, OSError, ValueError, KeyError) as e:
+        line = " ".join(str(e).split())[:200]
+        raise SourceError(f"not a cell table: {line}; make the cells of this region again") from e
+    missing = sorted({*_COLUMNS} - set(table.columns))
+    if missing:
+        raise SourceError(f"not a cell table: it lacks {', '.join(missing)}; make the cells of this region again")
+    return table
 
 
 def cells_version(table: gpd.GeoDataFrame) -> str:
     """Data version of a region's cells."""
     shapes = [g.hex() for g in shapely.to_wkb(table.geometry.to_numpy())]
     return digest([CODE_VERSION, sorted(zip(table["cell_id"], shapes, strict=True))])
+
+
+def _holds(content: bytes | None, version: str) -> bool:
+    """Whether what is stored is the table of a version; a damaged one is not."""
+    if content is None:
+        return False
+    try:
+        return cells_version(read_cells(content)) == version
+    except SourceError:
+        return False
 
 
 def store_cells(
@@ -229,8 +267,8 @@ def store_cells(
         The receipt, and whether anything was written.
     """
     version = cells_version(table)
-    previous = storage.read_receipt("cells", region)
-    if previous and previous.data_version == version and storage.read(path.cells(region)) is not None:
+    previous = storage.sound_receipt("cells", region)
+    if previous and previous.data_version == version and _holds(storage.read(path.cells(region)), version):
         return previous, False
     storage.write(path.cells(region), write_cells(table))
     receipt = PartitionReceipt(

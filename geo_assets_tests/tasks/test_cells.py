@@ -153,3 +153,34 @@ def test_owner_when_a_cell_crosses_the_antimeridian_then_it_is_the_region_at_its
     assert len(table.cells) >= 4
     columns = {Region.parse(key).col for key in table.regions}
     assert columns == {0, 359}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["majortom", "square", "geohash", "lonlat"])
+@pytest.mark.parametrize(("crs", "reason"), [("utm", "UTM ends at 80 S and 84 N"), ("EPSG:3035", "area of use")])
+def test_cut_when_the_cube_cannot_show_the_area_then_it_is_refused_before_cells_are_made(kind, crs, reason):
+    sizes = (
+        {"size_m": 10_240}
+        if kind in ("majortom", "square")
+        else {"precision": 5}
+        if kind == "geohash"
+        else {"step": "1/10"}
+    )
+    world = aoi((-180, -90, 180, 90))
+    with pytest.raises(ConfigError, match=reason):
+        cut([world], GridRecipe(kind=kind, **sizes), CubeRecipe(crs=crs))
+
+
+def test_cut_when_a_table_names_the_cells_then_the_area_may_reach_beyond(tmp_path):
+    table(shapely.box(15, 47, 15.1, 47.1), crs="EPSG:4326").to_file(tmp_path / "t.gpkg")
+    found = cut(
+        [aoi((-180, -90, 180, 90))], GridRecipe(kind="tiles", path=str(tmp_path / "t.gpkg")), CubeRecipe(crs="utm")
+    )
+    assert list(found.cells["cell_id"]) == ["c0"]
+
+
+def test_cut_when_the_grid_ends_before_the_area_does_then_its_cells_count():
+    recipe = GridRecipe(kind="majortom", size_m=10_000)
+    with pytest.warns(UserWarning, match="the rest of the area has no cells"):
+        found = cut([aoi((10, 84.5, 11, 89))], recipe, CubeRecipe(crs="EPSG:3413"))
+    assert len(found.cells)
