@@ -13,6 +13,7 @@ from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
 from geo_assets.model.crs import parse_resolution
 from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.period import Month
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import available, load
 from geo_assets.storage import Storage
@@ -78,20 +79,32 @@ class Store:
 
         Args:
             month: Only of this period, such as ``2024-02``.
-            region: Only of this region.
+            region: Only of this region, such as ``utm33n_r52_c5``.
             sensor: Only of this sensor.
+
+        Raises:
+            PartitionError: No such month or region can be.
+            StoreError: There is no such table.
         """
-        tables = []
+        if month is not None:
+            Month.parse(month)
+        if region is not None:
+            Region.parse(region)
+        tables, months = [], set()
         for name in self.storage.names("scenes"):
             _, made_by, of_region, file = name.split("/")
             of_month = file.removesuffix(".parquet")
+            months.add(of_month)
             if month in (None, of_month) and region in (None, of_region) and sensor in (None, made_by):
                 content = self.storage.read(name)
                 if content is not None:
                     tables.append(read_scenes(content).assign(region=of_region, month=of_month))
         if not tables:
             wanted = " ".join(filter(None, (sensor, region, month))) or "any partition"
-            raise StoreError(f"no scene table for {wanted} in {self.storage.root}: materialize scenes for it first")
+            there = f"; there are months {min(months)} to {max(months)}" if months else ""
+            raise StoreError(
+                f"no scene table for {wanted} in {self.storage.root}{there}: materialize scenes for it first"
+            )
         filled = [t for t in tables if len(t)] or tables[:1]
         return gpd.GeoDataFrame(pd.concat(filled, ignore_index=True), geometry="geometry", crs="EPSG:4326")
 

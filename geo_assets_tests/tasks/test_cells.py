@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_assets.eo.aoi import Aoi
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model.crs import reproject
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.recipe import CubeRecipe, GridRecipe
@@ -184,3 +184,9 @@ def test_cut_when_the_grid_ends_before_the_area_does_then_its_cells_count():
     with pytest.warns(UserWarning, match="the rest of the area has no cells"):
         found = cut([aoi((10, 84.5, 11, 89))], recipe, CubeRecipe(crs="EPSG:3413"))
     assert len(found.cells)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not a table"])
+def test_read_cells_when_it_is_no_table_then_typed_error(content):
+    with pytest.raises(SourceError, match="not a cell table"):
+        read_cells(content)
