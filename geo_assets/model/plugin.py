@@ -139,10 +139,20 @@ class CubeSession(Protocol):
 
 
 class Cube(Protocol):
-    """One repository of a cube."""
+    """One repository of a cube.
+
+    Attributes:
+        faults: What reading an array raises where the storage lost or damaged a chunk.
+    """
+
+    faults: tuple[type[Exception], ...]
 
     def describe(self) -> dict[str, Any] | None:
-        """Attributes of the root as they were stored, or None where there is no cube yet."""
+        """Attributes of the root as they were stored, or None where there is no cube yet.
+
+        Raises:
+            StoreError: What lies there was not made by geo_assets: its root has no attribute ``geo_assets``.
+        """
         ...
 
     def prepare(

@@ -15,22 +15,41 @@ from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Period, Periods
 from geo_assets.model.plugin import Variable
 
+MARK = "geo_assets"  # the attribute that tells a cube's root from any other Zarr group
 _EPOCH = np.datetime64("1970-01-01", "D")
 _COORDINATE_CHUNK = 65_536
 
 
-def describe(store: Any) -> dict[str, Any] | None:
-    """Attributes of the root, or None where nothing is stored."""
+def describe(store: Any, uri: str) -> dict[str, Any] | None:
+    """Attributes of the root of a cube, or None where nothing is stored.
+
+    Raises:
+        StoreError: What is stored there is no cube.
+    """
     try:
         root = zarr.open_group(store, mode="r", zarr_format=3)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError):
         return None
-    return dict(root.attrs)
+    except zarr.errors.ContainsArrayError as e:
+        raise foreign(uri, "a Zarr array") from e
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise StoreError(f"{uri}: its zarr.json is damaged ({line(e)}): restore it, or choose another storage") from e
+    attrs = dict(root.attrs)
+    if MARK in attrs:
+        return attrs
+    if attrs or next(iter(root.keys()), None) is not None:
+        raise foreign(uri, "a Zarr group")
+    return None  # whoever made it was stopped before its first attribute
 
 
-def needs_work(store: Any, group: str, periods: Periods, variables: Sequence[Variable]) -> bool:
+def foreign(uri: str, what: str) -> StoreError:
+    """The error for something of another maker in the cube's place."""
+    return StoreError(f"{uri} holds {what} that geo_assets did not make: choose another storage, or move it away")
+
+
+def needs_work(store: Any, uri: str, group: str, periods: Periods, variables: Sequence[Variable]) -> bool:
     """Whether ``prepare`` would change something."""
-    if describe(store) is None:
+    if describe(store, uri) is None:
         return True
     root = zarr.open_group(store, mode="r", zarr_format=3)
     if group not in root:

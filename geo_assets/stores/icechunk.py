@@ -48,6 +48,8 @@ def _storage(uri: str) -> icechunk.Storage:
 class IcechunkCube:
     """A cube in an Icechunk repository; see ``Cube``."""
 
+    faults: tuple[type[Exception], ...] = (*_ERRORS, ValueError, RuntimeError)
+
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._repo: icechunk.Repository | None = None
@@ -71,7 +73,7 @@ class IcechunkCube:
         """Attributes of the root, or None."""
         with _as_store_error(self._uri, "read"):
             repo = self._existing()
-            return None if repo is None else _layout.describe(repo.readonly_session(_BRANCH).store)
+            return None if repo is None else _layout.describe(repo.readonly_session(_BRANCH).store, self._uri)
 
     def prepare(
         self,
@@ -85,7 +87,7 @@ class IcechunkCube:
         with _as_store_error(self._uri, "prepare"), _lock(self._uri):
             for _ in range(_REBASE_TRIES):
                 repo = self._writable()
-                if not _layout.needs_work(repo.readonly_session(_BRANCH).store, group, periods, variables):
+                if not _layout.needs_work(repo.readonly_session(_BRANCH).store, self._uri, group, periods, variables):
                     return
                 session = repo.writable_session(_BRANCH)
                 _layout.prepare(session.store, attrs, group, grid, periods, variables)
@@ -178,11 +180,15 @@ class IcechunkSession:
                         message, metadata=dict(metadata), rebase_with=rebase, rebase_tries=_REBASE_TRIES
                     )
                     return str(done)
-                except _ERRORS:
+                except _ERRORS as e:
                     committed = _find_commit(self._uri, base, message, metadata)
-                    if committed is None:
-                        raise
-                    return committed
+                    if committed is not None:
+                        return committed
+                    if isinstance(e, icechunk.RebaseFailedError | icechunk.ConflictError):
+                        raise StoreError(
+                            f"{self._uri}: another run committed the same blocks and month first, and this run's were not; run again"
+                        ) from e
+                    raise
 
 
 def _find_commit(uri: str, base: str, message: str, metadata: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import fsspec
+import zarr
 from zarr.storage import FsspecStore, LocalStore
 
 from geo_assets.errors import ConfigError, StoreError
@@ -27,8 +28,18 @@ def _open(uri: str, *, read_only: bool) -> Any:
     return FsspecStore.from_url(uri, storage_options=options, read_only=read_only)
 
 
+def _refuse_version_2(store: Any, uri: str) -> None:
+    try:
+        zarr.open(store, mode="r", zarr_format=2)
+    except (FileNotFoundError, zarr.errors.NodeNotFoundError):
+        return
+    raise _layout.foreign(uri, "data in Zarr format 2")
+
+
 class ZarrCube:
     """A cube in plain Zarr; see ``Cube``."""
+
+    faults: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -36,12 +47,17 @@ class ZarrCube:
     def describe(self) -> dict[str, Any] | None:
         """Attributes of the root, or None."""
         with _as_store_error(self._uri, "read"):
-            return _layout.describe(_open(self._uri, read_only=True))
+            store = _open(self._uri, read_only=True)
+            attrs = _layout.describe(store, self._uri)
+            if attrs is None:
+                _refuse_version_2(store, self._uri)
+            return attrs
 
     def prepare(
         self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]
     ) -> None:
         """Create what is missing; see ``Cube``."""
+        self.describe()
         with _as_store_error(self._uri, "prepare"):
             _layout.prepare(_open(self._uri, read_only=False), attrs, group, grid, periods, variables)
 

@@ -27,7 +27,7 @@ from geo_assets.model.plugin import Cube, Store, Variable
 
 BLOCK = 64
 GROUP = "utm33n"
-ATTRS = {"title": "a cube", "start": "2024-01"}
+ATTRS = {"title": "a cube", "geo_assets": {"start": "2024-01"}}
 SECRET_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 VARIABLES = (
     Variable("red", "uint16", 0, {"long_name": "red", "scale_factor": 0.0001, "add_offset": 0.0, "_FillValue": 0}),
