@@ -2,10 +2,10 @@
 
 import io
 import os
+import stat
 import threading
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import fsspec
@@ -15,6 +15,7 @@ from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
 from geo_assets.readers._http import Http, HttpFile
 
+MAX_RANGE_BYTES = 2**30
 HEADER_BYTES = 32 * 1024  # holds the headers of a cloud-optimised GeoTIFF of a Sentinel-2 tile
 
 
@@ -32,25 +33,44 @@ class Meter:
             self.usage.requests += 1
 
 
-class LocalFile(io.FileIO):
-    """A local file that counts."""
+class LocalFile:
+    """A regular file, read by any number of threads through one descriptor.
 
-    def __init__(self, path: str, meter: Meter) -> None:
-        super().__init__(path, "rb")
-        self._meter = meter
+    Raises:
+        SourceError: It is no regular file, or it changed while it was read.
+    """
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes."""
-        data = super().read(-1 if size is None else size)
-        self._meter.count(len(data))
+    def __init__(self, path: str, count: Callable[[int], None]) -> None:
+        self._shown, self._count = path, count
+        # The path was resolved: a link there now was put there since. A pipe would block for ever when opened
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise SourceError(f"{path}: no regular file")
+        self.size, self._time = status.st_size, status.st_mtime_ns
+
+    def fetch(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end``."""
+        data = os.pread(self._descriptor, end - start, start)
+        status = os.fstat(self._descriptor)
+        if len(data) != end - start or (status.st_size, status.st_mtime_ns) != (self.size, self._time):
+            raise SourceError(f"{self._shown}: the file changed while it was read")
+        self._count(len(data))
         return data
+
+    def close(self) -> None:
+        """Close it; nothing can be read any more."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class RangeFile(io.RawIOBase):
-    """A remote file read by ranges; its first bytes are kept, since GDAL reads headers in small pieces."""
+    """A file read by ranges."""
 
-    def __init__(self, fetch: Callable[[int, int], bytes], size: int, head: bytes) -> None:
-        self._fetch, self._size, self._head, self._at = fetch, size, head, 0
+    def __init__(self, fetch: Callable[[int, int], memoryview], size: int) -> None:
+        self._fetch, self._size, self._at = fetch, size, 0
 
     def readable(self) -> bool:
         """Always."""
@@ -74,7 +94,7 @@ class RangeFile(io.RawIOBase):
         end = self._size if size is None or size < 0 else min(self._size, self._at + size)
         if end <= self._at:
             return b""
-        data = self._head[self._at : end] if end <= len(self._head) else self._fetch(self._at, end)
+        data = bytes(self._fetch(self._at, end))
         self._at = end
         return data
 
@@ -122,17 +142,43 @@ class Guarded:
         self._file.close()
 
 
-@dataclass(frozen=True)
 class Source:
-    """An asset that can be opened again and again.
+    """An asset whose address was checked and whose first bytes were read. All methods may be called from any thread.
 
     Attributes:
-        file: Gives a new, independent file object.
-        magic: First bytes.
+        shown: Its address for messages.
+        size: Length in bytes.
+        head: The first ``HEADER_BYTES``, or all of a smaller file.
     """
 
-    file: Callable[[], Any]
-    magic: bytes
+    def __init__(self, href: str, size: int, head: bytes, fetch: Callable[[int, int], Any]) -> None:
+        self.shown, self.size, self.head = without_query(href), size, head
+        self._fetch = fetch
+
+    @property
+    def magic(self) -> bytes:
+        """First bytes, which name the kind of file."""
+        return self.head[:16]
+
+    def fetch(self, start: int, end: int) -> memoryview:
+        """The bytes from ``start`` to before ``end``, counted once; those of ``head`` are not fetched again.
+
+        Raises:
+            SourceError: They lie beyond the file, or cannot be read.
+        """
+        if not 0 <= start < end <= self.size:
+            raise SourceError(f"{self.shown}: bytes {start} to {end} lie beyond its {self.size} bytes")
+        if end - start > MAX_RANGE_BYTES:
+            raise SourceError(f"{self.shown}: {end - start} bytes at once is more than any tile has")
+        had = self.head[start:end]
+        if len(had) == end - start:
+            return memoryview(had)
+        rest = memoryview(self._fetch(start + len(had), end))
+        return memoryview(had + rest) if had else rest
+
+    def file(self) -> RangeFile:
+        """A new, independent file object for GDAL."""
+        return RangeFile(self.fetch, self.size)
 
 
 class Sources:
@@ -141,10 +187,17 @@ class Sources:
     def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
         self._access, self._meter = access, Meter(usage)
         self._http = Http(access, sign, self._meter.count)
+        self._local: list[LocalFile] = []
+
+    def cancel(self) -> None:
+        """End what any thread is fetching; nothing can be fetched any more."""
+        self._http.close()
 
     def close(self) -> None:
-        """Close what they share."""
-        self._http.close()
+        """Close all files and connections; no thread may be fetching any more."""
+        self.cancel()
+        while self._local:
+            self._local.pop().close()
 
     def open(self, href: str) -> Source:
         """An asset after its address was checked and its first bytes were seen.
@@ -157,10 +210,11 @@ class Sources:
         try:
             if scheme in ("http", "https"):
                 remote = HttpFile(href, self._http)
-                return _ranged(remote.fetch, *remote.probe(HEADER_BYTES))
+                size, head = remote.probe(HEADER_BYTES)
+                return Source(href, size, head, remote.fetch)
             if len(scheme) > 1:
                 return self._object(where)
-            return self._local(where)
+            return self._file(where)
         except GeoAssetsError:
             raise
         except FileNotFoundError as e:
@@ -172,12 +226,10 @@ class Sources:
         except Exception as e:  # fsspec: its back ends have no common error
             raise SourceError(f"{without_query(href)}: {type(e).__name__} when opening it") from e
 
-    def _local(self, path: str) -> Source:
-        if not os.path.isfile(path):  # a pipe would block for ever
-            raise FileNotFoundError(path)
-        with LocalFile(path, self._meter) as file:
-            magic = file.read(16)
-        return Source(lambda: LocalFile(path, self._meter), magic)
+    def _file(self, path: str) -> Source:
+        file = LocalFile(path, self._meter.count)
+        self._local.append(file)  # closed with the others, also if it is refused now
+        return Source(path, file.size, file.fetch(0, min(file.size, HEADER_BYTES)), file.fetch)
 
     def _object(self, url: str) -> Source:
         files, path = fsspec.core.url_to_fs(url)
@@ -190,8 +242,4 @@ class Sources:
             self._meter.count(len(data))
             return data
 
-        return _ranged(fetch, size, fetch(0, min(size, HEADER_BYTES)))
-
-
-def _ranged(fetch: Callable[[int, int], bytes], size: int, head: bytes) -> Source:
-    return Source(lambda: RangeFile(fetch, size, head), head[:16])
+        return Source(url, size, fetch(0, min(size, HEADER_BYTES)), fetch)
