@@ -6,11 +6,15 @@
 
     data = geo_assets.open("data")
     cube = data.cube()          # xarray.Dataset, lazy
+
+``geo_assets.grids`` has the grids for notebooks.
 """
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geo_assets import grids as grids
     from geo_assets.doors.reader import Store
 
 __version__ = "0.1.0"
@@ -25,3 +29,13 @@ def open(root: str) -> "Store":  # noqa: A001 - the public name, as in CONTRACT 
     from geo_assets.doors.reader import Store  # imported late: `import geo_assets` stays light
 
     return Store.open(root)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "grids":  # late, as above
+        return importlib.import_module("geo_assets.grids")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "grids"})

@@ -91,3 +91,15 @@ def test_listing_the_grids_imports_none_of_them():
         "bad = [m for m in sys.modules if m.startswith(('geo_assets.grids.', 'geopandas', 'odc'))]; assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_that_are_loaded_late_are_offered_and_there():
+    code = (
+        "import geo_assets, sys; early = set(sys.modules)\n"
+        "assert {'grids', 'open', '__version__'} <= set(dir(geo_assets))\n"
+        "assert {'GridSpec', 'load_grid_for_aoi', 'custom_generator'} <= set(dir(geo_assets.grids))\n"
+        "assert not {'geopandas', 'geo_assets.grids'} & early, early\n"
+        "assert all(hasattr(geo_assets.grids, n) for n in geo_assets.grids.__all__)\n"
+        "assert not hasattr(geo_assets, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
