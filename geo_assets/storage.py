@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import uuid
+import warnings
 from collections.abc import Iterator
 
 import fsspec
@@ -42,6 +43,12 @@ def check_root(root: str, what: str = "storage") -> None:
         )
     if not re.fullmatch(r"[A-Za-z0-9._@-]+", host):
         raise ConfigError(f"{what}: {scheme}:// needs the name of a bucket or container, as in {scheme}://name/folder")
+
+
+class DamagedError(StoreError):
+    """A receipt is there, but is none; what it was about is made again, which brings a sound one."""
+
+    retryable = False
 
 
 class Storage:
@@ -123,18 +130,38 @@ class Storage:
             raise StoreError(f"{self.uri(name)}: cannot be {done}: {text}") from e
 
     def read_receipt(self, product: str, region: str, month: str | None = None) -> PartitionReceipt | None:
-        """Receipt of a partition, or None where nothing was made."""
-        content = self.read(path.receipt(product, region, month))
-        return None if content is None else self._receipt(path.receipt(product, region, month), content)
+        """Receipt of a partition, or None where nothing was made.
+
+        Raises:
+            DamagedError: There is one that cannot be understood, or that is about another partition.
+        """
+        name = path.receipt(product, region, month)
+        content = self.read(name)
+        if content is None:
+            return None
+        receipt = self._receipt(name, content)
+        about = path.receipt(receipt.product, receipt.region, receipt.month)
+        if about != name:
+            raise self._damaged(name, f"it is that of {about.removeprefix('receipts/').removesuffix('.json')[:200]!r}")
+        return receipt
+
+    def sound_receipt(self, product: str, region: str, month: str | None = None) -> PartitionReceipt | None:
+        """Receipt of a partition, or None where there is none that can be used; warns of a damaged one."""
+        try:
+            return self.read_receipt(product, region, month)
+        except DamagedError as e:
+            warnings.warn(str(e), stacklevel=2)
+            return None
 
     def _receipt(self, name: str, content: bytes) -> PartitionReceipt:
         try:
             return PartitionReceipt.model_validate_json(content)
         except ValidationError as e:
             faults = "; ".join(dict.fromkeys(error["msg"] for error in e.errors()[:3]))
-            raise StoreError(
-                f"{self.uri(name)}: is no receipt: {faults}; delete it, and its blocks are made again"
-            ) from e
+            raise self._damaged(name, faults) from e
+
+    def _damaged(self, name: str, fault: str) -> DamagedError:
+        return DamagedError(f"{self.uri(name)}: is no receipt: {fault}; run the partition again, which makes a new one")
 
     def write_receipt(self, receipt: PartitionReceipt) -> None:
         """Store the receipt of a partition."""
@@ -144,11 +171,17 @@ class Storage:
         )
 
     def receipts(self, product: str) -> Iterator[PartitionReceipt]:
-        """All receipts of a product."""
+        """All receipts of a product that can be used; warns of damaged ones."""
         for name in self.names(path.receipts(product)):
             content = self.read(name)
-            if content is not None:
-                yield self._receipt(name, content)
+            if content is None:
+                continue
+            try:
+                receipt = self._receipt(name, content)
+            except DamagedError as e:
+                warnings.warn(str(e), stacklevel=2)
+            else:
+                yield receipt
 
 
 def _replace(target: str, content: bytes) -> None:

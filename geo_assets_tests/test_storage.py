@@ -1,5 +1,6 @@
 """Small objects: replaced in one piece, never outside the root, on disk and on S3."""
 
+import datetime as dt
 import os
 import threading
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
-from geo_assets.storage import Storage
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.storage import DamagedError, Storage
 from geo_assets_tests.stores.s3 import BUCKET, moto_server, use
 
 
@@ -174,5 +176,19 @@ def test_receipt_that_is_none_is_an_error_that_says_what_to_do(storage):
         storage.write(name, content)
         with pytest.raises(StoreError, match="no receipt"):
             storage.read_receipt("composite", "utm33n_r1_c1", "2024-01")
-        with pytest.raises(StoreError, match="delete it"):
-            list(storage.receipts("composite"))
+        with pytest.warns(UserWarning, match="run the partition again"):
+            assert storage.sound_receipt("composite", "utm33n_r1_c1", "2024-01") is None
+        with pytest.warns(UserWarning, match="no receipt"):
+            assert list(storage.receipts("composite")) == []
+
+
+def test_receipt_of_another_partition_is_none_of_this_one(storage):
+    receipt = PartitionReceipt(
+        product="composite", region="utm33n_r1_c1", month="2024-01", status="ok", data_version="d", made_at=dt.datetime.now(dt.UTC)
+    )  # fmt: skip
+    storage.write_receipt(receipt)
+    content = storage.read(path.receipt("composite", "utm33n_r1_c1", "2024-01"))
+    storage.write(path.receipt("composite", "utm33n_r1_c1", "2024-02"), content)
+    assert storage.read_receipt("composite", "utm33n_r1_c1", "2024-01") == receipt
+    with pytest.raises(DamagedError, match="utm33n_r1_c1/2024-01"):
+        storage.read_receipt("composite", "utm33n_r1_c1", "2024-02")

@@ -1,5 +1,6 @@
 """Asset ``composite``: the clear-sky composite of a region and month, one commit a partition."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from geo_assets.tasks.partition import (
     refuse_other_layout,
     refuse_other_store,
 )
+from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.search import product as scenes_product
 
 
@@ -91,11 +93,16 @@ class _Maker:
 
     def _plan(self, region: str, month: str) -> PartitionPlan:
         workspace = self._workspace
-        project = workspace.project
+        project, grid = workspace.project, workspace.grid(region)
+        known = read_previous(workspace.storage, PRODUCT, region, month, grid)
+        if known.fault:
+            message = f"composite {region} {month}: {known.fault}; everything of it is made again"
+            self._context.log.warning(message)
+            warnings.warn(message, stacklevel=1)
         return plan_partition(
-            project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
-            table=workspace.scenes(project.cube.sensor, region, month), previous=workspace.storage.read_receipt(PRODUCT, region, month),
-            cube=self._id, overwrite=self._overwrite,
+            project, workspace.loaded.sensor, region=region, month=month, grid=grid, blocks=workspace.blocks(region),
+            table=workspace.scenes(project.cube.sensor, region, month), previous=known.receipt,
+            cube=self._id, overwrite=self._overwrite, fault=known.fault,
         )  # fmt: skip
 
     def make(self, region: str, month: str) -> Made:
@@ -139,5 +146,5 @@ class _Maker:
     def _inputs(self, region: str, month: str) -> dict[str, str]:
         """Data versions of what the partition was made from."""
         storage, name = self._workspace.storage, scenes_product(self._workspace.project.cube.sensor)
-        found = {"cells": storage.read_receipt("cells", region), name: storage.read_receipt(name, region, month)}
+        found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, month)}
         return {k: r.data_version for k, r in found.items() if r}

@@ -1,13 +1,15 @@
 """What the bodies of one run share: the project with its deployment's resources, and what was loaded so far."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import geopandas as gpd
 
 from geo_assets.assets.ports import Catalog, Store
 from geo_assets.eo.scenes import read_scenes
-from geo_assets.errors import PartitionError
+from geo_assets.errors import PartitionError, SourceError
 from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.project import Project
@@ -55,26 +57,30 @@ class Workspace:
 
         Raises:
             PartitionError: They were not made yet.
+            SourceError: The table is damaged.
         """
         content = self.storage.read(path.cells(region))
         if content is None:
             raise PartitionError(
                 f"no cells of region {region} in {self.storage.root}: materialize asset cells for it first"
             )
-        return cell_task.read_cells(content)
+        with _named(self.storage.uri(path.cells(region))):
+            return cell_task.read_cells(content)
 
     def scenes(self, sensor: str, region: str, month: str) -> gpd.GeoDataFrame:
         """Stored scene table of a partition.
 
         Raises:
             PartitionError: It was not made yet.
+            SourceError: It is damaged.
         """
         content = self.storage.read(path.scenes(sensor, region, month))
         if content is None:
             raise PartitionError(
                 f"no scene table of {sensor} for {region} {month}: materialize asset scenes/{sensor} for it first"
             )
-        return read_scenes(content)
+        with _named(self.storage.uri(path.scenes(sensor, region, month))):
+            return read_scenes(content)
 
     def blocks(self, region: str) -> tuple[BlockPlan, ...]:
         """Blocks that the stored cells of a region ask for; computed once a region."""
@@ -83,3 +89,11 @@ class Workspace:
                 cell_task.plan_blocks(self.cells(region), Region.parse(region), self.grid(region))
             )
         return self._blocks[region]
+
+
+@contextlib.contextmanager
+def _named(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except SourceError as e:
+        raise SourceError(f"{uri}: {e}") from e

@@ -25,8 +25,11 @@ from geo_assets.doors.reader import stored_grid
 from geo_assets.errors import ConfigError, GeoAssetsError, PartitionError, StoreError
 from geo_assets.model.geometry import Block, GeoBox, PixelGrid, Region
 from geo_assets.model.period import Month
+from geo_assets.model.plugin import Cube
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
+from geo_assets.tasks.pixels import read_window
+from geo_assets.tasks.previous import fault_of
 
 _log = logging.getLogger(__name__)
 _PRODUCT = "composite"
@@ -143,6 +146,8 @@ def _export(
     assert isinstance(group, zarr.Group)
     layers = _layers(group, bands, loaded.project.cube.bands)
     grid = stored_grid(group.attrs)
+    if fault := fault_of(receipt, grid):
+        raise StoreError(f"{receipt.region} {receipt.month}: its receipt is damaged: {fault}; run the partition again")
     box, windows = _made(grid, receipt)
     time = _time_index(group, str(receipt.month))
     clear = _Layer(_CLEAR, group[_CLEAR], None, None, 1.0, "solar days")
@@ -156,10 +161,20 @@ def _export(
             continue
         with _whole_file(file) as (raw, part):
             _check_space(out, box, windows, chosen)
-            _write_raw(raw, chosen, time, grid, box, windows, tags)
+            with _named(receipt):
+                _write_raw(loaded.cube, raw, chosen, time, grid, box, windows, tags)
             _write_cog(raw, part, chosen)
         _log.info("%s: %d x %d pixels, %d band(s)", file, *box.shape, len(chosen))
     return files
+
+
+@contextlib.contextmanager
+def _named(receipt: PartitionReceipt) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as e:
+        mend = "restore the storage, or make the cube again with `geo-assets run --initialize`"
+        raise StoreError(f"{receipt.region} {receipt.month}: {e}; {mend}") from e
 
 
 def _order(name: str, order: Sequence[str]) -> tuple[int, str]:
@@ -273,6 +288,7 @@ def _check_space(out: Path, box: GeoBox, windows: list[GeoBox], layers: Sequence
 
 
 def _write_raw(
+    cube: Cube,
     raw: Path,
     layers: Sequence[_Layer],
     time: int,
@@ -299,18 +315,18 @@ def _write_raw(
             rows, cols = grid.array_slices(window)
             row, col = int((box.top - window.top) / box.resolution), int((window.left - box.left) / box.resolution)
             place = Window(col, row, window.shape[1], window.shape[0])
-            for values, numbers in _read(layers, time, rows, cols):
+            for values, numbers in _read(cube, layers, time, rows, cols):
                 file.write(values, numbers, window=place)
 
 
 def _read(
-    layers: Sequence[_Layer], time: int, rows: slice, cols: slice
+    cube: Cube, layers: Sequence[_Layer], time: int, rows: slice, cols: slice
 ) -> Iterator[tuple[npt.NDArray[Any], list[int]]]:
     """Pixels of a window, dims (band, y, x), with their places in the file; each shard is read once."""
     arrays = {layer.array.name: layer.array for layer in layers}
     for name, array in arrays.items():
         numbers = [i for i, layer in enumerate(layers, 1) if layer.array.name == name]
-        values = array[time, rows, cols]
+        values = read_window(cube, array, time, rows, cols)
         if layers[numbers[0] - 1].index is None:
             yield values[None], numbers
         else:

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from geo_assets.eo.scenes import read_scenes
-from geo_assets.errors import ConfigError, StoreError
+from geo_assets.errors import ConfigError, SourceError, StoreError
 from geo_assets.model import path
 from geo_assets.model.crs import parse_resolution
 from geo_assets.model.geometry import PixelGrid, Region
@@ -60,7 +60,11 @@ class Store:
         return cls(storage)
 
     def cells(self) -> gpd.GeoDataFrame:
-        """Cells with ``cell_id, region, regions, crs, geometry``; EPSG:4326, one row a cell."""
+        """Cells with ``cell_id, region, regions, crs, geometry``; EPSG:4326, one row a cell.
+
+        Raises:
+            SourceError: A stored table is damaged.
+        """
         tables = list(self._tables("cells", read_cells))
         if not tables:
             return gpd.GeoDataFrame(
@@ -96,9 +100,7 @@ class Store:
             of_month = file.removesuffix(".parquet")
             months.add(of_month)
             if month in (None, of_month) and region in (None, of_region) and sensor in (None, made_by):
-                content = self.storage.read(name)
-                if content is not None:
-                    tables.append(read_scenes(content).assign(region=of_region, month=of_month))
+                tables += [t.assign(region=of_region, month=of_month) for t in self._table(name, read_scenes)]
         if not tables:
             wanted = " ".join(filter(None, (sensor, region, month))) or "any partition"
             there = f"; there are months {min(months)} to {max(months)}" if months else ""
@@ -110,9 +112,18 @@ class Store:
 
     def _tables(self, folder: str, read: Any) -> Iterator[gpd.GeoDataFrame]:
         for name in self.storage.names(folder):
-            content = self.storage.read(name)
-            if content is not None:
-                yield read(content)
+            yield from self._table(name, read)
+
+    def _table(self, name: str, read: Any) -> Iterator[gpd.GeoDataFrame]:
+        """One table, or none if it was just deleted."""
+        content = self.storage.read(name)
+        if content is None:
+            return
+        try:
+            table = read(content)
+        except SourceError as e:
+            raise SourceError(f"{self.storage.uri(name)}: {e}") from e
+        yield table
 
     def receipts(self, product: str = "composite", *, blocks: bool = False) -> pd.DataFrame:
         """What each partition (or each of its blocks) read, made, took and cost.

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from geo_assets.assets.context import Workspace
-from geo_assets.errors import PartitionError
+from geo_assets.errors import PartitionError, SourceError
 from geo_assets.model.period import Periods
+from geo_assets.storage import DamagedError
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.partition import PRODUCT, cube_id, plan_partition, refuse_other_layout, refuse_other_store
+from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.search import product as scenes_product
 
 State = Literal["fresh", "stale", "failed", "missing"]
@@ -44,9 +46,13 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
 
 
 def _cells(workspace: Workspace, region: str) -> PartitionState:
-    receipt = workspace.storage.read_receipt("cells", region)
-    if receipt is None:
-        return PartitionState("cells", region, None, "missing", "not made yet")
+    try:
+        receipt = workspace.storage.read_receipt("cells", region)
+        if receipt is None:
+            return PartitionState("cells", region, None, "missing", "not made yet")
+        workspace.cells(region)
+    except (DamagedError, PartitionError, SourceError) as e:
+        return PartitionState("cells", region, None, "missing", str(e))
     if receipt.data_version != cell_task.cells_version(workspace.cut.of_region(region)):
         return PartitionState("cells", region, None, "stale", "areas, grid or code changed")
     return PartitionState("cells", region, None, "fresh", "")
@@ -54,9 +60,13 @@ def _cells(workspace: Workspace, region: str) -> PartitionState:
 
 def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> PartitionState:
     name = scenes_product(sensor)
-    receipt = workspace.storage.read_receipt(name, region, month)
-    if receipt is None:
-        return PartitionState(name, region, month, "missing", "not searched yet")
+    try:
+        receipt = workspace.storage.read_receipt(name, region, month)
+        if receipt is None:
+            return PartitionState(name, region, month, "missing", "not searched yet")
+        workspace.scenes(sensor, region, month)
+    except (DamagedError, PartitionError, SourceError) as e:
+        return PartitionState(name, region, month, "missing", str(e))
     if receipt.code_version != search_task.CODE_VERSION:
         return PartitionState(
             name, region, month, "stale", f"code {receipt.code_version} -> {search_task.CODE_VERSION}"
@@ -68,9 +78,10 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> Parti
 
 def _composite(workspace: Workspace, region: str, month: str, *, there: str | None) -> PartitionState:
     project = workspace.project
-    previous = workspace.storage.read_receipt(PRODUCT, region, month)
+    known = read_previous(workspace.storage, PRODUCT, region, month, workspace.grid(region))
+    previous = known.receipt
     if previous is None:
-        return PartitionState(PRODUCT, region, month, "missing", "not made yet")
+        return PartitionState(PRODUCT, region, month, "missing", known.fault or "not made yet")
     if previous.cube != there:
         return PartitionState(PRODUCT, region, month, "missing", "the cube that held it is gone")
     if previous.failures:
@@ -87,7 +98,7 @@ def _composite(workspace: Workspace, region: str, month: str, *, there: str | No
             project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
             table=workspace.scenes(project.cube.sensor, region, month), previous=previous,
         )  # fmt: skip
-    except PartitionError as e:
+    except (PartitionError, SourceError) as e:
         return PartitionState(PRODUCT, region, month, "stale", str(e))
     return PartitionState(PRODUCT, region, month, "stale" if plan.todo else "fresh", plan.reason)
 

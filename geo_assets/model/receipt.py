@@ -1,13 +1,15 @@
 """What was made: one receipt a block, and one a partition that holds them."""
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from geo_assets.model.recipe import digest
 
 Status = Literal["ok", "partial", "failed"]
+Chunk = Annotated[list[NonNegativeInt], Field(min_length=2, max_length=2)]
+_NUMBERS = ("pixels", "observed_share", "n_clear_mean", "bytes_read", "requests", "blocks_made", "blocks_failed", "blocks_kept")  # fmt: skip
 
 
 class _Record(BaseModel):
@@ -29,7 +31,7 @@ class BlockReceipt(_Record):
     row: int
     col: int
     key: str = Field(description="fingerprint of scenes, recipe and code")
-    chunks: list[list[int]] = Field(description="chunks that are made, as row and column within the block")
+    chunks: list[Chunk] = Field(description="chunks that are made, as row and column within the block")
     cells: list[str] = Field(default_factory=list)
     status: Literal["ok", "failed"] = "ok"
     cause: str | None = None
@@ -88,6 +90,14 @@ class PartitionReceipt(_Record):
     dropped: list[Dropped] = Field(default_factory=list)
     blocks: list[BlockReceipt] = Field(default_factory=list)
     figures: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("figures")
+    @classmethod
+    def _are_figures(cls, figures: dict[str, Any]) -> dict[str, Any]:
+        odd = [name for name in _NUMBERS if not isinstance(figures.get(name, 0), int | float)]
+        if odd or not isinstance(figures.get("recipe", {}), dict):
+            raise ValueError(f"figure {(odd or ['recipe'])[0]} has another type")
+        return figures
 
     @property
     def failures(self) -> list[BlockReceipt]:

@@ -65,6 +65,7 @@ class PartitionPlan:
         previous: Receipt of the partition as it is now.
         scenes: Scenes that are used.
         dropped: Scenes that are not.
+        fault: What is wrong with a receipt that was there, or ""; what the cube holds is then unknown.
     """
 
     region: str
@@ -75,6 +76,7 @@ class PartitionPlan:
     previous: PartitionReceipt | None
     scenes: tuple[Scene, ...]
     dropped: tuple[Dropped, ...]
+    fault: str = ""
 
     @property
     def reason(self) -> str:
@@ -90,6 +92,7 @@ def recipe_hash(project: Project) -> str:
 def plan_partition(
     project: Project, sensor: Sensor, *, region: str, month: str, grid: PixelGrid, blocks: Sequence[BlockPlan],
     table: gpd.GeoDataFrame, previous: PartitionReceipt | None, cube: str | None = "", overwrite: bool = False,
+    fault: str = "",
 ) -> PartitionPlan:  # fmt: skip
     """Compare what is wanted with what the receipt says; reads no pixel.
 
@@ -104,6 +107,7 @@ def plan_partition(
         previous: Receipt of the partition, if there is one.
         cube: Id of the cube that is there, None if there is none; a receipt of another cube does not count. "" asks nothing.
         overwrite: Make everything again.
+        fault: What is wrong with the receipt that is there, which is why ``previous`` is None; everything is made again.
     """
     if previous is not None and cube != "" and previous.cube != cube:
         previous = None
@@ -123,10 +127,13 @@ def plan_partition(
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
         todo.append(
-            Todo(plan, reached, key, chunks, _reason(project, previous, had, reached, same=same, overwrite=overwrite))
-        )
+            Todo(
+                plan, reached, key, chunks,
+                fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite),
+            )
+        )  # fmt: skip
     fresh += known.values()  # asked for by cells that are gone: what was made stays
-    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
+    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)), fault)
 
 
 def _reason(
@@ -230,12 +237,15 @@ def make_partition(
 
 
 def _split_blank(plan: PartitionPlan) -> tuple[list[BlockReceipt], list[Todo]]:
-    """Receipts of blocks that no scene reaches and that were never made, for which there is nothing to do; and the rest."""
+    """Receipts of blocks that no scene reaches and that were never made, for which there is nothing to do; and the rest.
+
+    Where a receipt was damaged, the cube may hold pixels of scenes that are gone: every block is then made.
+    """
     held = {(b.row, b.col) for b in plan.previous.blocks if b.chunks} if plan.previous else set()
     receipts, work = [], []
     for todo in plan.todo:
         block = todo.plan.block
-        if todo.scenes or (block.row, block.col) in held:
+        if todo.scenes or plan.fault or (block.row, block.col) in held:
             work.append(todo)
             continue
         receipts.append(

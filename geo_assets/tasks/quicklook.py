@@ -1,11 +1,13 @@
 """Pictures of a partition: of its whole region from the tasks' previews, and a close-up of a small area from the cube."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import zarr
 
 from geo_assets.eo.picture import Picture, blank, decode_png, encode_png, to_rgb
+from geo_assets.errors import StoreError
 from geo_assets.model import path
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.plugin import Cube
@@ -13,7 +15,9 @@ from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.recipe import CubeRecipe
 from geo_assets.storage import Storage
 from geo_assets.tasks.composite import BlockResult
+from geo_assets.tasks.pixels import read_window
 
+_log = logging.getLogger(__name__)
 _CLOSEUP_WINDOW_PX = 1024  # larger areas are well seen in the picture of the region
 _CLOSEUP_PX = 320
 
@@ -67,7 +71,13 @@ def update_closeup(
         storage.delete(name)  # it was small before more cells were registered
         return
     group = zarr.open_group(cube.zarr_store(), path=grid.group, mode="r", zarr_format=3)
-    storage.write(name, encode_png(_read(group, recipe, (time_index, rows, cols)), max_px=_CLOSEUP_PX))
+    try:
+        picture = _read(cube, group, recipe, (time_index, rows, cols))
+    except StoreError as e:  # of a block that this run did not make; what it made is committed, and counts
+        _log.warning("%s %s: no close-up: %s", receipt.region, receipt.month, e)
+        storage.delete(name)
+        return
+    storage.write(name, encode_png(picture, max_px=_CLOSEUP_PX))
 
 
 def _window(receipt: PartitionReceipt, grid: PixelGrid) -> tuple[slice, slice]:
@@ -82,11 +92,11 @@ def _window(receipt: PartitionReceipt, grid: PixelGrid) -> tuple[slice, slice]:
     return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
 
 
-def _read(group: zarr.Group, recipe: CubeRecipe, window: tuple[int, slice, slice]) -> Picture:
+def _read(cube: Cube, group: zarr.Group, recipe: CubeRecipe, window: tuple[int, slice, slice]) -> Picture:
     colours: list[str] = [b for b in ("red", "green", "blue") if b in recipe.bands]
     bands = colours if len(colours) == 3 else recipe.bands[:1]
     if recipe.layout == "stacked":
-        stack = np.asarray(group[recipe.varname][window])[..., [recipe.bands.index(b) for b in bands]]  # type: ignore[index]
+        stack = read_window(cube, group[recipe.varname], *window)[..., [recipe.bands.index(b) for b in bands]]
     else:
-        stack = np.stack([np.asarray(group[b][window]) for b in bands], axis=-1)  # type: ignore[index]
+        stack = np.stack([read_window(cube, group[b], *window) for b in bands], axis=-1)
     return to_rgb(stack, bands)

@@ -7,7 +7,8 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from geo_assets.eo.scenes import decide, scenes_of, write_scenes
+from geo_assets.eo.scenes import decide, read_scenes, scenes_of, write_scenes
+from geo_assets.errors import SourceError
 from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
@@ -105,6 +106,17 @@ def search_hash(project: Project, sensor: str) -> str:
     return digest([where, project.mask.max_cloud_cover])
 
 
+def _readable(content: bytes | None) -> bool:
+    """Whether a scene table is stored; a damaged one is none."""
+    if content is None:
+        return False
+    try:
+        read_scenes(content)
+    except SourceError:
+        return False
+    return True
+
+
 def store_scenes(
     storage: Storage, project: Project, sensor: Sensor, region: str, month: str, table: gpd.GeoDataFrame, *, run_id: str
 ) -> tuple[PartitionReceipt, bool]:
@@ -114,8 +126,8 @@ def store_scenes(
         The receipt, and whether the table was written.
     """
     name, version = path.scenes(sensor.name, region, month), scenes_version(table, sensor)
-    previous = storage.read_receipt(product(sensor.name), region, month)
-    changed = previous is None or previous.data_version != version or storage.read(name) is None
+    previous = storage.sound_receipt(product(sensor.name), region, month)
+    changed = previous is None or previous.data_version != version or not _readable(storage.read(name))
     if changed:
         storage.write(name, write_scenes(table))
     left_out, kept = dropped(table), table["kept"].astype(bool)

@@ -10,9 +10,10 @@ import shapely
 import yaml
 
 from geo_assets.eo.aoi import Aoi
-from geo_assets.errors import ComputeError, ConfigError
+from geo_assets.errors import ComputeError, ConfigError, StoreError
 from geo_assets.model.crs import reproject
 from geo_assets.project import LoadedProject, load_project
+from geo_assets.registry import load
 from geo_assets.tasks import areas, composite
 from geo_assets.tasks.partition import PRODUCT, check_layout, layout_attrs, make_partition, plan_partition
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
@@ -224,6 +225,20 @@ def test_make_when_a_task_gives_no_answer_then_nothing_is_committed(tmp_path, fo
     assert next(iter(loaded.cube.history()))["id"] == snapshot
     assert loaded.storage.read_receipt(PRODUCT, *KEY) == run.receipts[KEY]
     assert np.array_equal(pixels(run), before)
+
+
+def test_make_when_another_run_was_first_then_it_is_said_as_a_person_would(tmp_path, folder):
+    run = run_plain(project(tmp_path, folder, WEST))
+    loaded = run.loaded
+    late = loaded.cube.session("utm33n")  # began before the other run's commit
+    run_plain(loaded, overwrite=True)
+    writer = load("stores", "icechunk").writer(late.handle())
+    block = run.plans[KEY].grid.block_geobox(run.plans[KEY].todo[0].plan.block)
+    rows, cols = run.plans[KEY].grid.array_slices(block)
+    writer.write("red", 0, rows, cols, np.ones((64, 64), "uint16"))
+    with pytest.raises(StoreError, match=r"another run committed the same blocks and month first.*run again") as told:
+        late.commit([writer.changes()], "late", {})
+    assert "Rebase" not in str(told.value)
 
 
 def test_partition_when_no_scene_reaches_it_then_it_is_good_and_all_nodata(tmp_path, folder):
