@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 import stat
 import urllib.parse
 from dataclasses import dataclass
@@ -146,11 +147,19 @@ def load_project(path: str | os.PathLike[str]) -> LoadedProject:
         raise ConfigError(f"no project file at {file}; write one with `geo-assets init`") from None
     except (OSError, ValueError) as e:
         raise ConfigError(f"{os.fspath(path)!r}: cannot be read: {e}") from e
+    return parse_loaded(parse_yaml(text, str(file)), file)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """What a YAML document says, without anchors, keys given twice, and what else a project file must not have.
+
+    Raises:
+        ConfigError: It is not such a document.
+    """
     try:
-        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as e:
-        raise ConfigError(f"{file}: not YAML as project files have it: {' '.join(str(e).split())}") from e
-    return parse_loaded(data, file)
+        raise ConfigError(f"{source}: not YAML as project files have it: {' '.join(str(e).split())}") from e
 
 
 def parse_loaded(data: Any, file: Path) -> LoadedProject:
@@ -174,11 +183,26 @@ def _check_addresses(project: Project, source: str) -> None:
         try:
             parts = urllib.parse.urlsplit(address)
             secret = parts.scheme != "" and "@" in parts.netloc
-            _ = parts.hostname, parts.port
+            _ = parts.port
+            if parts.scheme in ("http", "https"):
+                _check_host(parts.hostname or "")
         except ValueError:
             raise ConfigError(f"{source}: catalog.{key}: not an address; check its host and port") from None
         if secret:
             raise ConfigError(f"{source}: catalog.{key}: holds a user or password; take it out of the address")
+
+
+def _check_host(host: str) -> None:
+    """Refuses a host that no request can be sent to.
+
+    Raises:
+        ValueError: It is none, as the name service sees it.
+    """
+    labels = (
+        host.removesuffix(".").encode("idna").decode()
+    )  # refuses empty and overlong labels, also those between dots
+    if ":" not in host and not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", labels):
+        raise ValueError(host)
 
 
 def _absolute(project: Project, base: Path) -> Project:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import dagster as dg
 import pyproj
 from pydantic import TypeAdapter, ValidationError
 
 from geo_assets.assets.partitions import register_regions
+from geo_assets.doors.home import open_instance
 from geo_assets.doors.instance import enter
 from geo_assets.eo.aoi import Aoi, read_aoi
 from geo_assets.errors import ConfigError
@@ -23,9 +23,8 @@ def add_area(loaded: LoadedProject, name: str, file: str, layer: str | None) -> 
     """
     aoi = read_aoi(checked_name(name), AoiRecipe(path=file, layer=layer), ".")
     table = cells.cut([aoi], loaded.project.grid, loaded.project.cube)
-    home = enter(loaded)
-    areas.register(loaded, aoi)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(enter(loaded)) as instance:
+        areas.register(loaded, aoi)
         new = register_regions(instance, table.regions)
     return {
         "name": name,

@@ -1,18 +1,15 @@
 """``geo-assets demo``: the sample world and the main job, offline."""
 
-import shutil
-import sys
 from pathlib import Path
 
 import shapely.affinity
 import yaml
 
-from geo_assets.doors.instance import effective_storage
-from geo_assets.doors.report.page import write_report
+from geo_assets.doors.reports import write_project_report
 from geo_assets.doors.run import Progress, RunOptions, Summary, run_project
+from geo_assets.errors import ConfigError
 from geo_assets.model.lonlat import to_lonlat
 from geo_assets.project import DEFAULT_FILE, LoadedProject, load_project
-from geo_assets.tasks.areas import areas
 from geo_assets.testing.world import SampleWorld
 
 _HEADER = """\
@@ -49,25 +46,9 @@ def run_demo(
     """Write the world, make the cube and the report. Returns the project, what came of the run, and the report."""
     if progress:
         progress("sample world", 0, 1)
-    loaded = write_demo(folder)
+    try:
+        loaded = write_demo(folder)
+    except OSError as e:
+        raise ConfigError(f"{folder}: the demo cannot be written there: {e}; choose another --dir") from e
     summary = run_project(loaded, RunOptions(), progress=progress, console=console)
     return loaded, summary, write_project_report(loaded, folder / "report.html", title="geo_assets demo")
-
-
-def write_project_report(loaded: LoadedProject, file: Path, *, title: str) -> Path:
-    """The HTML report of a project, as its deployment runs it."""
-    outlines = {aoi.name: aoi.geometry for aoi in areas(loaded)}
-    return write_report(effective_storage(loaded), file, title=title, how_to_open=how_to_open(loaded), areas=outlines)
-
-
-def how_to_open(loaded: LoadedProject) -> list[str]:
-    """The lines that show a person what was made."""
-    root = effective_storage(loaded)
-    beside = Path(sys.executable).with_name("geo-assets")
-    command = "geo-assets" if shutil.which("geo-assets") or not beside.exists() else str(beside)
-    return [
-        f"{command} ui {loaded.file}",
-        "import geo_assets",
-        f'data = geo_assets.open("{root}")',
-        "cube = data.cube()  # xarray.Dataset, lazy",
-    ]

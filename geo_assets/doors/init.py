@@ -23,7 +23,7 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.period import Month
 from geo_assets.model.project import MADE, Project
 from geo_assets.model.recipe import AoiRecipe
-from geo_assets.project import DEFAULT_FILE, load_project, parse_loaded
+from geo_assets.project import DEFAULT_FILE, load_project, parse_loaded, parse_yaml
 from geo_assets.registry import available
 
 _MONTHS = 12  # of a new project
@@ -95,7 +95,7 @@ def write_project(
     text = _document(_safe_name(file.parent.name), area, given, storage)
     if find_secrets(text):
         raise ConfigError("an argument holds a password, key or token: leave it out, it comes from the environment")
-    parse_loaded(yaml.safe_load(text), file)
+    parse_loaded(parse_yaml(text, str(file)), file)
     for name, recipe in area.items():
         # From the current folder: that of the file need not exist yet
         source = {"path": os.fspath(aoi), "layer": layer} if aoi is not None else recipe

@@ -15,7 +15,9 @@ from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from geo_assets.errors import ConfigError
+from geo_assets.assets.context import Workspace
+from geo_assets.assets.plain import PlainStore
+from geo_assets.doors.home import entered, home_of, open_instance
 from geo_assets.project import ENVIRONMENT, LoadedProject
 
 MODULE = "geo_assets.definitions"
@@ -23,23 +25,10 @@ LOCATION = "geo_assets"
 _JOB = "__ASSET_JOB"
 _HOST_TAG, _PID_TAG = "geo_assets/host", "geo_assets/pid"
 
-_entered: set[str] = set()  # values of DAGSTER_HOME that come from here, not from the user
-
 _NO_CONSOLE = {
     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}
 }  # the events are in the instance all the same
 
-_INSTANCE_YAML = """\
-# Written by geo-assets; yours to change. Runs, events and schedules lie beside this file in SQLite.
-telemetry: {enabled: false}
-nux: {enabled: false}
-run_coordinator:
-  module: dagster
-  class: QueuedRunCoordinator
-concurrency:
-  runs: {max_concurrent_runs: 2}
-run_monitoring: {enabled: true}
-"""
 _WORKSPACE_YAML = """\
 # Written by geo-assets.
 load_from:
@@ -47,33 +36,12 @@ load_from:
 """
 
 
-def home_of(loaded: LoadedProject) -> Path:
-    """Folder of the instance: ``DAGSTER_HOME`` if it is set, else ``.dagster`` beside the project file.
-
-    Raises:
-        ConfigError: It cannot be a folder that this process writes to.
-    """
-    given = os.environ.get("DAGSTER_HOME")
-    if given in _entered:  # set by us for another project of this process
-        given = None
-    home = Path(given or loaded.base / ".dagster").expanduser().absolute()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(_INSTANCE_YAML)
-    except OSError as e:
-        raise ConfigError(
-            f"the Dagster instance cannot be kept in {home}: {e}; set DAGSTER_HOME to a folder of yours"
-        ) from e
-    return home
-
-
 def enter(loaded: LoadedProject) -> Path:
     """Point this process, and those that it starts, at the project and its instance. Returns the instance's folder."""
     home = home_of(loaded)
     if os.environ.get("DAGSTER_HOME") != str(home):
         os.environ["DAGSTER_HOME"] = str(home)
-        _entered.add(str(home))
+        entered.add(str(home))
     os.environ[ENVIRONMENT] = str(loaded.file)
     folder = str(working_directory(loaded))
     if folder not in sys.path:
@@ -129,13 +97,18 @@ def effective_storage(loaded: LoadedProject) -> str:
     return str(definitions(loaded).storage_root)
 
 
+def workspace(loaded: LoadedProject) -> Workspace:
+    """The project as its deployment runs it."""
+    return Workspace.of(loaded, storage=PlainStore(effective_storage(loaded)))
+
+
 class Runner:
     """Executes strips in this process, as ordinary runs of the instance that the UI shows and can start again."""
 
     def __init__(self, loaded: LoadedProject, *, console: bool = False) -> None:
         home = enter(loaded)
         self._console = console
-        self.instance = dg.DagsterInstance.from_config(str(home))
+        self.instance = open_instance(home)
         module = definitions(loaded)
         self.loaded: LoadedProject = module.project
         self.storage_root: str = str(module.storage_root)

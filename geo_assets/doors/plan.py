@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import yaml
-
 from geo_assets.assets.context import Workspace
 from geo_assets.errors import ConfigError
 from geo_assets.model.band import Band
@@ -14,21 +12,24 @@ from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
 from geo_assets.model.project import Product
 from geo_assets.model.receipt import PartitionReceipt
-from geo_assets.project import LoadedProject, parse_loaded
+from geo_assets.project import LoadedProject, parse_loaded, parse_yaml
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import composite
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.partition import PRODUCT, cube_id, plan_partition
+from geo_assets.tasks.previous import read_previous
 
 # Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
 _STORED_SHARE = 0.6
 _BYTES_PER_S = 25e6
 _CELLS_PER_S = 200_000.0
+# What a run takes beside its pixels, measured on two shared cores: a strip is one Dagster run
+_STRIP_S, _SEARCH_S, _PARTITION_S = 0.45, 1.0, 0.07
 
 
 @dataclass(frozen=True)
 class ProductPlan:
-    """What one product needs; ``bytes``, ``seconds`` and ``usd`` are estimates for what is not fresh yet."""
+    """What one product needs; ``bytes`` and ``usd`` are estimates for what is not fresh yet, ``seconds`` for the whole run."""
 
     product: str
     cells: int
@@ -61,7 +62,18 @@ def plan_project(
     for product in products:
         if product == "cells":
             plans.append(
-                ProductPlan("cells", cells, 0, len(regions), 0, len(regions), 0, 0, round(cells / _CELLS_PER_S, 1), 0.0)
+                ProductPlan(
+                    "cells",
+                    cells,
+                    0,
+                    len(regions),
+                    0,
+                    len(regions),
+                    0,
+                    0,
+                    round(_STRIP_S + cells / _CELLS_PER_S, 1),
+                    0.0,
+                )
             )
         elif product == "scenes":
             plans += [
@@ -70,13 +82,14 @@ def plan_project(
                     | {
                         "product": f"scenes/{s.sensor}",
                         "scenes": len(estimate.items),
-                        "seconds": round(len(regions) * 1.0, 1),
+                        "seconds": round(len(regions) * (_STRIP_S + _SEARCH_S) + base.partitions * _PARTITION_S, 1),
                     }
                 )
                 for s in workspace.project.sensors
             ]
         else:
-            seconds = round(estimate.seconds / workspace.project.compute.workers, 1)
+            pixels_s = estimate.seconds / workspace.project.compute.workers
+            seconds = round(pixels_s + base.partitions * _PARTITION_S, 1)
             figures = {
                 "product": product,
                 "blocks": estimate.blocks,
@@ -111,9 +124,10 @@ class _Estimate:
             table = tables[period.key]
             used = table[table["kept"].astype(bool)]
             self.items |= set(zip(used["collection"].astype(str), used["id"].astype(str), strict=True))
-            previous = workspace.storage.read_receipt(PRODUCT, region, period.key)
+            known = read_previous(workspace.storage, PRODUCT, region, period.key, grid)
             plan = plan_partition(
-                project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=previous, cube=self._cube
+                project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=known.receipt, cube=self._cube,
+                fault=known.fault,
             )  # fmt: skip
             for todo in plan.todo:
                 pixels = len(todo.chunks) * grid.chunk_px**2 * self._reads(todo.plan, todo.scenes, grid)
@@ -163,13 +177,13 @@ def sweep(loaded: LoadedProject, key: str, values: Sequence[str]) -> list[tuple[
     """
     variants = []
     for value in values:
-        data = yaml.safe_load(loaded.file.read_text(encoding="utf-8"))
+        data = parse_yaml(loaded.file.read_text(encoding="utf-8"), str(loaded.file))
         place = data
         *parents, last = key.split(".")
         for name in parents:
             place = place.setdefault(name, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"--sweep {key}: {name} holds no settings")
-        place[last] = yaml.safe_load(value)
+        place[last] = parse_yaml(value, f"--sweep {key}")
         variants.append((value, parse_loaded(data, loaded.file)))
     return variants

@@ -139,4 +139,5 @@ def _extras() -> dict[str, str]:
 
 
 def _first_line(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]
+    """For people: without the marks of reStructuredText."""
+    return (docstring or "").strip().partition("\n")[0].replace("``", "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geo_assets.assets.partitions import cube_key, register_regions
+from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
 from geo_assets.errors import ConfigError, StoreError
@@ -91,6 +92,8 @@ def run_project(
     regions = select(table.regions, options.regions)
     periods = loaded.periods()
     months = [p.key for p in periods.between(options.first_month, options.last_month)]
+    if products != ["cells"]:
+        refuse_unusable(loaded)
     runner = Runner(loaded, console=console)
     storage = Storage(runner.storage_root)
     runner.fail_orphans()
@@ -99,12 +102,18 @@ def run_project(
     _check_storage(loaded, storage)
     keys = [(r, m) for r in regions for m in months]
     if options.retry_failed:
-        bad = {(r.region, r.month) for r in storage.receipts("composite") if r.status != "ok"}
-        keys = [k for k in keys if k in bad]
+        keys = [k for k in keys if _to_retry(storage, *k)]
     keys = keys[: options.limit]
     if options.limit or options.retry_failed:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
     return _Run(runner, storage, loaded, products, options, progress).go(regions, keys, periods.keys)
+
+
+def _to_retry(storage: Storage, region: str, month: str) -> bool:
+    """Whether a partition failed, is partial, or has a receipt that cannot tell."""
+    known = path.receipt("composite", region, month)
+    receipt = storage.sound_receipt("composite", region, month)
+    return storage.read(known) is not None if receipt is None else receipt.status != "ok"
 
 
 def _check_storage(loaded: LoadedProject, storage: Storage) -> None:
@@ -192,7 +201,7 @@ class _Run:
         self._summary.outputs = {p: self._storage.uri(path.CUBE if p == "composite" else p) for p in self._products}
 
     def _count_one(self, product: str, region: str, month: str | None) -> None:
-        receipt = self._storage.read_receipt(product, region, month)
+        receipt = self._storage.sound_receipt(product, region, month)
         counts, key = self._summary.partitions, region if month is None else str(cube_key(region, month))
         made = receipt is not None and receipt.run_id in self._summary.run_ids
         if receipt is None or (not made and self._failed & {key, region}):

@@ -4,15 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 
-import dagster as dg
-
 from geo_assets.assets.partitions import register_regions
+from geo_assets.doors.home import open_instance
 from geo_assets.doors.instance import enter, working_directory, write_workspace
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import areas, cells
 
+# Dagster 1.13 tells whoever starts `dagster dev` to use a tool that this project is not made with
+_QUIET = "ignore:Function `dev_command` is superseded"
 _STOP_S = 30.0  # webserver, daemon and code server end within a few seconds
 
 
@@ -27,13 +29,12 @@ def serve_ui(loaded: LoadedProject, *, host: str, port: int) -> int:
     """
     home = enter(loaded)
     regions = cells.cut(areas.areas(loaded), loaded.project.grid, loaded.project.cube).regions
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(home) as instance:
         register_regions(instance, regions)  # or there would be no partition to choose
     workspace = write_workspace(loaded, home)
-    env = {**os.environ, "DAGSTER_HOME": str(home)}
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
     # In a session of its own: it gets our signals once, not also the terminal's, and can be ended as a whole
-    process = subprocess.Popen(command, env=env, cwd=working_directory(loaded), start_new_session=True)
+    process = subprocess.Popen(command, env=environment(home), cwd=working_directory(loaded), start_new_session=True)
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -45,6 +46,12 @@ def serve_ui(loaded: LoadedProject, *, host: str, port: int) -> int:
     except KeyboardInterrupt:
         _end(process)
         return 0
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Environment of Dagster's own commands: ours, the instance, and no word about the command's successor."""
+    quiet = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _QUIET)))
+    return {**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": quiet}
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

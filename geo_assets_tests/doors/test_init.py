@@ -133,3 +133,10 @@ def test_init_when_folder_cannot_be_made_then_the_error_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         write_project(tmp_path / "file" / "p.yaml", bbox=BBOX)
+
+
+@pytest.mark.parametrize("storage", ["./\udcff", "a\0b"], ids=ascii)
+def test_init_when_an_argument_is_no_text_of_a_project_file_then_nothing_is_written(tmp_path, storage):
+    with pytest.raises(ConfigError):
+        write_project(tmp_path / "geo_assets.yaml", bbox=BBOX, storage=storage, today=TODAY)
+    assert list(tmp_path.iterdir()) == []

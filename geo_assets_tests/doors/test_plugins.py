@@ -39,6 +39,7 @@ def test_plugins_when_listed_then_all_kinds_are_there_usable_and_described():
     assert {p["kind"] for p in rows} == set(KINDS)
     assert [(p["kind"], p["name"]) for p in rows] == [(k, n) for k in KINDS for n in sorted(available(k))]
     assert all(p["summary"] and p["origin"] for p in rows)
+    assert not [p["summary"] for p in rows if "`" in p["summary"]]
     assert row("grids", "majortom") | {"summary": ""} == {
         "kind": "grids", "name": "majortom", "origin": "geo_assets.grids.majortom", "usable": True, "missing": "", "install": "", "summary": "",
     }  # fmt: skip

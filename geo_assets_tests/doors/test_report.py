@@ -149,6 +149,13 @@ def test_report_when_partitions_are_made_then_figures_and_provenance_are_told(st
     assert "SECRET" not in page.source
 
 
+def test_report_when_it_says_how_to_open_then_shell_and_python_are_blocks_of_their_own(storage, tmp_path):
+    storage.write_receipt(receipt())
+    page = write(storage, tmp_path, commands=["geo-assets ui p.yaml"], how_to_open=["import geo_assets", "x = 1"])
+    shell, python = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", page.source, re.S)
+    assert (shell, python) == ("geo-assets ui p.yaml", "import geo_assets\nx = 1")
+
+
 def test_report_when_blocks_failed_then_cause_cells_and_status_are_named(storage, tmp_path):
     bad = block(
         status="failed", cause="green.tif: cannot be read", chunks=[], scene_ids=[], pixels=0, observed=0, cells=["c1"]

@@ -23,23 +23,34 @@ _WAIT_S = 40.0  # for any one check; a bucket or catalog that takes longer is as
 Check = Callable[[LoadedProject], Iterator[Finding]]
 
 
-def diagnose(loaded_or_path: LoadedProject | str | os.PathLike[str], *, instance: Any = None) -> list[Finding]:
+def diagnose(
+    loaded_or_path: LoadedProject | str | os.PathLike[str],
+    *,
+    instance: Any = None,
+    deploy: Callable[[LoadedProject], LoadedProject] | None = None,
+) -> list[Finding]:
     """Findings about a project, what it depends on, and this machine. Never raises for one.
 
     Args:
         loaded_or_path: The project, or its file or folder, which may be faulty.
         instance: The Dagster instance that is used; left out, the folder is looked at where the command line keeps it.
+        deploy: The project as its deployment runs it; left out, it is run as it is.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what areas and files warn of is among the findings
         file = loaded_or_path.file if isinstance(loaded_or_path, LoadedProject) else Path(loaded_or_path).absolute()
         file = file / DEFAULT_FILE if file.is_dir() else file
         text = _text(file)
-        found = _diagnose(loaded_or_path, file, instance)
+        found = _diagnose(loaded_or_path, file, instance, deploy)
         return [replace(f, message=without_secrets(f.message, text)) for f in found]
 
 
-def _diagnose(loaded_or_path: LoadedProject | str | os.PathLike[str], file: Path, instance: Any) -> list[Finding]:
+def _diagnose(
+    loaded_or_path: LoadedProject | str | os.PathLike[str],
+    file: Path,
+    instance: Any,
+    deploy: Callable[[LoadedProject], LoadedProject] | None,
+) -> list[Finding]:
     findings = _guarded("secrets", partial(_secrets, file))
     try:
         loaded = loaded_or_path if isinstance(loaded_or_path, LoadedProject) else load_project(file)
@@ -55,6 +66,12 @@ def _diagnose(loaded_or_path: LoadedProject | str | os.PathLike[str], file: Path
         ("plugins", _plugins), ("areas", area_findings), ("cells", cell_findings), ("catalog", catalog_findings),
         ("storage", storage_findings), ("cube", cube_findings), ("compute", compute_findings),
     )  # fmt: skip
+    try:
+        loaded = deploy(loaded) if deploy else loaded
+    except GeoAssetsError as e:
+        advice = "set what the deployment needs; checks of the storage and of what lies in it wait for that"
+        findings.append(Finding("deployment", "error", str(e), advice))
+        checks = (("plugins", _plugins), ("compute", compute_findings))
     for name, check in checks:
         findings += _guarded(name, partial(check, loaded))
     findings += _guarded("dagster", partial(dagster_findings, loaded.base, instance))

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import shapely
-
 from geo_assets.assets.partitions import MAX_KEYS
+from geo_assets.doors.catalog import ask, in_files
 from geo_assets.doors.doctor.finding import Finding
 from geo_assets.doors.doctor.machine import existing
 from geo_assets.doors.secrets import shown_uri
@@ -15,9 +14,7 @@ from geo_assets.eo.aoi import Aoi, read_aoi
 from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.geometry import Region
-from geo_assets.model.scene import SceneQuery
 from geo_assets.project import LoadedProject
-from geo_assets.registry import load
 from geo_assets.tasks import areas, cells
 
 _MANY_REGIONS = 30  # the blocks of so many regions are counted, those of further ones estimated
@@ -118,20 +115,12 @@ def _disk(loaded: LoadedProject, pixels: int, keys: int) -> Iterator[Finding]:
 
 def catalog_findings(loaded: LoadedProject) -> Iterator[Finding]:
     """One search: the whole area and time of a catalog in files, or a small part of what an API has."""
-    recipe, periods = loaded.project.catalog, loaded.periods()
-    whole = recipe.path is not None
-    area = shapely.union_all([a.geometry for a in areas.areas(loaded)])
-    start, end = periods.at(0).start, periods.at(len(periods) - 1).end
-    if not whole:
-        area, end = area.representative_point().buffer(0.001), start
-        recipe = recipe.model_copy(
-            update={"retries": 0, "timeout_s": min(recipe.timeout_s, 10.0), "deadline_s": min(recipe.deadline_s, 25.0)}
-        )
+    recipe = loaded.project.catalog
+    whole = in_files(loaded)
     for entry in loaded.project.sensors:
-        collections = tuple(entry.collections) or load("sensors", entry.sensor).collections_in(recipe.kind)
         name = f"{recipe.kind}, {entry.sensor}"
         try:
-            found = len(loaded.catalog.search(recipe, SceneQuery(collections, area, start, end)))
+            found = ask(loaded, entry)
         except ConfigError as e:
             yield Finding("catalog", "error", f"{name}: {e}", "correct catalog or sensors in the project file")
         except GeoAssetsError as e:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyproj
 import rasterio
-import yaml
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 
 from geo_assets.doors.doctor.finding import Finding
+from geo_assets.doors.home import check_settings, open_instance
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 
@@ -37,17 +37,15 @@ def dagster_findings(base: Path, instance: Any) -> Iterator[Finding]:
             advice = "set DAGSTER_HOME to a folder that this user may write to, or unset it to use .dagster beside the project file"
             yield Finding("dagster", "error", fault, advice)
             return
-        yield Finding(
-            "dagster",
-            "ok",
-            f"the instance is kept in {home}" + ("" if home.exists() else ", which the first run makes"),
-        )
-        file = home / "dagster.yaml"
-        off = not file.exists() and not given
-        if file.exists():
-            settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            off = isinstance(settings, dict) and (settings.get("telemetry") or {}).get("enabled") is False
-        off = off or not file.exists()  # the command line writes one that turns it off
+        off = not (home / "dagster.yaml").exists()  # the command line writes one that turns it off
+        if (home / "history").is_dir():
+            with open_instance(home) as there:
+                off = not there.telemetry_enabled
+        elif not off:
+            settings = check_settings(home)
+            off = (settings.get("telemetry") or {}).get("enabled") is False
+        new = "" if home.exists() else ", which the first run makes"
+        yield Finding("dagster", "ok", f"the instance is kept in {home}{new}")
     if not off and not os.environ.get("DAGSTER_DISABLE_TELEMETRY"):
         yield Finding(
             "dagster", "warning", "Dagster's telemetry is on", "write `telemetry: {enabled: false}` into dagster.yaml"

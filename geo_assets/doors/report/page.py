@@ -34,14 +34,15 @@ _HOLES = el(
 )
 
 
-def write_report(root: str, out: Path, *, title: str, how_to_open: list[str], areas: Mapping[str, Any] | None = None) -> Path:  # fmt: skip
+def write_report(root: str, out: Path, *, title: str, how_to_open: list[str], commands: Sequence[str] = (), areas: Mapping[str, Any] | None = None) -> Path:  # fmt: skip
     """Write the report of a storage root.
 
     Args:
         root: Path or URI of the storage.
         out: The HTML file, replaced in one piece.
         title: Heading of the page.
-        how_to_open: Lines that open the data, as they are.
+        how_to_open: Lines of Python that open the data, as they are.
+        commands: Commands that open the UI.
         areas: Outlines of areas of interest by name, EPSG:4326, besides those that the storage holds.
 
     Returns:
@@ -55,7 +56,7 @@ def write_report(root: str, out: Path, *, title: str, how_to_open: list[str], ar
     page = _template().substitute(
         title=el("title", title),
         head=_head(store, facts, title),
-        body=join(_sections(store, facts, how_to_open, areas or {})),
+        body=join(_sections(store, facts, _opening(commands, how_to_open), areas or {})),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
@@ -93,14 +94,23 @@ def _verdict(facts: Facts) -> Markup:
     return el("p", f"{f.ok:,} of {plural(total, 'partition')} complete, {' and '.join(words)} (", link, ").", class_="verdict warn")  # fmt: skip
 
 
-def _sections(store: Store, facts: Facts, how_to_open: Sequence[str], areas: Mapping[str, Any]) -> list[Markup]:
+def _opening(commands: Sequence[str], python: Sequence[str]) -> list[Markup]:
+    """What is typed into a terminal, and what into Python: each can be copied as a whole."""
+    found = []
+    for title, lines in (("In a terminal", commands), ("In Python", python)):
+        if lines:
+            found += [el("h3", title), el("pre", el("code", "\n".join(lines)), tabindex="0")]
+    return found
+
+
+def _sections(store: Store, facts: Facts, opening: Sequence[Markup], areas: Mapping[str, Any]) -> list[Markup]:
     cubes = pictures.open_groups(store, facts.regions[: pictures.REGIONS])
     failed = frozenset(c for f in facts.failures for c in f.cells)
     by_month = _by_month(facts.partitions)
     return [
         _summary(facts),
         _section("composites", "Composites", _gallery(facts, pictures.areas(store, facts, cubes))),
-        _section("open", "Open the data", el("pre", el("code", "\n".join(how_to_open)), tabindex="0")),
+        _section("open", "Open the data", *opening),
         _section("coverage", "Coverage and clouds", _charts(by_month), tables.month_table(by_month)),
         _section("map", "Cells and regions", area_map(store, facts.regions, cubes, areas=areas, failed=failed)),
         _failures(facts),

@@ -1,0 +1,54 @@
+"""One small search, to see before work starts whether the catalog can be used."""
+
+import shapely
+
+from geo_assets.errors import CatalogError
+from geo_assets.model.recipe import SensorRecipe
+from geo_assets.model.scene import SceneQuery
+from geo_assets.project import LoadedProject
+from geo_assets.registry import load
+from geo_assets.tasks import areas
+
+_TIMEOUT_S, _DEADLINE_S = 10.0, 25.0
+
+
+def in_files(loaded: LoadedProject) -> bool:
+    """Whether the catalog lies in files, which are searched at once, and not behind an API."""
+    return loaded.project.catalog.path is not None
+
+
+def ask(loaded: LoadedProject, entry: SensorRecipe) -> int:
+    """Items that a sensor has: over the whole area and time in a catalog in files, over a small part behind an API.
+
+    Raises:
+        CatalogError: The search failed.
+        ConfigError: The catalog or the sensor's collections are wrong.
+    """
+    recipe, periods = loaded.project.catalog, loaded.periods()
+    area = shapely.union_all([a.geometry for a in areas.areas(loaded)])
+    start, end = periods.at(0).start, periods.at(len(periods) - 1).end
+    if not in_files(loaded):
+        area, end = area.representative_point().buffer(0.001), start
+        limits = {"timeout_s": min(recipe.timeout_s, _TIMEOUT_S), "deadline_s": min(recipe.deadline_s, _DEADLINE_S)}
+        recipe = recipe.model_copy(update={"retries": 0, **limits})
+    collections = tuple(entry.collections) or load("sensors", entry.sensor).collections_in(recipe.kind)
+    return len(loaded.catalog.search(recipe, SceneQuery(collections, area, start, end)))
+
+
+def refuse_unusable(loaded: LoadedProject) -> None:
+    """Refuses a catalog that will give the same answer next time: no API, no such collection, no access.
+
+    One that is down is not refused: the run asks it with patience, month by month, and says what failed.
+
+    Raises:
+        CatalogError: It refuses the search.
+        ConfigError: Its address or the collections are wrong.
+    """
+    if in_files(loaded):
+        return
+    for entry in loaded.project.sensors:
+        try:
+            ask(loaded, entry)
+        except CatalogError as e:
+            if not e.retryable:
+                raise

@@ -1,0 +1,1 @@
+"""The commands of ``geo-assets``, by what they are for."""

@@ -1,0 +1,159 @@
+"""Commands that make something: ``init``, ``demo`` and ``run``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geo_assets.doors.commands.options import (
+    DEFAULT,
+    JsonOption,
+    MonthsOption,
+    ProjectArgument,
+    RegionsOption,
+    VerboseOption,
+    list_of,
+    months_of,
+)
+from geo_assets.doors.terminal import ask, err, out, print_error, progress, session
+from geo_assets.errors import StoreError
+from geo_assets.project import load_project
+
+
+def init(
+    project: ProjectArgument = DEFAULT,
+    aoi: Annotated[Path | None, typer.Option(help="Vector file of the area.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Its layer.")] = None,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="W S E N", help="Area as west south east north, degrees."),
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Grid plugin.")] = None,
+    months: MonthsOption = None,
+    storage: Annotated[str | None, typer.Option(help="Path or URI of everything that is made.")] = None,
+    compute: Annotated[str | None, typer.Option(help="Compute plugin.")] = None,
+    json_: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write a commented project file.
+
+    Example: `geo-assets init --bbox 15 46 15.3 46.2 --months 2023-06:2023-08`
+
+    With `--json`: `{"project": path of the file}`.
+    """
+    from geo_assets.doors.init import write_project
+
+    with session(verbose=verbose):
+        box = list(bbox) if bbox else None
+        file = write_project(
+            project, aoi=aoi, layer=layer, bbox=box, grid=grid, months=months, storage=storage, compute=compute
+        )
+    if json_:
+        print(json.dumps({"project": str(file)}))
+    else:
+        out.print(
+            f"wrote {file}\nnext: geo-assets doctor {file}, then geo-assets plan {file} and geo-assets run {file}",
+            highlight=False,
+        )
+
+
+def demo(
+    dir_: Annotated[Path, typer.Option("--dir", help="Folder of the demo.")] = Path("demo"),
+    json_: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a small sample world and its monthly composites, offline.
+
+    Example: `geo-assets demo --dir demo`
+
+    With `--json`: the document of `run`, and `report` and `project`, the paths of both files.
+    """
+    from geo_assets.doors.demo import run_demo
+    from geo_assets.doors.reports import how_to_open
+
+    with session(verbose=verbose), progress() as told:
+        loaded, summary, report = run_demo(dir_.absolute(), progress=told, console=verbose)
+    if json_:
+        print(json.dumps(summary.document() | {"report": str(report), "project": str(loaded.file)}))
+    else:
+        _print_summary(summary)
+        shell, python = how_to_open(loaded)
+        lines = [f"report   {report}", f"project  {loaded.file}", "open it", f"  {shell}"]
+        print("\n".join([*lines, *(f"  >>> {line}" for line in python)]))
+    raise typer.Exit(0 if summary.complete else 1)
+
+
+def run(
+    project: ProjectArgument = DEFAULT,
+    months: MonthsOption = None,
+    regions: RegionsOption = None,
+    products: Annotated[
+        str | None, typer.Option("--products", metavar="P,..", help="Only these products, with what they need.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many partitions.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything again, also what is fresh.")] = False,
+    initialize: Annotated[bool, typer.Option("--initialize", help="Clear the cube first.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Only partitions that failed or are partial.")
+    ] = False,
+    report_dir: Annotated[Path | None, typer.Option(help="Write report.html and summary.json there.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make what is missing or stale, as Dagster runs: one a region.
+
+    Example: `geo-assets run --months 2023-06:2023-08 --json`
+
+    Exit code: 0 all is made, 1 some partitions failed or are partial, 2 bad input, before any work.
+
+    With `--json`: `run_ids`; `partitions` (`total, ok, partial, failed, skipped`); `tasks` (`ok, failed, skipped`);
+    `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd`; `failures`, each with `product, region, month,
+    block, cells, cause`; `outputs`, the URI by product.
+    """
+    from geo_assets.doors.reports import refuse_folder, write_reports
+    from geo_assets.doors.run import RunOptions, run_project
+
+    with session(verbose=verbose):
+        loaded = load_project(project)
+        if report_dir:
+            refuse_folder(report_dir)
+        if initialize:
+            ask(f"--initialize deletes the cube in {loaded.project.storage}.", yes=yes)
+        first, last = months_of(months)
+        options = RunOptions(
+            first, last, list_of(regions), list_of(products), limit, overwrite, initialize, retry_failed
+        )
+        with progress() as told:
+            summary = run_project(loaded, options, progress=told, console=verbose)
+        if json_:
+            print(json.dumps(summary.document()))
+        else:
+            _print_summary(summary)
+        if report_dir:
+            try:
+                write_reports(loaded, summary, report_dir)
+            except StoreError as e:  # the summary is the one document, and the run stands as it is
+                print_error(str(e))
+                raise typer.Exit(1) from e
+    raise typer.Exit(0 if summary.complete else 1)
+
+
+def _print_summary(summary: Any) -> None:
+    p, t = summary.partitions, summary.tasks
+    skipped = " (same scenes, recipe and code)" if p["skipped"] else ""
+    lines = [
+        f"partitions  {p['ok']} made, {p['skipped']} skipped{skipped}, {p['partial']} partial, {p['failed']} failed of {p['total']}",
+        f"tasks       {t['ok']} made, {t['skipped']} skipped, {t['failed']} failed",
+        f"read        {summary.bytes_read:,} bytes in {summary.requests:,} requests; {summary.wall_s:.1f} s, {summary.cpu_s:.1f} CPU s",
+        *(f"made        {product}: {uri}" for product, uri in summary.outputs.items()),
+    ]
+    print("\n".join(lines))
+    for f in summary.failures[:20]:
+        where = " ".join(str(f[k]) for k in ("product", "region", "month") if f[k]) + (
+            f" block {f['block']}" if f["block"] else ""
+        )
+        err.print(f"failed: {where}: {f['cause']}", style="red", markup=False, highlight=False)
+    if len(summary.failures) > 20:
+        err.print(f"... and {len(summary.failures) - 20} more; --json lists them all", style="red")

@@ -1,0 +1,95 @@
+"""What the commands print on: results on stdout, everything else on stderr, progress as a bar or as lines."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from geo_assets.errors import ConfigError
+
+err = Console(stderr=True, soft_wrap=True)
+out = Console(soft_wrap=True)
+
+
+@contextlib.contextmanager
+def session(*, verbose: bool) -> Iterator[set[str]]:
+    """Logs to stderr, Dagster's own console log off unless asked for, our warnings as one line each; yields those shown."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    shown: set[str] = set()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, UserWarning) and "geo_assets" in filename and str(message) not in shown:
+            shown.add(str(message))
+            err.print(f"warning: {message}", style="yellow", markup=False, highlight=False)
+
+    warnings.showwarning = show
+    warnings.filterwarnings("always", category=UserWarning, module="geo_assets")
+    try:
+        yield shown
+    except KeyboardInterrupt:
+        err.print("stopped; what is committed stays, run again to go on", style="yellow")
+        raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Any]:
+    """A callback (title, done, total): a bar on a terminal, plain lines elsewhere."""
+    if not err.is_terminal:
+        last: list[str] = []
+
+        def line(title: str, done: int, total: int) -> None:
+            if [title] != last:
+                last[:] = [title]
+                err.print(f"[{done}/{total}] {title}", markup=False, highlight=False)
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda title, done, total: bar.update(task, description=title, completed=done, total=total)
+
+
+def print_table(headers: list[str], rows: list[list[Any]]) -> None:
+    """Aligned columns, numbers to the right: as readable in a pipe as on a terminal."""
+    text = [[f"{v:,}" if isinstance(v, int | float) else str(v) for v in row] for row in rows]
+    widths = [max(len(line[i]) for line in [headers, *text]) for i in range(len(headers))]
+    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(headers))]
+    for line in [headers, *text]:
+        print("  ".join(v.rjust(w) if r else v.ljust(w) for v, w, r in zip(line, widths, right, strict=True)).rstrip())
+
+
+def print_error(text: str) -> None:
+    """One line on stderr."""
+    err.print(f"error: {text}", style="red", markup=False, highlight=False)
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted or spent.
+
+    Raises:
+        ConfigError: There is no terminal to ask on, and ``yes`` is not set.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Say --yes to go on without being asked.")
+    typer.confirm(question, abort=True, err=True)

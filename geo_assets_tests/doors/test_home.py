@@ -1,0 +1,57 @@
+"""The Dagster instance of a new project, made by several processes at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from geo_assets.doors import ui
+from geo_assets.doors.home import open_instance
+from geo_assets_tests.e2e.tools import environment
+
+OPEN = """\
+import sys, time
+from pathlib import Path
+from geo_assets.doors.home import open_instance
+print("ready", flush=True)
+sys.stdin.readline()
+with open_instance(Path(sys.argv[1])) as instance:
+    instance.add_dynamic_partitions("region", [sys.argv[2]])
+"""
+
+
+def test_instance_when_processes_make_it_at_the_same_instant_then_each_gets_it(tmp_path: Path) -> None:
+    home, names = tmp_path / "home", ["a", "b", "c", "d"]
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, str(home), name], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for name in names
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ends = [process.communicate(timeout=120) for process in processes]
+    assert [p.returncode for p in processes] == [0] * len(names), [err for _, err in ends]
+    with open_instance(home) as instance:
+        assert sorted(instance.get_dynamic_partitions("region")) == names
+
+
+def test_ui_when_dagster_is_started_then_it_does_not_advertise_another_command(tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text("load_from: []")
+    home = tmp_path / "no-such-folder"  # with which it ends at once
+    command = [sys.executable, "-m", "dagster", "dev", "-w", "w.yaml"]
+    loud, quiet = (
+        subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        for env in ({**os.environ, "DAGSTER_HOME": str(home)}, ui.environment(home))
+    )
+    assert "SupersessionWarning" in loud.stderr
+    assert "SupersessionWarning" not in quiet.stderr
+    assert quiet.returncode == loud.returncode != 0
