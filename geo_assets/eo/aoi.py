@@ -148,11 +148,17 @@ def _to_degrees(parts: Geometries, crs: str) -> Geometries:
         return reproject(parts, crs, "EPSG:4326") if not proj.equals("EPSG:4326", ignore_axis_order=True) else parts
     dense = shapely.segmentize(parts, _EDGE_M / proj.axis_info[0].unit_conversion_factor)
     moved = reproject(dense, crs, "EPSG:4326")
-    bounds = shapely.bounds(moved)
+    bounds = np.nan_to_num(shapely.bounds(moved), nan=0.0, posinf=0.0, neginf=0.0)  # what has none is refused later
     # A polygon around a pole or across the antimeridian spans most longitudes once its vertices are moved
     odd = np.flatnonzero((bounds[:, 2] - bounds[:, 0] > 180) | (np.abs(bounds[:, [1, 3]]).max(axis=1) > 90 - 1e-9))
-    moved[odd] = [to_lonlat(p, crs) for p in dense[odd]]
+    moved[odd] = [_rounded(to_lonlat(p, crs)) for p in dense[odd]]
     return np.asarray(moved, dtype=object)
+
+
+def _rounded(shape: Any) -> Any:
+    """A shape whose border at the end of the world is exact; what this bends by rounding is no fault of the file."""
+    exact = shapely.transform(shape, _snap)
+    return exact if exact.is_valid else polygons_of(mended(exact))
 
 
 def _on_earth(parts: Geometries, crs: str) -> Geometries:

@@ -1,9 +1,10 @@
 """Vector files, with caps on what a file may hold: the content is looked at before any driver opens it."""
 
+import glob
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import geopandas as gpd
 import numpy as np
@@ -85,11 +86,12 @@ def read_table(path: Path, *, layer: str | None = None, columns: list[str] | Non
     if suffix != ".zip":
         return _read(path, path.name, layer, columns)
     member = _member(path, layer)
+    name = f"{path.name}/{member.filename}"
     if not member.filename.lower().endswith(".gpkg"):
-        return _read(f"/vsizip/{{{path.resolve()}}}/{member.filename}", path.name, None, columns)
+        return _read(f"/vsizip/{{{path.resolve()}}}/{member.filename}", name, None, columns)
     try:
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-            return _read(Path(archive.extract(member, folder)), f"{path.name}/{member.filename}", None, columns)
+            return _read(Path(archive.extract(member, folder)), name, None, columns)
     except _ZIP_FAULTS as e:
         raise _bad_zip(path, e) from e
 
@@ -109,7 +111,7 @@ def _read(file: Path | str, name: str, layer: str | None, columns: list[str] | N
                 f"{name} is read by the driver {info['driver']}, which is not allowed: convert it to one of {_KNOWN}"
             )
         _refuse_many(info["features"], name)
-        return pyogrio.read_dataframe(source, layer=chosen, columns=columns)
+        table = pyogrio.read_dataframe(source, layer=chosen, columns=columns)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -119,6 +121,25 @@ def _read(file: Path | str, name: str, layer: str | None, columns: list[str] | N
         raise ConfigError(
             f"{name} cannot be read as {suffix}: {str(e)[:200]}; is it complete? Convert it to gpkg if in doubt"
         ) from e
+    if table.crs is None and suffix == ".shp":
+        _refuse_unread_prj(file, name)
+    return table
+
+
+def _refuse_unread_prj(shp: Path | str, name: str) -> None:
+    """A CRS that is declared and cannot be read is not the same as none, for which degrees are assumed."""
+    if isinstance(shp, Path):
+        texts = [p.read_bytes() for p in shp.parent.glob(f"{glob.escape(shp.stem)}.*") if p.suffix.lower() == ".prj"]
+    else:
+        inside, archive = PurePosixPath(shp.rpartition("}/")[2]), shp.removeprefix("/vsizip/{").rpartition("}/")[0]
+        with zipfile.ZipFile(archive) as packed:
+            names = [n for n in packed.namelist() if n.lower() == str(inside.with_suffix(".prj")).lower()]
+            texts = [packed.read(n) for n in names]
+    if any(text.strip() for text in texts):
+        stem = name.removesuffix(PurePosixPath(name).suffix)
+        raise ConfigError(
+            f"{stem}.prj does not name a CRS that can be read: restore it, or delete it if {name} is in degrees"
+        )
 
 
 def _layers(file: Path | str, source: str | bytes, name: str, layer: str | None) -> list[str]:

@@ -31,8 +31,18 @@ def crs_from(text: str) -> pyproj.CRS:
 
 @functools.lru_cache(maxsize=512)
 def transformer(source: str, target: str) -> pyproj.Transformer:
-    """Coordinate transformation between two CRSs, always in the order (x, y)."""
-    return pyproj.Transformer.from_crs(crs_from(source), crs_from(target), always_xy=True)
+    """Coordinate transformation between two CRSs, always in the order (x, y).
+
+    Raises:
+        ConfigError: There is none, such as for a projection by a method that PROJ does not know.
+    """
+    try:
+        return pyproj.Transformer.from_crs(crs_from(source), crs_from(target), always_xy=True)
+    except pyproj.exceptions.ProjError as e:
+        shown = source if len(source) < 80 else crs_from(source).name
+        raise ConfigError(
+            f"coordinates in {shown} cannot be moved to {target}: {str(e)[:100]}: give another CRS"
+        ) from e
 
 
 def reproject(geometry: Any, source: str, target: str) -> Any:

@@ -24,7 +24,11 @@ def densify(geometry: Any) -> Any:
 
 
 def to_lonlat(geometry: Geometry, crs: str) -> Polygon | MultiPolygon:
-    """Polygon of a CRS in EPSG:4326, edges densified, split at the antimeridian and closed along a pole that it holds."""
+    """Polygon of a CRS in EPSG:4326, edges densified, split at the antimeridian and closed along a pole that it holds.
+
+    Raises:
+        ConfigError: Part of it lies where the CRS has no longitude and latitude.
+    """
     west, south, east, north = geometry.bounds
     if crs_from(crs).is_geographic:
         return split_antimeridian(reproject(densify(geometry), crs, "EPSG:4326"))
@@ -41,6 +45,9 @@ def _ring_lonlat(ring: Geometry, crs: str) -> Geometry:
     """Area inside a ring, followed around the globe: no step is longer than 180 degrees."""
     xy = shapely.get_coordinates(ring)
     lon, lat = transformer(crs, "EPSG:4326").transform(xy[:, 0], xy[:, 1])
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        name = crs if len(crs) < 40 else "its CRS"
+        raise ConfigError(f"an outline reaches beyond what {name} can show: cut it, or declare another CRS")
     pole = math.copysign(90.0, lat[np.abs(lat).argmax()])
     corner = np.flatnonzero(90 - np.abs(lat) < 1e-9)
     if len(corner):
@@ -78,9 +85,10 @@ def split_antimeridian(geometry: Geometry) -> Polygon | MultiPolygon:
 
 
 def _split_one(polygon: Polygon) -> list[Polygon]:
-    ring = shapely.get_coordinates(polygon.exterior)[:, 0]
+    ring, lat = shapely.get_coordinates(polygon.exterior).T
     steps = np.abs(np.diff(ring))
-    crosses = bool(np.any((steps >= 270) & (steps < 360)))
+    along_pole = np.minimum(np.abs(lat[1:]), np.abs(lat[:-1])) >= 90  # there an edge of any length has none
+    crosses = bool(np.any((steps >= 270) & (steps < 360) & ~along_pole))
     if not crosses and (not len(ring) or (ring.min() >= -180 and ring.max() <= 180)):
         return [polygon] if polygon.area > 0 else []
     if crosses:

@@ -7,6 +7,7 @@ import zipfile
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from geo_assets.eo import aoi as aoi_module
 from geo_assets.eo import vector
 from geo_assets.eo.aoi import box_geometry, clean_geometry, read_aoi
 from geo_assets.errors import ConfigError
+from geo_assets.model.crs import reproject
 from geo_assets.model.recipe import AoiRecipe
 from geo_assets_tests.realdata import real_data
 
@@ -407,3 +409,98 @@ def test_read_aoi_when_a_polygon_has_two_points_then_it_is_refused_in_one_line(t
     file.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     with pytest.raises(ConfigError, match="geojson"):
         read_aoi("a", AoiRecipe(path=str(file)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["garbage", 'PROJCS["x"', 'PROJCS["WGS_1984_UTM', "\0\1\2"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_read_aoi_of_a_shapefile_whose_prj_is_damaged_assumes_nothing(tmp_path, text, packed):
+    path = write(tmp_path / "a.shp", SQUARE)
+    (tmp_path / "a.prj").write_text(text)
+    if packed:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for part in tmp_path.glob("a.[sdp]*"):
+                archive.write(part, f"folder/{part.name}")
+    with pytest.raises(ConfigError, match=r"a\.prj does not name a CRS|cannot be read as \.shp"):
+        read(tmp_path / "a.zip" if packed else path)
+
+
+def test_read_aoi_of_a_shapefile_whose_prj_is_empty_counts_as_one_without(tmp_path):
+    path = write(tmp_path / "a.shp", SQUARE)
+    (tmp_path / "a.prj").write_text("\n")
+    with pytest.warns(UserWarning, match="has no CRS"):
+        assert read(path).geometry.area == pytest.approx(SQUARE.area)
+
+
+def test_read_aoi_in_a_projection_that_is_unknown_is_refused(tmp_path):
+    path = write(tmp_path / "a.shp", SQUARE, crs=None)
+    known = pyproj.CRS("EPSG:32633").to_wkt("WKT1_ESRI")
+    (tmp_path / "a.prj").write_text(known.replace("Transverse_Mercator", "Nonsense").replace("33N", "99N"))
+    with pytest.raises(ConfigError, match="cannot be moved to EPSG:4326"):
+        read(path)
+
+
+GML = """<?xml version="1.0"?><f:FeatureCollection xmlns:gml="http://www.opengis.net/gml/3.2" xmlns:f="http://ogr.maptools.org/" gml:id="x">
+<f:featureMember><f:a gml:id="a1"><f:g><gml:Polygon gml:id="p1" srsName="{crs}"><gml:exterior><gml:LinearRing><gml:posList>{xy}</gml:posList>
+</gml:LinearRing></gml:exterior></gml:Polygon></f:g></f:a></f:featureMember></f:FeatureCollection>"""
+
+
+@pytest.mark.parametrize(
+    ("crs", "code", "swapped"),
+    [
+        ("urn:ogc:def:crs:EPSG::4326", 4326, True),
+        ("http://www.opengis.net/def/crs/EPSG/0/4326", 4326, True),
+        ("EPSG:4326", 4326, False),
+        ("urn:ogc:def:crs:OGC:1.3:CRS84", 4326, False),
+        ("urn:ogc:def:crs:EPSG::3035", 3035, True),
+        ("urn:ogc:def:crs:EPSG::32633", 32633, False),
+    ],
+)
+def test_read_aoi_of_gml_follows_the_order_of_axes_that_its_crs_has(tmp_path, crs, code, swapped):
+    ring = shapely.get_coordinates(reproject(shapely.segmentize(SQUARE, 0.01), "EPSG:4326", f"EPSG:{code}"))
+    text = " ".join(f"{float(a)!r} {float(b)!r}" for a, b in (ring[:, ::-1] if swapped else ring))
+    (tmp_path / "a.gml").write_text(GML.format(crs=crs, xy=text))
+    assert shapely.symmetric_difference(read(tmp_path / "a.gml").geometry, SQUARE).area < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("crs", "box"),
+    [
+        ("EPSG:3857", (-20037508.34, -1e7, 20037508.34, 1e7)),
+        ("EPSG:6933", (-17367530.44, -7314540.83, 17367530.44, 7314540.83)),
+        ("EPSG:3035", (2.5e6, 1.3e6, 7.5e6, 5.5e6)),
+        ("EPSG:3031", (-3e6, -3e6, 3e6, 3e6)),
+        ("EPSG:3413", (-4e6, -4e6, 4e6, 4e6)),
+        ("EPSG:3413", (1e6, -4e6, 4e6, -1e6)),
+        ("EPSG:3832", (-4e6, -1e6, 4e6, 1e6)),
+        ("ESRI:54009", (-9e6, -4e6, 9e6, 4e6)),
+        ("EPSG:32633", (-5e5, 1e6, 1.5e6, 9e6)),
+    ],
+)
+def test_read_aoi_of_a_wide_area_holds_the_points_that_lie_in_it(tmp_path, crs, box):
+    path = tmp_path / "a.gpkg"
+    gpd.GeoDataFrame(geometry=[shapely.box(*box)], crs=crs).to_file(path)
+    found = read(path)
+    assert found.notes == ()
+    rng = np.random.default_rng(0)
+    lon, lat = rng.uniform(-180, 180, 4_000), np.degrees(np.arcsin(rng.uniform(-1, 1, 4_000)))
+    near = np.abs(lon - 15) < 30 if crs == "EPSG:32633" else np.full(len(lon), True)
+    there = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    x, y = there.transform(lon, lat)
+    inside = (x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]) & near
+    back = np.array(there.transform(x, y, direction="INVERSE"))
+    same = np.isfinite(x) & (np.abs(back[1] - lat) < 1e-6) & near
+    seen = shapely.contains_xy(found.geometry, lon, lat)
+    assert inside.sum() > 5
+    assert np.array_equal(seen[same], inside[same])
+
+
+@pytest.mark.parametrize(
+    ("crs", "box"), [("ESRI:54009", (-1.8e7, -9e6, 1.8e7, 9e6)), ("EPSG:3035", (-1e7, -1e7, 2e7, 2e7))]
+)
+def test_read_aoi_beyond_what_its_crs_can_show_is_refused(tmp_path, crs, box):
+    gpd.GeoDataFrame(geometry=[shapely.box(*box)], crs=crs).to_file(tmp_path / "a.gpkg")
+    with pytest.raises(ConfigError, match="can be shown"):
+        read(tmp_path / "a.gpkg")
