@@ -74,11 +74,15 @@ def _filter(schema: pa.Schema, query: SceneQuery) -> pc.Expression | None:
         if kind.tz is None:
             first, last = first.replace(tzinfo=None), last.replace(tzinfo=None)
         time = pc.field("datetime")
-        clauses.append(time.is_null() | ((time >= pa.scalar(first, kind)) & (time < pa.scalar(last, kind))))
+        at = time.is_null() | ((time >= pa.scalar(first, kind)) & (time < pa.scalar(last, kind)))
+        # An item of several days may name any moment; its range counts
+        clauses.append(at | pc.field("end_datetime").is_valid() if "end_datetime" in schema.names else at)
     if "bbox" in schema.names and pa.types.is_struct(schema.field("bbox").type):
         west, south, east, north = query.area.bounds
         x0, y0, x1, y1 = (pc.field("bbox", k) for k in ("xmin", "ymin", "xmax", "ymax"))
-        across = (x0 > x1) | (x1 - x0 > 180)  # the antimeridian: such boxes are written in several ways
+        across = (
+            (x0 > x1) | (x1 - x0 > 180) | (x1 > 180) | (x0 < -180)
+        )  # the antimeridian: such boxes are written in several ways
         inside = (y0 <= north) & (y1 >= south) & (across | ((x0 <= east) & (x1 >= west)))
         clauses.append(y0.is_null() | inside)
     result = None

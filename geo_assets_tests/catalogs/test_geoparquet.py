@@ -41,6 +41,22 @@ def test_search_when_an_asset_is_relative_then_beside_the_file(tmp_path):
     assert PLUGIN.access(recipe(tmp_path / "items.parquet")).check(href)
 
 
+def test_search_when_an_item_lasts_several_days_then_its_range_counts(tmp_path):
+    month = {"start_datetime": "2024-01-20T00:00:00Z", "end_datetime": "2024-02-10T00:00:00Z"}
+    items = [
+        make_item("long", "2024-01-20T00:00:00Z", shapely.box(15, 47, 16, 48), **month),
+        make_item("short", "2024-01-20T00:00:00Z", shapely.box(15, 47, 16, 48)),
+    ]
+    found = PLUGIN.search(recipe(write_table(tmp_path / "items.parquet", items)), query())
+    assert [i["id"] for i in found] == ["long"]
+
+
+def test_search_when_a_box_reaches_beyond_180_degrees_then_found_on_the_other_side(tmp_path):
+    items = [make_item("a", "2024-02-01T00:00:00Z", shapely.box(179, -17, 181, -16))]
+    path = write_table(tmp_path / "items.parquet", items)
+    assert [i["id"] for i in PLUGIN.search(recipe(path), query(shapely.box(-180, -18, -179.5, -15)))] == ["a"]
+
+
 def test_search_when_no_collection_fits_then_says_which_there_are(tmp_path):
     path = write_table(tmp_path / "items.parquet", sample_items())
     with pytest.raises(ConfigError, match="has no collection landsat, but sentinel-2-l2a"):
