@@ -78,7 +78,7 @@ class Access:
                 raise SourceError(f"{shown}: bucket {host} is not one of {', '.join(self.hosts)}")
             return
         local = is_local_host(host)
-        if local and self.loopback and _is_loopback(host):
+        if local and self.loopback and is_loopback(host):
             return
         if local:
             raise SourceError(f"{shown}: {host} is a private or local address")
@@ -103,7 +103,8 @@ def _split(href: str) -> urllib.parse.SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name spells this machine by its loopback address."""
     address = ipaddress_or_none(host)
     return host == "localhost" or host.endswith(".localhost") if address is None else address.is_loopback
 

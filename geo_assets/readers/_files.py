@@ -210,8 +210,9 @@ class Sources:
         try:
             if scheme in ("http", "https"):
                 remote = HttpFile(href, self._http)
-                size, head = remote.probe(HEADER_BYTES)
-                return Source(href, size, head, remote.fetch)
+                head = bytes(remote.probe(HEADER_BYTES))
+                assert remote.version is not None
+                return Source(href, remote.version.size, head, remote.fetch)
             if len(scheme) > 1:
                 return self._object(where)
             return self._file(where)

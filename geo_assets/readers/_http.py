@@ -1,23 +1,37 @@
 """Ranges of a file behind HTTP: every hop checked, bounded retries, one deadline for each range."""
 
+import datetime as dt
+import email.utils
+import http.client
+import inspect
 import random
 import re
 import socket
+import ssl
+import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
+import numpy as np
 import urllib3
 
 from geo_assets.errors import SourceError
 from geo_assets.model.href import Access, is_local_host, without_query
+from geo_assets.readers._wire import Route, Wire, asked
 
-_RETRY_STATUS = {408, 429, 500, 502, 503, 504}
 _HOPS = 5
-_PIECE = 256 * 1024
+_PIECE = 1024 * 1024
+_SMALL = 16 * 1024  # body of an error or a redirect that is read, so that its connection can be kept
+_ROUTES = 4096
+_PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+
+
+class ChangedError(SourceError):
+    """A file is no longer the one whose first bytes were read."""
 
 
 @dataclass(frozen=True)
@@ -27,187 +41,283 @@ class Patience:
     Attributes:
         tries: Requests for one range, not counting redirects.
         backoff_s: Wait before the second try; it doubles from one to the next.
-        silence_s: Longest wait for a connection or for the next bytes.
+        connect_s: Longest wait for a connection.
+        silence_s: Longest wait for the next bytes.
         deadline_s: Limit of one range with all its tries and waits.
-        sleep: Waits.
+        sleep: Waits; None: until the time is over, or reading is stopped.
         now: Monotonic seconds.
     """
 
     tries: int = 5
     backoff_s: float = 0.5
+    connect_s: float = 10.0
     silence_s: float = 30.0
     deadline_s: float = 180.0
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
     now: Callable[[], float] = time.monotonic
 
 
 PATIENCE = Patience()
 
 
-@dataclass
-class Http:
-    """Connections of one task.
+@dataclass(frozen=True)
+class Version:
+    """Which version of a file an answer is of: its length, and what the server calls it, as far as it says so."""
+
+    size: int
+    tag: str = ""
+    time: str = ""
+
+    def same(self, other: "Version") -> bool:
+        """Whether two answers can be of one version."""
+        if self.tag and other.tag:
+            return (self.size, self.tag) == (other.size, other.tag)
+        return self.size == other.size and (self.time == other.time or not (self.time and other.time))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer.
 
     Attributes:
-        access: What may be read.
-        sign: Gives an address its signature.
-        count: Called with the bytes of each answer.
+        status: HTTP's.
+        body: The bytes asked for.
+        version: What they are of.
+        fault: What is wrong with it, or "".
+        wait_s: How long the server asks to wait.
+        url: The signed address that was asked for.
     """
 
-    access: Access
-    sign: Callable[[str], str]
-    count: Callable[[int], None]
-    patience: Patience = field(default_factory=lambda: PATIENCE)
-    _session: requests.Session = field(default_factory=requests.Session)
-    _public: set[str] = field(default_factory=set)
+    status: int = 0
+    body: memoryview = field(default_factory=lambda: memoryview(b""))
+    version: Version | None = None
+    fault: str = ""
+    wait_s: float = 0.0
+    url: str = ""
+
+
+class Http:
+    """Connections of one task, for any number of threads.
+
+    Args:
+        access: What may be read.
+        sign: Gives an address its signature; asked with ``fresh=True`` after a refusal, if it takes that.
+        count: Called with the bytes of each answer.
+        patience: How long a range may take.
+    """
+
+    def __init__(
+        self, access: Access, sign: Callable[..., str], count: Callable[[int], None], patience: Patience | None = None
+    ) -> None:
+        self.access, self.patience = access, patience or PATIENCE
+        self._sign, self._count = sign, count
+        self._renews = "fresh" in inspect.signature(sign).parameters
+        self._wire, self._signing, self._stopped = Wire(), threading.Lock(), threading.Event()
+        self._routes: dict[str, Route] = {}
+        self._public: set[str] = set()
 
     def close(self) -> None:
-        """Close all connections."""
-        self._session.close()
+        """End all connections, also those that other threads wait on."""
+        self._stopped.set()
+        self._wire.close()
 
-    def check(self, url: str) -> None:
-        """Refuse an address, or a host whose name resolves to a private address.
+    def sign(self, href: str, refused: str = "") -> str:
+        """An address with its signature, and with another than the refused one if there can be one."""
+        with self._signing:
+            url = self._sign(href)
+            return self._sign(href, fresh=True) if refused == url and self._renews else url
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or raise if reading is stopped meanwhile."""
+        (self.patience.sleep or self._stopped.wait)(seconds)
+        self._check_running()
+
+    def check(self, url: str) -> Route:
+        """How an address is asked for; refuses one whose name resolves to a private address.
 
         Raises:
             SourceError: It may not be read.
         """
         self.access.check(url)
-        parts = urllib.parse.urlsplit(url)
-        host = parts.hostname or ""
-        if is_local_host(host) or host in self._public:
-            return  # a local host that passed is one that the catalog's own address allows
-        if requests.utils.get_environ_proxies(url):
-            return  # the proxy resolves the name
-        for address in _resolve(host):
-            if is_local_host(address):
-                raise SourceError(f"{without_query(url)}: {host} resolves to {address}, a private or local address")
-        self._public.add(host)
+        route = self._wire.route(url)
+        host = urllib.parse.urlsplit(url).hostname or ""
+        if not is_local_host(host) and not route.proxied and host not in self._public:
+            for address in _resolve(host):
+                if is_local_host(address):
+                    text = f"{host} resolves to {address}, a private or local address"
+                    raise SourceError(f"{without_query(url)}: {text}")
+            self._public.add(host)
+        return route
 
-    def get(self, url: str, span: tuple[int, int], left_s: float) -> "Answer":
-        """What came for one range, after redirects.
+    def get(self, url: str, span: tuple[int, int], stop: float) -> Answer:
+        """What comes for one range, after redirects.
+
+        Args:
+            url: Signed address.
+            span: First byte, and the one after the last.
+            stop: Time on the clock of ``patience`` after which nothing is waited for.
 
         Raises:
             SourceError: Refused, or the server ignores ranges.
-            requests.RequestException: The connection failed.
         """
-        stop = self.patience.now() + left_s
-        headers = {"Range": f"bytes={span[0]}-{span[1] - 1}", "Accept-Encoding": "identity"}
-        shown = without_query(url)
-        for _ in range(_HOPS):
-            self.check(url)
-            wait = max(0.01, min(self.patience.silence_s, stop - self.patience.now()))
-            with self._session.get(url, headers=headers, timeout=wait, allow_redirects=False, stream=True) as response:
-                if response.is_redirect:
-                    url = urllib.parse.urljoin(url, response.headers["Location"])
-                    continue
-                if response.status_code == 200:  # the whole file: it is not read
-                    raise SourceError(f"{shown}: the server ignores range requests (status 200)")
-                if response.status_code != 206:
-                    return Answer(response.status_code, wait_s=_seconds(response.headers.get("Retry-After", "")))
-                body = b"".join(self._pieces(response, span[1] - span[0], stop))
-                return Answer(206, body, response.headers.get("Content-Range", ""))
-        raise SourceError(f"{shown}: more than {_HOPS} redirects")
+        headers = {"Range": f"bytes={span[0]}-{span[1] - 1}", "Accept-Encoding": "identity", "User-Agent": "geo-assets"}
+        at = url
+        try:
+            for _ in range(_HOPS):
+                left = stop - self.patience.now()
+                limits = [max(0.01, min(s, left)) for s in (self.patience.connect_s, self.patience.silence_s)]
+                self._check_running()
+                with asked(self._route(at), headers, *limits) as (response, raw):
+                    if response.get_redirect_location():
+                        at = urllib.parse.urljoin(at, response.headers["Location"])
+                        self._leave(response, raw, stop)
+                        continue
+                    return self._answer(response, raw, url, span, stop)
+        except _FAULTS as e:
+            self._check_running()
+            return Answer(fault=_cause(e), status=-1 if _is_certificate(e) else 0)
+        raise SourceError(f"{without_query(at)}: more than {_HOPS} redirects")
 
-    def _pieces(self, response: requests.Response, most: int, stop: float) -> Iterator[bytes]:
-        """The body as it comes, so that a server that sends byte by byte meets the deadline, and one that never ends too."""
-        had = 0
-        while piece := _read_some(response.raw):
-            had += len(piece)
-            if had > most:
-                raise SourceError(f"{without_query(response.url)}: more bytes came than were asked for ({most})")
-            yield piece
-            if self.patience.now() > stop:
-                raise requests.Timeout("deadline")
-        self.count(had)
+    def _route(self, url: str) -> Route:
+        route = self._routes.get(url)
+        if route is None:
+            if len(self._routes) >= _ROUTES:
+                self._routes.clear()
+            route = self._routes[url] = self.check(url)
+        return route
 
+    def _answer(self, response: Any, raw: Any, url: str, span: tuple[int, int], stop: float) -> Answer:
+        shown, status, said = without_query(url), response.status, response.headers
+        if status == 200:  # the whole file: it is not read
+            raise SourceError(f"{shown}: the server ignores range requests (status 200)")
+        if status != 206:
+            self._leave(response, raw, stop)
+            return Answer(status, fault=f"status {status}", wait_s=_wait_s(said), url=url)
+        if said.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise SourceError(f"{shown}: the server sends it encoded ({said['Content-Encoding'][:60]!r})")
+        place = said.get("Content-Range", "")
+        match = _PLACE.fullmatch(place.strip())
+        if not match:
+            raise SourceError(f"{shown}: the server gives ranges without saying which (Content-Range {place[:60]!r})")
+        first, last, size = map(int, match.groups())
+        version = Version(size, said.get("ETag", ""), said.get("Last-Modified", ""))
+        if first != span[0] or last + 1 != min(span[1], size):
+            return Answer(206, version=version, fault=f"other bytes than asked for ({first} to {last + 1})")
+        wanted, length = last + 1 - first, response.length_remaining
+        if length is not None and length > wanted:
+            raise SourceError(f"{shown}: more bytes came than were asked for ({length} instead of {wanted})")
+        body, had = self._body(raw, wanted, stop, shown)
+        return Answer(206, body, version, "" if had == wanted else f"{had} bytes instead of {wanted}")
 
-@dataclass(frozen=True)
-class Answer:
-    """One answer: status, body, its place as the server names it, and how long the server asks to wait."""
+    def _body(self, raw: Any, wanted: int, stop: float, shown: str) -> tuple[memoryview, int]:
+        body, had = np.empty(wanted, np.uint8).data, 0  # without setting bytes that are overwritten at once
+        try:
+            while n := _pour(raw, body[had : had + _PIECE]):
+                had += n
+                if self.patience.now() > stop:
+                    raise TimeoutError("deadline")
+            if had == wanted and not raw.isclosed() and _pour(raw, memoryview(bytearray(1))):
+                raise SourceError(f"{shown}: more bytes came than were asked for ({wanted})")
+        finally:
+            self._count(had)
+        self._check_running()
+        return body, had
 
-    status: int
-    body: bytes = b""
-    place: str = ""
-    wait_s: float = 0.0
+    def _leave(self, response: Any, raw: Any, stop: float) -> None:
+        """Read a short body that nobody wants."""
+        left = response.length_remaining
+        if left is None or left > _SMALL:
+            return
+        while (n := _pour(raw, memoryview(bytearray(left + 1)))) and self.patience.now() <= stop:
+            left -= n
+
+    def _check_running(self) -> None:
+        if self._stopped.is_set():
+            raise SourceError("reading was stopped")
 
 
 class HttpFile:
     """Size and ranges of one file.
 
+    Args:
+        href: Address without signature.
+        http: Connections.
+        version: The version to read, if one is known.
+
     Raises:
         SourceError: From all methods: missing, refused, changed meanwhile, or a server that gives no ranges.
     """
 
-    def __init__(self, href: str, http: Http) -> None:
+    def __init__(self, href: str, http: Http, version: Version | None = None) -> None:
         self._href, self._http, self._shown = href, http, without_query(href)
-        self._size = -1
+        self.version = version
 
-    def probe(self, most: int) -> tuple[int, bytes]:
-        """Size of the file and its first bytes, at most ``most``."""
-        head = self._range(0, most).body
-        return self._size, head
+    def probe(self, most: int) -> memoryview:
+        """Its first bytes, at most ``most``; ``version`` is known then."""
+        return self.fetch(0, most)
 
-    def fetch(self, start: int, end: int) -> bytes:
-        """The bytes from ``start`` to before ``end``."""
-        return self._range(start, end).body
-
-    def _range(self, start: int, end: int) -> Answer:
-        """One range, with as many tries as patience allows."""
-        patience = self._http.patience
+    def fetch(self, start: int, end: int) -> memoryview:
+        """The bytes from ``start`` to before ``end``, with as many tries as patience allows."""
+        http, patience = self._http, self._http.patience
         stop = patience.now() + patience.deadline_s
-        cause, signed_again, pause = "", False, patience.backoff_s
-        for attempt in range(patience.tries):
-            try:
-                answer = self._http.get(self._http.sign(self._href), (start, end), stop - patience.now())
-                fault = self._fault(answer, start, end)
-            except requests.RequestException as e:
-                answer, fault = Answer(0), type(e).__name__
-            if not fault:
-                return answer
-            cause = fault
+        refused, signed_again, pause, attempt = "", False, patience.backoff_s, 0
+        while True:
+            answer = http.get(http.sign(self._href, refused), (start, end), stop)
+            if answer.version and self.version and not self.version.same(answer.version):
+                raise ChangedError(f"{self._shown}: the file changed while it was read")
+            if not answer.fault:
+                self.version = self.version or answer.version
+                return answer.body
             if answer.status == 403 and not signed_again:
-                signed_again = True  # an expired token: sign once more, at once
+                refused, signed_again = answer.url, True  # an expired token: sign once more, at once
                 continue
-            if answer.status not in _RETRY_STATUS and answer.status not in (0, 206):
-                break
+            attempt += 1
             wait = max(answer.wait_s, pause * random.uniform(0.5, 1.0))
             pause *= 2
-            if attempt + 1 == patience.tries or patience.now() + wait > stop:
-                break
-            patience.sleep(wait)
-        raise SourceError(f"{self._shown}: {cause} while reading bytes {start} to {end}")
-
-    def _fault(self, answer: Answer, start: int, end: int) -> str:
-        """What is wrong with an answer, or ""."""
-        if answer.status != 206:
-            return f"status {answer.status}"
-        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.place.strip())
-        if not match:
-            raise SourceError(
-                f"{self._shown}: the server gives ranges without saying which (Content-Range {answer.place[:60]!r})"
-            )
-        first, last, size = map(int, match.groups())
-        if self._size not in (-1, size):
-            raise SourceError(f"{self._shown}: the file changed while it was read")
-        self._size = size
-        if first != start or last + 1 != min(end, size):
-            return f"other bytes than asked for ({first} to {last + 1})"
-        return (
-            ""
-            if len(answer.body) == min(end, size) - start
-            else f"{len(answer.body)} bytes instead of {min(end, size) - start}"
-        )
+            if not _passes(answer.status) or attempt >= patience.tries or patience.now() + wait > stop:
+                raise SourceError(f"{self._shown}: {answer.fault} while reading bytes {start} to {end}")
+            http.sleep(wait)
 
 
-def _seconds(text: str) -> float:
-    return float(text) if text.strip().isdigit() else 0.0
+def _passes(status: int) -> bool:
+    """Whether what a status says may pass: 0 is no answer, 206 one with the wrong bytes."""
+    return status in (0, 206, 408, 425, 429) or status >= 500
 
 
-def _read_some(raw: Any) -> bytes:
+def _pour(raw: Any, into: memoryview) -> int:
+    """Fill a buffer with what one read from the network gives."""
+    if not into or raw.isclosed():
+        return 0
+    if raw.chunked:
+        piece = raw.read1(len(into))
+        into[: len(piece)] = piece
+        return len(piece)
+    return int(raw.readinto(into))
+
+
+def _wait_s(headers: Any) -> float:
+    """Seconds of Retry-After; a date is measured against the server's own clock."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text[:6])
     try:
-        return bytes(raw.read1(_PIECE, decode_content=False) or b"")
-    except (OSError, ValueError, urllib3.exceptions.HTTPError) as e:
-        raise requests.ConnectionError(type(e).__name__) from e
+        until = email.utils.parsedate_to_datetime(text)
+        now = email.utils.parsedate_to_datetime(headers["Date"]) if "Date" in headers else dt.datetime.now(dt.UTC)
+        return max(0.0, (until - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, without an address in it."""
+    if _is_certificate(error):
+        return "its certificate is not valid here (REQUESTS_CA_BUNDLE names the authorities to trust)"
+    return type(error).__name__
+
+
+def _is_certificate(error: BaseException | None) -> bool:
+    inner = [a for a in getattr(error, "args", ()) if isinstance(a, BaseException)]
+    return isinstance(error, ssl.SSLCertVerificationError) or any(map(_is_certificate, inner))
 
 
 def _resolve(host: str) -> set[str]:

@@ -1,0 +1,242 @@
+"""Connections to web servers: pooled, verified, through the environment's proxies, and to no private address by surprise."""
+
+import contextlib
+import functools
+import http.client
+import io
+import logging
+import os
+import re
+import socket
+import ssl
+import threading
+import urllib.parse
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import requests.utils
+import urllib3
+import urllib3.connection
+
+from geo_assets.errors import ConfigError, SourceError
+from geo_assets.model.href import is_local_host, is_loopback
+
+_POOLED = 64  # more threads than that open connections of their own
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class _Discreet(logging.Filter):
+    """Cuts queries, which hold signatures, from what urllib3 logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(re.sub(r"\?[^\s'\"]*", "", str(a)) if "?" in str(a) else a for a in record.args)
+        return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_Discreet())
+
+
+def certificates() -> str:
+    """File or folder of the authorities that the environment names, or "".
+
+    Raises:
+        ConfigError: It names one that is not there.
+    """
+    for name in _BUNDLES:
+        if path := os.environ.get(name):
+            if not os.path.exists(path):
+                raise ConfigError(f"{name} names {path}, which does not exist: correct or unset it")
+            return path
+    return ""
+
+
+@functools.lru_cache(maxsize=4)  # reading a bundle takes tens of milliseconds
+def _tls(bundle: str) -> ssl.SSLContext:
+    context = urllib3.util.create_urllib3_context()
+    folder = os.path.isdir(bundle)
+    context.load_verify_locations(cafile=None if folder else bundle, capath=bundle if folder else None)
+    return context
+
+
+class _OneRead(io.BufferedReader):
+    """Gives what one read from the network gives, so that the caller can look at the clock after each."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        return super().readinto1(buffer)
+
+
+class _Body(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = _OneRead(self.fp.detach())
+
+
+def _checked(sock: socket.socket, connection: urllib3.connection.HTTPConnection) -> socket.socket:
+    """A socket whose other end is where the name may lead: between a look at the name and the connection it may change."""
+    if connection.proxy is not None:  # which resolves the name
+        return sock
+    peer, host = str(sock.getpeername()[0]), connection.host
+    # A local host got this far only if the catalog's own address allows it
+    if is_loopback(peer) if is_local_host(host) else not is_local_host(peer):
+        return sock
+    sock.close()
+    raise SourceError(f"{host} leads to {peer}, a private or local address: it is not read")
+
+
+class _Plain(urllib3.connection.HTTPConnection):
+    response_class = _Body
+
+    def _new_conn(self) -> socket.socket:
+        return _checked(super()._new_conn(), self)
+
+
+class _Secure(urllib3.connection.HTTPSConnection):
+    response_class = _Body
+
+    def _new_conn(self) -> socket.socket:
+        return _checked(super()._new_conn(), self)
+
+
+class _Made:
+    """Connections of one session that still exist, so that all can be ended from another thread."""
+
+    def __init__(self) -> None:
+        self._all: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def add(self, connection: Any) -> Any:
+        with self._lock:
+            self._all.add(connection)
+        return connection
+
+    def end(self) -> None:
+        with self._lock:
+            for connection in list(self._all):
+                if isinstance(sock := connection.sock, socket.socket):
+                    with contextlib.suppress(OSError):
+                        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS above it notices, and stays as it is
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+    made: _Made
+
+    def _new_conn(self) -> Any:
+        return self.made.add(super()._new_conn())
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
+    made: _Made
+
+    def _new_conn(self) -> Any:
+        return self.made.add(super()._new_conn())
+
+
+@dataclass(frozen=True)
+class Route:
+    """How an address is asked for.
+
+    Attributes:
+        pool: Connections to its host, or to the proxy before it.
+        target: What the request line says.
+        headers: Who asks.
+        proxied: Whether a proxy resolves the name.
+    """
+
+    pool: Any
+    target: str
+    headers: dict[str, str]
+    proxied: bool
+
+
+class Wire:
+    """Connections of one session, for any number of threads."""
+
+    def __init__(self) -> None:
+        self._made = _Made()
+        self._managers: dict[str, urllib3.PoolManager] = {}
+        self._hosts: dict[tuple[str, str], tuple[Any, str, dict[str, str]]] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """End all connections, also those that other threads wait on."""
+        self._made.end()
+        with self._lock:
+            for manager in self._managers.values():
+                manager.clear()
+
+    def route(self, url: str) -> Route:
+        """How an address is asked for, which must have been checked."""
+        parts = urllib.parse.urlsplit(url)
+        key = parts.scheme, parts.netloc
+        with self._lock:
+            if key not in self._hosts:
+                self._hosts[key] = self._host(url, parts)
+            pool, proxy, headers = self._hosts[key]
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if proxy and parts.scheme == "http":  # a proxy is told where to go
+            path = f"http://{parts.netloc.rpartition('@')[2]}{path}"
+        return Route(pool, path, headers, bool(proxy))
+
+    def _host(self, url: str, parts: urllib.parse.SplitResult) -> tuple[Any, str, dict[str, str]]:
+        host = parts.hostname or ""
+        # A proxy cannot reach this machine's own servers
+        proxies = {} if is_local_host(host) else requests.utils.get_environ_proxies(url)
+        proxy = requests.utils.select_proxy(url, proxies) or ""
+        if proxy not in self._managers:
+            self._managers[proxy] = _manager(proxy)
+        pool: Any = self._managers[proxy].connection_from_host(host, parts.port, parts.scheme)
+        pool.made = self._made
+        user = requests.utils.get_auth_from_url(url)
+        if user == ("", ""):
+            user = requests.utils.get_netrc_auth(url) or user
+        headers = {} if user == ("", "") else urllib3.make_headers(basic_auth=":".join(user))
+        return pool, proxy, headers
+
+
+def _manager(proxy: str) -> urllib3.PoolManager:
+    options: dict[str, Any] = {
+        "num_pools": _POOLED, "maxsize": _POOLED, "retries": False, "ssl_context": _tls(certificates() or requests.utils.DEFAULT_CA_BUNDLE_PATH),
+    }  # fmt: skip
+    if not proxy:
+        manager = urllib3.PoolManager(**options)
+    elif proxy.startswith("socks"):
+        try:
+            from urllib3.contrib.socks import SOCKSProxyManager
+        except ImportError as e:
+            raise ConfigError("a SOCKS proxy is set in the environment, which needs the package pysocks") from e
+        return SOCKSProxyManager(proxy, **options)
+    else:
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        user = requests.utils.get_auth_from_url(proxy)
+        if user != ("", ""):
+            options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=":".join(user))
+        manager = urllib3.ProxyManager(proxy, **options)
+    manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+    return manager
+
+
+@contextlib.contextmanager
+def asked(route: Route, headers: dict[str, str], connect_s: float, silence_s: float) -> Iterator[tuple[Any, Any]]:
+    """The answer to a GET without its body, and the body to read; its connection is kept if the body was read.
+
+    Raises:
+        SourceError: The host leads to a private address.
+        urllib3.exceptions.HTTPError: The connection failed.
+    """
+    response = route.pool.urlopen(
+        "GET", route.target, headers={**headers, **route.headers}, retries=False, redirect=False, assert_same_host=False,
+        timeout=urllib3.Timeout(connect=connect_s, read=silence_s), preload_content=False, decode_content=False,
+    )  # fmt: skip
+    body = response._original_response
+    try:
+        yield response, body
+    finally:
+        if not body.isclosed():
+            response.close()
+        response.release_conn()
