@@ -126,12 +126,8 @@ def plan_partition(
             continue
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
-        todo.append(
-            Todo(
-                plan, reached, key, chunks,
-                fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite),
-            )
-        )  # fmt: skip
+        reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
+        todo.append(Todo(plan, reached, key, chunks, reason))
     fresh += known.values()  # asked for by cells that are gone: what was made stays
     return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)), fault)
 
