@@ -1,19 +1,22 @@
 """Read-only files for GDAL whose every byte goes through our own checks and counts."""
 
+import collections
 import io
 import os
 import stat
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-import fsspec
+import numpy as np
 
-from geo_assets.errors import GeoAssetsError, SourceError
+from geo_assets.errors import SourceError
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
-from geo_assets.readers._http import Http, HttpFile
+from geo_assets.readers._http import ChangedError, Http, HttpFile, Version
+from geo_assets.readers._objects import ObjectFile
 
 MAX_RANGE_BYTES = 2**30
 HEADER_BYTES = 32 * 1024  # holds the headers of a cloud-optimised GeoTIFF of a Sentinel-2 tile
@@ -50,13 +53,15 @@ class LocalFile:
             raise SourceError(f"{path}: no regular file")
         self.size, self._time = status.st_size, status.st_mtime_ns
 
-    def fetch(self, start: int, end: int) -> bytes:
+    def fetch(self, start: int, end: int) -> memoryview:
         """The bytes from ``start`` to before ``end``."""
-        data = os.pread(self._descriptor, end - start, start)
+        data, had = np.empty(end - start, np.uint8).data, 0
+        while had < len(data) and (n := os.preadv(self._descriptor, [data[had:]], start + had)):
+            had += n
         status = os.fstat(self._descriptor)
-        if len(data) != end - start or (status.st_size, status.st_mtime_ns) != (self.size, self._time):
-            raise SourceError(f"{self._shown}: the file changed while it was read")
-        self._count(len(data))
+        if had < len(data) or (status.st_size, status.st_mtime_ns) != (self.size, self._time):
+            raise ChangedError(f"{self._shown}: the file changed while it was read")
+        self._count(had)
         return data
 
     def close(self) -> None:
@@ -142,6 +147,56 @@ class Guarded:
         self._file.close()
 
 
+class Heads:
+    """First bytes of files on the network, kept for the next tasks of this process.
+
+    They are trusted for a while, and no longer than until a range of another version comes. Only versions that the server
+    gives a name (an ETag) are kept.
+    """
+
+    def __init__(self, entries: int = 4096, most_bytes: int = 64 * 2**20, seconds: float = 600.0) -> None:
+        self._entries, self._most, self._seconds = entries, most_bytes, seconds
+        self._kept: collections.OrderedDict[str, tuple[Version, bytes, float]] = collections.OrderedDict()
+        self._bytes, self._lock = 0, threading.Lock()
+
+    def get(self, href: str) -> tuple[Version, bytes] | None:
+        """Version and first bytes, if they are known."""
+        with self._lock:
+            if href not in self._kept:
+                return None
+            version, head, since = self._kept[href]
+            if time.monotonic() - since > self._seconds:
+                return None
+            self._kept.move_to_end(href)
+            return version, head
+
+    def put(self, href: str, version: Version, head: bytes) -> None:
+        """Keep what a server just gave."""
+        if not version.tag:
+            return
+        self.drop(href)
+        with self._lock:
+            self._kept[href] = version, head, time.monotonic()
+            self._bytes += len(head)
+            while len(self._kept) > self._entries or self._bytes > self._most:
+                self._bytes -= len(self._kept.popitem(last=False)[1][1])
+
+    def drop(self, href: str) -> None:
+        """Forget a file."""
+        with self._lock:
+            if href in self._kept:
+                self._bytes -= len(self._kept.pop(href)[1])
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+
+HEADS = Heads()
+
+
 class Source:
     """An asset whose address was checked and whose first bytes were read. All methods may be called from any thread.
 
@@ -149,11 +204,15 @@ class Source:
         shown: Its address for messages.
         size: Length in bytes.
         head: The first ``HEADER_BYTES``, or all of a smaller file.
+        kept: Whether ``size`` and ``head`` are from an earlier task: if the file is another one now, the first range of it
+            is a ``ChangedError``, and then the asset can be opened anew.
     """
 
-    def __init__(self, href: str, size: int, head: bytes, fetch: Callable[[int, int], Any]) -> None:
-        self.shown, self.size, self.head = without_query(href), size, head
-        self._fetch = fetch
+    def __init__(
+        self, href: str, size: int, head: bytes, fetch: Callable[[int, int], memoryview], *, kept: bool = False
+    ) -> None:
+        self.shown, self.size, self.head, self.kept = without_query(href), size, head, kept
+        self._href, self._fetch = href, fetch
 
     @property
     def magic(self) -> bytes:
@@ -165,6 +224,7 @@ class Source:
 
         Raises:
             SourceError: They lie beyond the file, or cannot be read.
+            ChangedError: The file is no longer the one that was opened.
         """
         if not 0 <= start < end <= self.size:
             raise SourceError(f"{self.shown}: bytes {start} to {end} lie beyond its {self.size} bytes")
@@ -173,7 +233,11 @@ class Source:
         had = self.head[start:end]
         if len(had) == end - start:
             return memoryview(had)
-        rest = memoryview(self._fetch(start + len(had), end))
+        try:
+            rest = self._fetch(start + len(had), end)
+        except ChangedError:
+            HEADS.drop(self._href)
+            raise
         return memoryview(had + rest) if had else rest
 
     def file(self) -> RangeFile:
@@ -182,9 +246,9 @@ class Source:
 
 
 class Sources:
-    """Opens the assets of one task."""
+    """Opens the assets of one task, for any number of threads."""
 
-    def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
+    def __init__(self, access: Access, sign: Callable[..., str], usage: Usage) -> None:
         self._access, self._meter = access, Meter(usage)
         self._http = Http(access, sign, self._meter.count)
         self._local: list[LocalFile] = []
@@ -199,48 +263,37 @@ class Sources:
         while self._local:
             self._local.pop().close()
 
-    def open(self, href: str) -> Source:
+    def open(self, href: str, *, keep: bool = False) -> Source:
         """An asset after its address was checked and its first bytes were seen.
+
+        Args:
+            href: Address without signature.
+            keep: Whether the first bytes may be those that an earlier task saw, and may be kept for later ones.
 
         Raises:
             SourceError: The address is refused, or nothing readable is there.
         """
         where = self._access.check(href)
         scheme = urllib.parse.urlsplit(where).scheme
+        if len(scheme) <= 1:
+            return self._file(where, href)
+        known = HEADS.get(href) if keep else None
+        kind = HttpFile if scheme in ("http", "https") else ObjectFile
+        remote = kind(href, self._http, known and known[0])
+        if known:
+            return Source(href, known[0].size, known[1], remote.fetch, kept=True)
+        head = bytes(remote.probe(HEADER_BYTES))
+        assert remote.version is not None
+        if keep:
+            HEADS.put(href, remote.version, head)
+        return Source(href, remote.version.size, head, remote.fetch)
+
+    def _file(self, path: str, href: str) -> Source:
         try:
-            if scheme in ("http", "https"):
-                remote = HttpFile(href, self._http)
-                head = bytes(remote.probe(HEADER_BYTES))
-                assert remote.version is not None
-                return Source(href, remote.version.size, head, remote.fetch)
-            if len(scheme) > 1:
-                return self._object(where)
-            return self._file(where)
-        except GeoAssetsError:
-            raise
+            file = LocalFile(path, self._meter.count)
+            self._local.append(file)  # closed with the others, also if it is refused now
+            return Source(href, file.size, bytes(file.fetch(0, min(file.size, HEADER_BYTES))), file.fetch)
         except FileNotFoundError as e:
             raise SourceError(f"{without_query(href)}: no such file") from e
-        except ImportError as e:
-            raise SourceError(
-                f"{without_query(href)}: reading {scheme}:// needs a package that is not installed ({e.name})"
-            ) from e
-        except Exception as e:  # fsspec: its back ends have no common error
-            raise SourceError(f"{without_query(href)}: {type(e).__name__} when opening it") from e
-
-    def _file(self, path: str) -> Source:
-        file = LocalFile(path, self._meter.count)
-        self._local.append(file)  # closed with the others, also if it is refused now
-        return Source(path, file.size, file.fetch(0, min(file.size, HEADER_BYTES)), file.fetch)
-
-    def _object(self, url: str) -> Source:
-        files, path = fsspec.core.url_to_fs(url)
-        size = int(files.size(path))
-
-        def fetch(start: int, end: int) -> bytes:
-            data: bytes = files.cat_file(path, start=start, end=end)
-            if len(data) != end - start:
-                raise SourceError(f"{without_query(url)}: asked for bytes {start} to {end}, got {len(data)}")
-            self._meter.count(len(data))
-            return data
-
-        return Source(url, size, fetch(0, min(size, HEADER_BYTES)), fetch)
+        except OSError as e:
+            raise SourceError(f"{without_query(href)}: {e.strerror or type(e).__name__} when opening it") from e

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import urllib3
 
-from geo_assets.errors import SourceError
+from geo_assets.errors import GeoAssetsError, SourceError
 from geo_assets.model.href import Access, is_local_host, without_query
 from geo_assets.readers._wire import Route, Wire, asked
 
@@ -110,8 +110,8 @@ class Http:
         self, access: Access, sign: Callable[..., str], count: Callable[[int], None], patience: Patience | None = None
     ) -> None:
         self.access, self.patience = access, patience or PATIENCE
-        self._sign, self._count = sign, count
-        self._renews = "fresh" in inspect.signature(sign).parameters
+        self._sign, self.count = sign, count
+        self._renews = _takes_fresh(sign)
         self._wire, self._signing, self._stopped = Wire(), threading.Lock(), threading.Event()
         self._routes: dict[str, Route] = {}
         self._public: set[str] = set()
@@ -130,7 +130,7 @@ class Http:
     def sleep(self, seconds: float) -> None:
         """Wait, or raise if reading is stopped meanwhile."""
         (self.patience.sleep or self._stopped.wait)(seconds)
-        self._check_running()
+        self.check_running()
 
     def check(self, url: str) -> Route:
         """How an address is asked for; refuses one whose name resolves to a private address.
@@ -166,15 +166,17 @@ class Http:
             for _ in range(_HOPS):
                 left = stop - self.patience.now()
                 limits = [max(0.01, min(s, left)) for s in (self.patience.connect_s, self.patience.silence_s)]
-                self._check_running()
+                self.check_running()
                 with asked(self._route(at), headers, *limits) as (response, raw):
                     if response.get_redirect_location():
                         at = urllib.parse.urljoin(at, response.headers["Location"])
                         self._leave(response, raw, stop)
                         continue
                     return self._answer(response, raw, url, span, stop)
+        except GeoAssetsError:
+            raise
         except _FAULTS as e:
-            self._check_running()
+            self.check_running()
             return Answer(fault=_cause(e), status=-1 if _is_certificate(e) else 0)
         raise SourceError(f"{without_query(at)}: more than {_HOPS} redirects")
 
@@ -219,8 +221,8 @@ class Http:
             if had == wanted and not raw.isclosed() and _pour(raw, memoryview(bytearray(1))):
                 raise SourceError(f"{shown}: more bytes came than were asked for ({wanted})")
         finally:
-            self._count(had)
-        self._check_running()
+            self.count(had)
+        self.check_running()
         return body, had
 
     def _leave(self, response: Any, raw: Any, stop: float) -> None:
@@ -231,7 +233,8 @@ class Http:
         while (n := _pour(raw, memoryview(bytearray(left + 1)))) and self.patience.now() <= stop:
             left -= n
 
-    def _check_running(self) -> None:
+    def check_running(self) -> None:
+        """Raise if reading was stopped."""
         if self._stopped.is_set():
             raise SourceError("reading was stopped")
 
@@ -250,7 +253,7 @@ class HttpFile:
 
     def __init__(self, href: str, http: Http, version: Version | None = None) -> None:
         self._href, self._http, self._shown = href, http, without_query(href)
-        self.version = version
+        self.version, self._was_known = version, version is not None
 
     def probe(self, most: int) -> memoryview:
         """Its first bytes, at most ``most``; ``version`` is known then."""
@@ -263,7 +266,7 @@ class HttpFile:
         refused, signed_again, pause, attempt = "", False, patience.backoff_s, 0
         while True:
             answer = http.get(http.sign(self._href, refused), (start, end), stop)
-            if answer.version and self.version and not self.version.same(answer.version):
+            if answer.version and self._differs(answer.version):
                 raise ChangedError(f"{self._shown}: the file changed while it was read")
             if not answer.fault:
                 self.version = self.version or answer.version
@@ -277,6 +280,19 @@ class HttpFile:
             if not _passes(answer.status) or attempt >= patience.tries or patience.now() + wait > stop:
                 raise SourceError(f"{self._shown}: {answer.fault} while reading bytes {start} to {end}")
             http.sleep(wait)
+
+    def _differs(self, version: Version) -> bool:
+        if self.version is None:
+            return False
+        # A version of an earlier task must be confirmed by its name
+        return not self.version.same(version) or (self._was_known and not version.tag)
+
+
+def _takes_fresh(sign: Callable[..., str]) -> bool:
+    try:
+        return "fresh" in inspect.signature(sign).parameters
+    except (TypeError, ValueError):  # a function that is not written in Python
+        return False
 
 
 def _passes(status: int) -> bool:

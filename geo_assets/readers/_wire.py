@@ -222,15 +222,17 @@ def _manager(proxy: str) -> urllib3.PoolManager:
 
 
 @contextlib.contextmanager
-def asked(route: Route, headers: dict[str, str], connect_s: float, silence_s: float) -> Iterator[tuple[Any, Any]]:
-    """The answer to a GET without its body, and the body to read; its connection is kept if the body was read.
+def asked(
+    route: Route, headers: dict[str, str], connect_s: float, silence_s: float, *, method: str = "GET"
+) -> Iterator[tuple[Any, Any]]:
+    """The answer to a request without its body, and the body to read; its connection is kept if the body was read.
 
     Raises:
         SourceError: The host leads to a private address.
         urllib3.exceptions.HTTPError: The connection failed.
     """
     response = route.pool.urlopen(
-        "GET", route.target, headers={**headers, **route.headers}, retries=False, redirect=False, assert_same_host=False,
+        method, route.target, headers={**headers, **route.headers}, retries=False, redirect=False, assert_same_host=False,
         timeout=urllib3.Timeout(connect=connect_s, read=silence_s), preload_content=False, decode_content=False,
     )  # fmt: skip
     body = response._original_response

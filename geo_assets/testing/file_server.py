@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 import urllib.parse
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,10 @@ class Fault:
         flip: Whether all bytes of the body are inverted.
         grow: Zero bytes sent after the body, more than were asked for.
         content_range: Value of that header, if not the true one.
+        length: Value of Content-Length, if not the true one.
+        tag: Value of ETag, if not the true one; "" leaves it out.
+        encoding: Value of Content-Encoding.
+        chunked: Whether the body comes in chunks, without its length.
     """
 
     status: int = 206
@@ -39,6 +44,10 @@ class Fault:
     flip: bool = False
     grow: int = 0
     content_range: str | None = None
+    length: int | None = None
+    tag: str | None = None
+    encoding: str = ""
+    chunked: bool = False
 
 
 @dataclass
@@ -52,6 +61,7 @@ class FileServer:
         token: Value that the query parameter ``token`` must have, if not empty; else the answer is 403.
         requests: Name and range of each request, in order.
         sent: Bytes of the bodies so far.
+        connections: How many clients have connected.
     """
 
     files: dict[str, bytes]
@@ -60,12 +70,22 @@ class FileServer:
     token: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)
     sent: int = 0
+    connections: int = 0
     url: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
+    _tags: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
     def href(self, name: str) -> str:
         """Address of a file."""
         return f"{self.url}/{name}"
+
+    def tag(self, name: str) -> str:
+        """ETag of a file."""
+        content = self.files[name]
+        known = self._tags.get(name)
+        if known is None or known[0] is not content:
+            known = self._tags[name] = content, f'"{zlib.crc32(content):08x}"'
+        return known[1]
 
     def fault(self, path: str, span: str) -> Fault:
         """Note a request, and say what happens to it."""
@@ -99,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif content is None:
                 self._status(Fault(status=404))
             else:
-                self._content(content, span, fault)
+                self._content(name, content, span, fault)
 
     def _status(self, fault: Fault) -> None:
         self.send_response(fault.status)
@@ -109,7 +129,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _content(self, content: bytes, span: str, fault: Fault) -> None:
+    def setup(self) -> None:
+        super().setup()
+        self.server.files.connections += 1
+
+    def _content(self, name: str, content: bytes, span: str, fault: Fault) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", span)
         start, end = (int(asked[1]), min(int(asked[2]) + 1, len(content))) if asked else (0, len(content))
         whole = fault.status == 200 or not asked
@@ -122,7 +146,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not whole:
             place = f"bytes {start}-{end - 1}/{len(content)}"
             self.send_header("Content-Range", place if fault.content_range is None else fault.content_range)
-        self.send_header("Content-Length", str(len(body)))
+        tag = self.server.files.tag(name) if fault.tag is None else fault.tag
+        for header, value in (("ETag", tag), ("Content-Encoding", fault.encoding)):
+            if value:
+                self.send_header(header, value)
+        if fault.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            body = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (body[:1000], body[1000:]) if p) + b"0\r\n\r\n"
+        else:
+            self.send_header("Content-Length", str(len(body) if fault.length is None else fault.length))
         self.end_headers()
         self._body(body, fault)
 
