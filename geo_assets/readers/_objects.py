@@ -49,6 +49,12 @@ _AZURE_KEYS = (
     "AZURE_IDENTITY_ENDPOINT", "AZURE_USE_AZURE_CLI",
 )  # fmt: skip
 _ELSEWHERE = re.compile(r"status code: 301|PermanentRedirect|AuthorizationHeaderMalformed|redirect without LOCATION")
+_SAID = {  # by obstore, without an address in it
+    "non-partial response": "the server ignores range requests",
+    r"Requested [\d.]+, got [\d.]+": "other bytes than asked for",
+    "CONTENT_RANGE": "the server gives ranges without saying which",
+    r"HTTP error: ([a-z ]{1,60})": "no answer ({})",
+}
 _REGIONS: dict[str, str] = {}  # of buckets, as S3 said
 
 
@@ -131,7 +137,10 @@ def _fault(error: Exception, anonymous: bool) -> str:
     if isinstance(error, FileNotFoundError):
         return f"no such object{f' ({code[1]})' if code else ''}"
     if not status:
-        return "no answer in time" if "timed out" in text or "timeout" in text else type(error).__name__
+        for said, meant in _SAID.items():
+            if found := re.search(said, text):
+                return meant.format(*found.groups())
+        return type(error).__name__
     said = f"status {status[1]}" + (f" ({code[1]})" if code else "")
     if status[1] in ("401", "403"):
         said += (

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -60,6 +61,7 @@ class FileServer:
         always: What happens to every request once ``faults`` are used up.
         token: Value that the query parameter ``token`` must have, if not empty; else the answer is 403.
         requests: Name and range of each request, in order.
+        headers: What came with each request, names in Title-Case.
         sent: Bytes of the bodies so far.
         connections: How many clients have connected.
     """
@@ -69,6 +71,7 @@ class FileServer:
     always: Fault | None = None
     token: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
     connections: int = 0
     url: str = ""
@@ -100,6 +103,7 @@ class FileServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's acknowledgement of its headers
     server: "_Server"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
@@ -109,6 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = self.server.files
         name = urllib.parse.urlsplit(self.path).path.lstrip("/")
         span = self.headers.get("Range", "")
+        files.headers.append({k.title(): v for k, v in self.headers.items()})
         fault = files.fault(self.path, span)
         content = files.files.get(name)
         if fault.stall_s and fault.cut is None:
@@ -143,6 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.flip:
             body = bytes(b ^ 0xFF for b in body)
         self.send_response(200 if whole else 206)
+        self.send_header("Last-Modified", "Fri, 20 Nov 2020 12:00:00 GMT")
         if not whole:
             place = f"bytes {start}-{end - 1}/{len(content)}"
             self.send_header("Content-Range", place if fault.content_range is None else fault.content_range)
@@ -184,6 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # many threads connect at once
     files: FileServer
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -191,10 +198,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serve_files(files: dict[str, bytes]) -> Iterator[FileServer]:
+def serve_files(files: dict[str, bytes], *, tls: ssl.SSLContext | None = None) -> Iterator[FileServer]:
     """A running server on 127.0.0.1; its ``url`` is the folder of the files."""
     http = _Server(("127.0.0.1", 0), _Handler)
-    http.files = FileServer(files, url=f"http://127.0.0.1:{http.server_port}")
+    http.files = FileServer(files, url=f"http{'s' if tls else ''}://127.0.0.1:{http.server_port}")
+    if tls:  # shaken hands over in the handler's thread, where a client that goes away does no harm
+        http.socket = tls.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
