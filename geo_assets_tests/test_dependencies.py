@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NOT_IMPORTED = {"dagster-webserver", "obstore"}  # started by `dagster dev`; declared ahead of the reader that needs it
+NOT_IMPORTED = {"dagster-webserver"}  # started by `dagster dev`
 
 
 def plain(requirement: str) -> str:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from geo_assets.model.band import Band
@@ -57,10 +58,72 @@ class Usage:
             self.notes.append(text)
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One band of one asset on a target.
+
+    Attributes:
+        href: Address without signature.
+        band: Expected dtype and nodata; a categorical band is always read by nearest.
+        box: The target.
+        resampling: nearest, bilinear, cubic or average.
+        footprint: Valid area by the asset's item; see ``ReadSession.read``.
+        cells: Cells of the target's lattice (``eo.lattice``) in which pixels are wanted, dims (down, across); None is all.
+    """
+
+    href: str
+    band: Band
+    box: GeoBox
+    resampling: str
+    footprint: bytes | None = None
+    cells: npt.NDArray[np.bool_] | None = None
+
+
+class Sweep(Protocol):
+    """A layer that is read from its top to its bottom, in strips of rows."""
+
+    def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[Any] | None:
+        """Rows ``first`` to ``end`` of the target; ``first`` is never above the end of rows that were read before.
+
+        Args:
+            first: First row of the target.
+            end: Row after the last.
+            where: Pixels that are wanted, dims (y, x), within the layer's ``cells``; others may be anything. None is all.
+
+        Returns:
+            Dims (y, x), ``band.dtype``, ``band.nodata`` where nothing was observed; None where the asset does not reach.
+
+        Raises:
+            SourceError: See ``ReadSession.read``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what was fetched ahead."""
+        ...
+
+
 class ReadSession(Protocol):
-    """Open files of one task, for the thread that runs it."""
+    """Open files of one task.
+
+    Attributes:
+        usage: What was read so far.
+        threads: Threads that may use the session and its sweeps at once; each sweep belongs to one at a time.
+    """
 
     usage: Usage
+    threads: int
+
+    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> Sequence[Sweep | None]:
+        """Layers to be read side by side in strips of ``strip_rows``; what they need may be fetched ahead from now on.
+
+        Returns:
+            One sweep a layer, None where its asset does not reach the target.
+
+        Raises:
+            SourceError: See ``read``.
+        """
+        ...
 
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
@@ -106,8 +169,18 @@ class Variable:
 class BlockWriter(Protocol):
     """A worker's hand on the cube; changes count only once the driver has committed them."""
 
-    def write(self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any]) -> None:
+    def write(
+        self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any], where: npt.NDArray[np.bool_] | None = None
+    ) -> None:  # fmt: skip
         """Write one window of one period.
+
+        Args:
+            variable: Name of the array.
+            time_index: Place of the period on the time axis.
+            rows: Rows of the array.
+            cols: Columns of the array.
+            values: Dims (y, x), or (y, x, band).
+            where: Pixels to write, dims (y, x); the others keep what the array holds. None is all.
 
         Raises:
             StoreError: The write failed.

@@ -205,7 +205,7 @@ class CubeRecipe(Recipe):
         max_length=64,
         description="bands by name",
     )
-    statistic: Literal["median", "mean", "percentile", "medoid"] = Field(
+    statistic: Literal["median", "mean", "percentile", "medoid", "geomedian"] = Field(
         default="median", description="statistic over the clear solar days"
     )
     percentile: float = Field(default=50, ge=0, le=100, description="which one, where the statistic is percentile")
@@ -217,7 +217,13 @@ class CubeRecipe(Recipe):
     )
     varname: ArrayName = Field(default="composite", description="name of the stacked array")
     store: str = Field(default="icechunk", description="store plugin: icechunk or zarr")
-    reader: str = Field(default="gdal", description="reader plugin: gdal or stackstac")
+    reader: str = Field(default="native", description="reader plugin: native, gdal or stackstac")
+    memory_mb: int = Field(
+        default=384,
+        ge=192,
+        le=1_000_000,
+        description="most memory that the pixels of one block take; less means lower strips and more requests",
+    )
     block_px: int | None = Field(default=None, ge=16, le=16_384, description="side of a block (shard) in pixels")
     chunk_px: int | None = Field(
         default=None, ge=8, le=8_192, description="side of a chunk in pixels; divides block_px"

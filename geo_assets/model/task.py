@@ -26,6 +26,7 @@ class CompositeTask:
         inputs: Chunks and scene identities as they count for the whole block; part of the task's key.
         writer: Handle of the store's writer.
         cells: Cells that the block touches, for messages.
+        adds: Whether the block's other chunks stay as they are; else they are emptied, whatever they hold.
     """
 
     region: str
@@ -40,6 +41,7 @@ class CompositeTask:
     catalog: CatalogRecipe
     writer: bytes
     cells: tuple[str, ...] = ()
+    adds: bool = False
 
     @property
     def name(self) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import rasterio
 from rasterio.errors import CRSError, RasterioError
+from rasterio.windows import Window
 
+from geo_assets.eo.warp import Scale, scale_of
 from geo_assets.errors import ConfigError, GeoAssetsError, SourceError
 from geo_assets.model.band import Band
-from geo_assets.model.crs import canonical_crs, transformer
+from geo_assets.model.crs import canonical_crs
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
@@ -36,7 +37,6 @@ OPTIONS = {
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JP2 = b"\0\0\0\x0cjP"
-_MAX_PIXELS = 200_000**2
 _MAX_BLOCK_PX = 2**27  # a file's own tile or strip, which GDAL decodes as a whole; a Sentinel-2 tile in one strip fits
 _MAX_WARP_PX = 2**28  # GDAL's warper may want all source pixels of a window at once
 _MARGIN_PX = 2  # source pixels that bilinear and cubic kernels reach beyond the window at full resolution
@@ -82,19 +82,10 @@ class Raster:
         """
         key = box.crs, box.resolution
         if key not in self._scales:
-            self._scales[key] = self._scale(box)
+            full = self.dataset.height, self.dataset.width
+            scale = scale_of(box, self.crs, self.dataset.transform, full)
+            self._scales[key] = scale.x, scale.y
         return self._scales[key]
-
-    def _scale(self, box: GeoBox) -> tuple[float, float]:
-        col, row = self.dataset.width / 2, self.dataset.height / 2
-        cols, rows = np.array([col - 0.5, col + 0.5, col, col]), np.array([row, row, row - 0.5, row + 0.5])
-        t = self.dataset.transform
-        x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
-        if box.crs != self.crs:
-            x, y = transformer(self.crs, box.crs).transform(x, y)
-        res = float(box.resolution)
-        wide, high = math.hypot(x[1] - x[0], y[1] - y[0]) / res, math.hypot(x[3] - x[2], y[3] - y[2]) / res
-        return (wide, high) if 0 < wide < math.inf and 0 < high < math.inf else (1.0, 1.0)
 
     def reaches(self, window: tuple[float, float, float, float], box: GeoBox) -> bool:
         """Whether any kernel can see a pixel of the file from a target window."""
@@ -103,6 +94,22 @@ class Raster:
         reach = _MARGIN_PX * max(1.0, 1 / min(self.scale(box)))
         beyond = window[0] - reach >= self.dataset.width or window[1] - reach >= self.dataset.height
         return not (beyond or window[2] + reach <= 0 or window[3] + reach <= 0)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of the full image and of its overviews."""
+        levels = [None, *range(len(self.dataset.overviews(1)))]
+        return [(self._at(n).height, self._at(n).width) for n in levels]
+
+    def pixels(self, number: int, rows: tuple[int, int], cols: tuple[int, int]) -> Any:
+        """A window of a level: 0 is the full image, 1 its first overview."""
+        window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
+        return self._at(number - 1 if number else None).read(1, window=window)
+
+    def _at(self, index: int | None) -> Any:
+        if index not in self._levels:
+            self._levels[index] = self._open_level(index)
+        return self._levels[index]
 
     def level(self, window: tuple[float, float, float, float], box: GeoBox) -> tuple[Any, dict[str, str]]:
         """The coarsest overview that is not coarser than the target, as gdalwarp chooses it, and its kernel's width.
@@ -122,11 +129,9 @@ class Raster:
             )
             raise SourceError(f"{self._shown}: {text}")
         index = len(factors) - 1 if factors else None
-        if index not in self._levels:
-            self._levels[index] = self._open_level(index)
-        level = self._levels[index]
-        kernel = wide * self.dataset.width / level.width, high * self.dataset.height / level.height
-        return level, {"XSCALE": repr(kernel[0]), "YSCALE": repr(kernel[1])}
+        level = self._at(index)
+        kernel = Scale(wide * self.dataset.width / level.width, high * self.dataset.height / level.height).snapped
+        return level, {"XSCALE": repr(kernel.x), "YSCALE": repr(kernel.y)}
 
 
 class Rasters:
@@ -246,8 +251,6 @@ def _check(dataset: Any, href: str, band: Band) -> None:
         raise SourceError(f"{shown}: the file has no CRS")
     if dataset.transform.is_identity or dataset.transform.is_degenerate:
         raise SourceError(f"{shown}: the file does not say where its pixels lie")
-    if dataset.width * dataset.height > _MAX_PIXELS:
-        raise SourceError(f"{shown}: {dataset.width} x {dataset.height} pixels is more than any known scene has")
     rows, cols = dataset.block_shapes[0]
     if rows * cols > _MAX_BLOCK_PX:
         raise SourceError(f"{shown}: its tiles have {rows} x {cols} pixels, too many to decode at once")

@@ -13,6 +13,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.crs import crs_from, metres_per_unit, transformer
 from geo_assets.model.lonlat import to_lonlat
 
+_MAX_PIXELS = 200_000**2
 _PIXEL_M = 0.01, 100_000.0  # no known scene has smaller or larger pixels
 _WORLD_DEG = 541.0, 91.0  # pixels of a global file may reach half their size beyond the border of the world
 _TOLERANCE_DEG = 0.02  # footprints in catalogs are simplified
@@ -23,9 +24,11 @@ def check_header(dataset: Any, crs: str, shown: str) -> None:
     """Whether pixels can lie where a header puts them.
 
     Raises:
-        SourceError: No: numbers that are not finite, absurd pixels, or a place that is not on the globe.
+        SourceError: No: more pixels than any scene has, numbers that are not finite, absurd pixels, or a place that is not on the globe.
     """
     transform: Affine = dataset.transform
+    if dataset.width * dataset.height > _MAX_PIXELS:
+        raise SourceError(f"{shown}: {dataset.width} x {dataset.height} pixels is more than any known scene has")
     if not all(math.isfinite(v) for v in transform[:6]):
         raise SourceError(f"{shown}: the transform in its header is not finite: {_numbers(transform)}")
     unit = metres_per_unit(crs)

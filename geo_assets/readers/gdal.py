@@ -1,7 +1,7 @@
 """GDAL through rasterio: exact nearest by our own index, everything else by GDAL's warper at tolerance 1e-4."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from geo_assets.eo.align import nearest_index, source_window
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
-from geo_assets.model.plugin import Usage
+from geo_assets.model.plugin import Layer, Usage
 from geo_assets.readers._datasets import Raster, Rasters
+from geo_assets.readers._window import WindowSweep
 
 _TOLERANCE_PX = 1e-4
 _GATHER_PX = 2**26  # most source pixels in memory at once
@@ -27,6 +28,7 @@ class GdalSession:
 
     def __init__(self, access: Access, sign: Callable[[str], str]) -> None:
         self.usage = Usage()
+        self.threads = 1  # GDAL's handles belong to the thread that made them
         self._rasters = Rasters(access, sign, self.usage)
 
     def __enter__(self) -> "GdalSession":
@@ -34,6 +36,10 @@ class GdalSession:
 
     def __exit__(self, *exc: object) -> None:
         self._rasters.close()
+
+    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[WindowSweep]:
+        """Layers to be read side by side; nothing is fetched ahead. See ``ReadSession``."""
+        return [WindowSweep(layer, self.read) for layer in layers]
 
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None

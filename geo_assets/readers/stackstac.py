@@ -5,7 +5,7 @@ tolerance 1e-4. Nearest is the warper's own: next to pixel edges it may take ano
 works the index out exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask
@@ -21,8 +21,9 @@ from geo_assets.model.band import Band
 from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
-from geo_assets.model.plugin import Usage
+from geo_assets.model.plugin import Layer, Usage
 from geo_assets.readers._datasets import Rasters
+from geo_assets.readers._window import WindowSweep
 
 _TOLERANCE_PX = 1e-4
 _ASSET = "pixels"
@@ -57,6 +58,7 @@ class StackstacSession:
 
     def __init__(self, access: Access, sign: Callable[[str], str]) -> None:
         self.usage = Usage()
+        self.threads = 1  # GDAL's handles belong to the thread that made them
         self._rasters = Rasters(access, sign, self.usage)
 
     def __enter__(self) -> "StackstacSession":
@@ -64,6 +66,10 @@ class StackstacSession:
 
     def __exit__(self, *exc: object) -> None:
         self._rasters.close()
+
+    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[WindowSweep]:
+        """Layers to be read side by side; nothing is fetched ahead. See ``ReadSession``."""
+        return [WindowSweep(layer, self.read) for layer in layers]
 
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None

@@ -185,18 +185,23 @@ class ZarrBlockWriter:
         except self.faults as e:
             raise StoreError(f"group {group} cannot be opened for writing: {line(e)}") from e
 
-    def write(self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any]) -> None:
-        """Write one window of one period."""
+    def write(
+        self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any], where: npt.NDArray[np.bool_] | None = None
+    ) -> None:  # fmt: skip
+        """Write one window of one period, at once, so that its shard is encoded once; see ``BlockWriter``."""
         array = self._group[variable]
         assert isinstance(array, zarr.Array)
-        where = f"{variable}: {rows.start}:{rows.stop}, {cols.start}:{cols.stop} at time {time_index}"
+        shown = f"{variable}: {rows.start}:{rows.stop}, {cols.start}:{cols.stop} at time {time_index}"
         low = min(rows.start, cols.start, time_index)
         if low < 0 or rows.stop > array.shape[1] or cols.stop > array.shape[2] or time_index >= array.shape[0]:
-            raise StoreError(f"{where} lies outside the array of shape {array.shape}")
+            raise StoreError(f"{shown} lies outside the array of shape {array.shape}")
         try:
+            if where is not None:
+                kept = np.asarray(array[time_index, rows, cols])
+                values = np.where(where if kept.ndim == 2 else where[..., None], values, kept)
             array[time_index, rows, cols] = values
         except self.faults as e:
-            raise StoreError(f"{where} cannot be written: {line(e)}") from e
+            raise StoreError(f"{shown} cannot be written: {line(e)}") from e
 
 
 def line(error: Exception) -> str:

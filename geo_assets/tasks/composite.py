@@ -2,18 +2,11 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_assets.eo.composite import medoid, statistic
-from geo_assets.eo.mask import clear_from_classes, halo_px
-from geo_assets.eo.scale import apply_offset
-from geo_assets.eo.windows import rectangles
-from geo_assets.errors import SourceError
-from geo_assets.model.band import Band
 from geo_assets.model.crs import reproject
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.lonlat import densify
@@ -25,13 +18,13 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import CompositeTask
 from geo_assets.registry import load
 
-CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels
+CODE_VERSION = "2"  # raise it when the same scenes and recipe give other pixels
 PREVIEW_PX = 128
-_MEMORY_BYTES = 256 * 2**20  # of one stack of days
 _SAMPLE = 65_536
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 
 Pixels = npt.NDArray[np.uint16]
+Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,13 @@ def block_key(scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe) -> 
 
 def pixel_recipe(cube: CubeRecipe) -> dict[str, object]:
     """The part of the recipe that pixels depend on."""
-    ignored = {"store", "varname", "region_blocks", *(() if cube.statistic == "percentile" else ("percentile",))}
+    ignored = {
+        "store",
+        "varname",
+        "region_blocks",
+        "memory_mb",
+        *(() if cube.statistic == "percentile" else ("percentile",)),
+    }
     return cube.model_dump(mode="json", exclude=ignored)
 
 
@@ -123,164 +122,146 @@ def run(task: CompositeTask) -> BlockResult:
     Raises:
         SourceError: An asset that the block needs is missing, unreadable or refused; nothing counts as written.
         StoreError: A write failed.
+        ConfigError: The block does not fit into the memory that the recipe allows.
     """
     began, cpu = time.perf_counter(), time.thread_time()
     catalog = load("catalogs", task.catalog.kind)
     writer: BlockWriter = load("stores", task.cube.store).writer(task.writer)
     with load("readers", task.cube.reader).session(catalog.access(task.catalog), catalog.sign) as session:
-        made = _Maker(task, session).make(writer)
-    receipt = replace_times(made.receipt, began, cpu, session)
+        made, beside = _make(task, session, writer)
+        usage = session.usage
+    receipt = made.receipt.model_copy(
+        update={
+            "bytes_read": usage.bytes, "requests": usage.requests, "notes": list(usage.notes),
+            "wall_s": round(time.perf_counter() - began, 3), "cpu_s": round(time.thread_time() - cpu + beside, 3),
+        }
+    )  # fmt: skip
     return replace(made, receipt=receipt, changes=writer.changes())
 
 
-def replace_times(receipt: BlockReceipt, began: float, cpu: float, session: ReadSession) -> BlockReceipt:
-    """The receipt with what reading cost and how long the task took."""
-    usage = session.usage
-    return receipt.model_copy(
-        update={
-            "bytes_read": usage.bytes, "requests": usage.requests, "notes": list(usage.notes),
-            "wall_s": round(time.perf_counter() - began, 3), "cpu_s": round(time.thread_time() - cpu, 3),
-        }
-    )  # fmt: skip
+def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tuple[BlockResult, float]:
+    """The block's receipt and thumbnail, and the CPU seconds of other threads; its pixels go to the writer."""
+    from geo_assets.tasks.block import BlockPixels  # compiled loops, which nothing but a worker needs
 
-
-class _Maker:
-    """One block being made."""
-
-    def __init__(self, task: CompositeTask, session: ReadSession) -> None:
-        self._task, self._session = task, session
-        self._sensor: Sensor = load("sensors", task.cube.sensor)
-        self._bands = [self._sensor.bands[b] for b in task.cube.bands]
-        self._box = task.grid.block_geobox(task.block)
-        self._footprints = Footprints(task.scenes, task.grid.crs)
-        self._used: set[str] = set()
-
-    def make(self, writer: BlockWriter) -> BlockResult:
-        task, chunk = self._task, self._task.grid.chunk_px
-        days = max(1, len({s.solar_day for s in task.scenes}))
-        depth = len(self._bands) if task.cube.statistic == "medoid" else 1
-        most = max(1, _MEMORY_BYTES // (chunk * chunk * days * 2 * depth))
-        stride = max(1, task.grid.block_px // PREVIEW_PX)
-        side = -(-task.grid.block_px // stride)
-        preview = np.zeros((side, side, len(self._bands)), np.uint16)
-        figures = _Figures(task.cube.bands)
-        for row, col, rows, cols in rectangles(task.chunks, max_chunks=most):
-            window = (row * chunk, col * chunk, rows * chunk, cols * chunk)
-            bands, n_clear = self._window(self._box.window(*window))
-            self._write(writer, window, bands, n_clear)
-            figures.add(bands, n_clear)
-            y0, x0 = -(-window[0] // stride), -(-window[1] // stride)
-            part = bands[:, y0 * stride - window[0] :: stride, x0 * stride - window[1] :: stride]
-            preview[y0 : y0 + part.shape[1], x0 : x0 + part.shape[2]] = np.moveaxis(part, 0, -1)
-        receipt = BlockReceipt(
-            row=task.block.row, col=task.block.col, key=block_key(task.scenes, task.cube, task.mask),
-            chunks=[list(c) for c in sorted(task.chunks)], cells=list(task.cells), days=len({s.solar_day for s in task.scenes}),
-            scene_ids=sorted(self._used), pixels=figures.pixels, observed=figures.observed, n_clear_mean=figures.n_clear_mean, bands=figures.bands(),
-        )  # fmt: skip
-        return BlockResult(receipt, b"", preview)
-
-    def _write(self, writer: BlockWriter, window: tuple[int, int, int, int], bands: Pixels, n_clear: Pixels) -> None:
-        task = self._task
-        rows, cols = task.grid.array_slices(self._box.window(*window))
-        if task.cube.layout == "stacked":
-            writer.write(task.cube.varname, task.time_index, rows, cols, np.moveaxis(bands, 0, -1))
+    window, wanted = window_of(task)
+    box = task.grid.block_geobox(task.block).window(*window)
+    scenes = Footprints(task.scenes, task.grid.crs).reaching(box)
+    sensor: Sensor = load("sensors", task.cube.sensor)
+    pixels = BlockPixels(box, wanted, scenes, sensor=sensor, cube=task.cube, mask=task.mask, session=session)
+    figures, preview = _Figures(task.cube.bands, wanted), _Preview(task, window)
+    sink = _Sink(task, window, wanted, writer)
+    for n, (name, values) in enumerate(pixels.bands()):
+        if name == "n_clear":
+            figures.clear(values)
         else:
-            for name, values in zip(task.cube.bands, bands, strict=True):
-                writer.write(name, task.time_index, rows, cols, values)
-        writer.write("n_clear", task.time_index, rows, cols, n_clear)
+            figures.band(name, values)
+            preview.band(n, values)
+        sink.write(n, name, values)
+    receipt = BlockReceipt(
+        row=task.block.row, col=task.block.col, key=block_key(task.scenes, task.cube, task.mask),
+        chunks=[list(c) for c in sorted(task.chunks)], cells=list(task.cells), days=len({s.solar_day for s in task.scenes}),
+        scene_ids=sorted(pixels.used), pixels=figures.pixels, observed=figures.observed, n_clear_mean=figures.n_clear_mean, bands=figures.bands,
+    )  # fmt: skip
+    return BlockResult(receipt, b"", preview.pixels), pixels.cpu_s
 
-    def _window(self, box: GeoBox) -> tuple[Pixels, Pixels]:
-        """Composite of a window, dims (band, y, x), and its ``n_clear``."""
-        scenes = self._footprints.reaching(box)
-        clear = {s.item_id: mask for s in scenes if (mask := self._clear(s, box)) is not None and mask.any()}
-        days: dict[str, list[Scene]] = {}
-        for scene in scenes:
-            if scene.item_id in clear:
-                days.setdefault(scene.solar_day, []).append(scene)
-        seen = np.ones((len(days), *box.shape), bool)
-        reduced, stacks = [], []
-        for name in self._task.cube.bands:
-            stack = self._mosaics(name, days, clear, box)
-            seen &= stack != 0
-            if self._task.cube.statistic == "medoid":
-                stacks.append(stack)
-            else:
-                reduced.append(statistic(stack, self._task.cube.statistic, percentile=self._task.cube.percentile))
-        bands = medoid(np.stack(stacks)) if stacks else np.stack(reduced)
-        return bands, seen.sum(axis=0, dtype=np.uint16)
 
-    def _clear(self, scene: Scene, box: GeoBox) -> npt.NDArray[np.bool_] | None:
-        """Clear pixels of a scene, or None where it does not reach the window."""
-        mask = self._task.mask
-        if mask.kind == "none":
-            return np.ones(box.shape, bool)
-        band = self._sensor.bands[self._sensor.mask_band[mask.kind]]
-        halo = halo_px(mask.close_px, mask.open_px)
-        wide = box.window(-halo, -halo, box.shape[0] + 2 * halo, box.shape[1] + 2 * halo)
-        classes = self._read(scene, band, wide, "nearest")
-        if classes is None:
-            return None
-        self._used.add(scene.item_id)
-        clear = clear_from_classes(classes, mask.keep, close_px=mask.close_px, open_px=mask.open_px)
-        return clear[halo : halo + box.shape[0], halo : halo + box.shape[1]]
+def window_of(task: CompositeTask) -> tuple[Window, npt.NDArray[np.bool_]]:
+    """The part of a block that holds all of a task's chunks as row, column, rows, columns, and which of its pixels they are."""
+    chunk = task.grid.chunk_px
+    at = np.asarray(task.chunks)
+    (row, col), (down, across) = at.min(axis=0), at.max(axis=0) - at.min(axis=0) + 1
+    chunks = np.zeros((down, across), bool)
+    chunks[at[:, 0] - row, at[:, 1] - col] = True
+    window = int(row) * chunk, int(col) * chunk, int(down) * chunk, int(across) * chunk
+    return window, chunks.repeat(chunk, axis=0).repeat(chunk, axis=1)
 
-    def _mosaics(
-        self, name: str, days: dict[str, list[Scene]], clear: dict[str, npt.NDArray[np.bool_]], box: GeoBox
-    ) -> Pixels:
-        """One layer a solar day, dims (time, y, x): per pixel the first clear and observed scene."""
-        band = self._sensor.bands[name]
-        stack = np.zeros((len(days), *box.shape), np.uint16)
-        for layer, scenes in zip(stack, days.values(), strict=True):
-            for scene in scenes:
-                pixels = self._read(scene, band, box, self._task.cube.resampling)
-                if pixels is not None:
-                    self._used.add(scene.item_id)
-                    take = clear[scene.item_id] & (layer == 0)
-                    np.copyto(layer, apply_offset(pixels, scene.dn_offset), where=take)
-        return stack
 
-    def _read(self, scene: Scene, band: Band, box: GeoBox, resampling: str) -> npt.NDArray[Any] | None:
-        href = self._href(scene, band.name)
-        return self._session.read(href, band, box, resampling=resampling, footprint=scene.footprint)
+class _Sink:
+    """Writes a block's window, one whole shard at a time.
 
-    def _href(self, scene: Scene, band: str) -> str:
-        href = scene.href(band)
-        if href is None:
-            raise SourceError(
-                f"scene {scene.item_id} has no asset for band {band}; leave the band or the scene's collection out"
-            )
-        return href
+    Where other chunks of the block stay, they are kept; else the whole block is written, empty beside the window: then
+    nothing has to be read first, and what a damaged shard held does not matter.
+    """
+
+    def __init__(self, task: CompositeTask, window: Window, wanted: npt.NDArray[np.bool_], writer: BlockWriter) -> None:
+        block = task.grid.block_geobox(task.block)
+        self._task, self._writer, self._wanted = task, writer, wanted
+        self._row, self._col, rows, cols = window
+        self._whole = not task.adds
+        shape = block.shape if self._whole else (rows, cols)
+        self._place = task.grid.array_slices(block if self._whole else block.window(*window))
+        self._out = np.zeros(shape, np.uint16) if self._whole and shape != (rows, cols) else None
+        bands = len(task.cube.bands)
+        self._stack = np.zeros((*shape, bands), np.uint16) if task.cube.layout == "stacked" else None
+
+    def write(self, number: int, name: str, values: Pixels) -> None:
+        """Take one band, or ``n_clear`` in the end."""
+        if self._out is not None:
+            self._out[self._row : self._row + values.shape[0], self._col : self._col + values.shape[1]] = values
+            values = self._out
+        if self._stack is None or name == "n_clear":
+            self._put(name, values)
+        else:
+            self._stack[..., number] = values
+            if number + 1 == self._stack.shape[-1]:
+                self._put(self._task.cube.varname, self._stack)
+
+    def _put(self, name: str, values: Pixels) -> None:
+        where = None if self._whole or self._wanted.all() else self._wanted
+        self._writer.write(name, self._task.time_index, *self._place, values, where)
+
+
+class _Preview:
+    """A thumbnail of the block: every n-th pixel."""
+
+    def __init__(self, task: CompositeTask, window: Window) -> None:
+        self._stride = max(1, task.grid.block_px // PREVIEW_PX)
+        side = -(-task.grid.block_px // self._stride)
+        self.pixels = np.zeros((side, side, len(task.cube.bands)), np.uint16)
+        self._window = window
+
+    def band(self, number: int, values: Pixels) -> None:
+        """Take a band's values of the window."""
+        row, col, _, _ = self._window
+        y, x = -(-row // self._stride), -(-col // self._stride)
+        part = values[y * self._stride - row :: self._stride, x * self._stride - col :: self._stride]
+        self.pixels[y : y + part.shape[0], x : x + part.shape[1], number] = part
 
 
 class _Figures:
     """Statistics of the pixels that a block wrote."""
 
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
-        self.pixels = self.observed = 0
+    def __init__(self, names: list[str], wanted: npt.NDArray[np.bool_]) -> None:
+        self._wanted, self._whole = wanted, bool(wanted.all())
+        self._step = max(1, int(np.sqrt(wanted.size / _SAMPLE)))
+        self._observed = wanted.copy()
         self._clear_sum = 0
-        self._samples: list[Pixels] = []
+        self.pixels = int(np.count_nonzero(wanted))
+        self.bands: dict[str, BandFigures] = {}
 
-    def add(self, bands: Pixels, n_clear: Pixels) -> None:
-        self.pixels += n_clear.size
-        self.observed += int(np.count_nonzero((bands != 0).all(axis=0)))
-        self._clear_sum += int(n_clear.sum())
-        flat = bands.reshape(len(bands), -1)
-        self._samples.append(flat[:, :: max(1, flat.shape[1] // _SAMPLE)])
+    def band(self, name: str, values: Pixels) -> None:
+        """Take one band; a band without an observed pixel has no figures. Pixels that are not wanted are 0."""
+        self._observed &= values != 0
+        sample = values[:: self._step, :: self._step]
+        sample = sample[sample != 0]
+        if not sample.size and self._step > 1:
+            sample = values[values != 0]
+        if sample.size:
+            p01, p50, p99 = np.percentile(sample, [1, 50, 99])
+            self.bands[name] = BandFigures(
+                p01=float(p01), p50=float(p50), p99=float(p99), floor_share=float((sample == 1).mean())
+            )
+
+    def clear(self, n_clear: Pixels) -> None:
+        """Take the number of clear days."""
+        self._clear_sum = int(n_clear.sum())
+
+    @property
+    def observed(self) -> int:
+        """Pixels with every band."""
+        return int(np.count_nonzero(self._observed))
 
     @property
     def n_clear_mean(self) -> float:
+        """Clear days of a pixel on average."""
         return round(self._clear_sum / self.pixels, 3) if self.pixels else 0.0
-
-    def bands(self) -> dict[str, BandFigures]:
-        """Figures by band; a band without an observed pixel has none."""
-        found = {}
-        for i, name in enumerate(self._names):
-            values = np.concatenate([s[i] for s in self._samples]) if self._samples else np.array([], np.uint16)
-            values = values[values != 0]
-            if values.size:
-                p01, p50, p99 = np.percentile(values, [1, 50, 99])
-                found[name] = BandFigures(
-                    p01=float(p01), p50=float(p50), p99=float(p99), floor_share=float((values == 1).mean())
-                )
-        return found

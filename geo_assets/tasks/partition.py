@@ -43,6 +43,7 @@ class Todo:
         key: Fingerprint of its scenes, the recipe and the code.
         chunks: What is computed now; not all that is wanted if only chunks are missing.
         reason: Why.
+        adds: Whether what the block holds stays, beside these chunks.
     """
 
     plan: BlockPlan
@@ -50,6 +51,7 @@ class Todo:
     key: str
     chunks: tuple[tuple[int, int], ...]
     reason: str
+    adds: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def plan_partition(
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
         reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
-        todo.append(Todo(plan, reached, key, chunks, reason))
+        todo.append(Todo(plan, reached, key, chunks, reason, adds=same))
     fresh += known.values()  # asked for by cells that are gone: what was made stays
     return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)), fault)
 
@@ -257,6 +259,7 @@ def _task(todo: Todo, plan: PartitionPlan, project: Project, session: CubeSessio
     return CompositeTask(
         region=plan.region, month=plan.month, time_index=periods.index(plan.month), block=todo.plan.block, grid=plan.grid, chunks=todo.chunks,
         scenes=todo.scenes, cube=project.cube, mask=project.mask, catalog=project.catalog, writer=session.handle(), cells=todo.plan.cells,
+        adds=todo.adds,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What every reader plugin has to do: a test class that any package can run on its own plugin, offline."""
 # ruff: noqa: D102 - the name of a test says what it checks
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -22,12 +23,13 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy as copy_raster
 from rasterio.vrt import WarpedVRT
 
+from geo_assets.eo.lattice import CELL_PX, phase
 from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.lonlat import to_lonlat
-from geo_assets.model.plugin import Reader
+from geo_assets.model.plugin import Layer, Reader
 
 CRS, LEFT, TOP, SIZE, TILE = "EPSG:32633", 500_000, 5_200_000, 512, 128
 RED = Band("red", ("red",), 10, scale=1e-4)
@@ -246,7 +248,7 @@ class ReaderConformance:
         wanted = nearest(pixels(dtype), WINDOWS[window], fill)
         assert found.dtype == wanted.dtype
         assert found.shape == wanted.shape
-        same = (found == wanted) | ((found != found) & (wanted != wanted))
+        same: Any = (found == wanted) | ((found != found) & (wanted != wanted))
         assert same.mean() >= (1 if window in ("its own grid", "beyond its edge") else self.least_equal)
 
     @pytest.mark.parametrize("window", WINDOWS)
@@ -254,7 +256,12 @@ class ReaderConformance:
     def test_kernels_agree_with_rasterio(self, plugin: Reader, place: Place, window: str, resampling: str) -> None:
         href = write_raster(place.inside / "a.tif", pixels())
         found = self.read(plugin, place.access, href, RED, WINDOWS[window], resampling)
-        assert np.array_equal(found, warped(href, WINDOWS[window], resampling, 0))
+        wanted = warped(href, WINDOWS[window], resampling, 0)
+        assert found.dtype == wanted.dtype
+        assert np.array_equal(found == 0, wanted == 0)
+        # Neighbours differ by thousands here, and rasterio's coordinates are right to 1e-4 pixels only
+        assert np.abs(found.astype(int) - wanted).max() <= 1
+        assert (found == wanted).mean() > 0.7
 
     @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
     @pytest.mark.parametrize("window", ["the next zone", "degrees", "a finer grid"])
@@ -267,6 +274,42 @@ class ReaderConformance:
             part = self.read(plugin, place.access, href, RED, whole.window(row, col, rows, cols), resampling)
             apart = np.abs((0 if part is None else part) - full[row : row + rows, col : col + cols])
             assert (apart > 1).mean() <= 0.005  # next to a pixel's edge the warper's tolerance counts
+
+    @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
+    @pytest.mark.parametrize("window", WINDOWS)
+    def test_strips_make_the_whole(self, plugin: Reader, place: Place, window: str, resampling: str) -> None:
+        href, box = str(write_raster(place.inside / "a.tif", pixels())), WINDOWS[window]
+        edges = [0, 16, 17, 80, box.shape[0]]
+        with plugin.session(place.access, unsigned) as session:
+            whole = session.read(href, RED, box, resampling=resampling)
+            (sweep,) = session.sweep([Layer(href, RED, box, resampling)], 16)
+            assert sweep is not None
+            strips = [sweep.rows(a, b) for a, b in itertools.pairwise(edges)]
+            sweep.close()
+        empty = [np.zeros((b - a, box.shape[1]), np.uint16) for a, b in itertools.pairwise(edges)]
+        found = np.concatenate([e if s is None else s for s, e in zip(strips, empty, strict=True)])
+        assert whole is not None
+        assert (np.abs(found.astype(int) - whole) > 1).mean() <= 0.005
+
+    def test_pixels_that_are_not_wanted_do_not_matter(self, plugin: Reader, place: Place) -> None:
+        href, box = str(write_raster(place.inside / "a.tif", pixels())), WINDOWS["the next zone"]
+        where = np.zeros(box.shape, bool)
+        where[70:90, 100:] = True
+        row, col = phase(box)
+        cells = np.pad(where, ((row, -(row + box.shape[0]) % CELL_PX), (col, -(col + box.shape[1]) % CELL_PX)))
+        chosen: Any = cells.reshape(cells.shape[0] // CELL_PX, CELL_PX, -1, CELL_PX).any(axis=(1, 3))
+        with plugin.session(place.access, unsigned) as session:
+            whole = session.read(href, RED, box, resampling="bilinear")
+            (sweep,) = session.sweep([Layer(href, RED, box, "bilinear", None, chosen)], 64)
+            assert sweep is not None
+            assert whole is not None
+            for first in range(0, box.shape[0], 64):
+                part = where[first : first + 64]
+                strip = sweep.rows(first, first + len(part), part)
+                if part.any():
+                    assert strip is not None
+                    assert np.array_equal(strip[part], whole[first : first + 64][part])
+            sweep.close()
 
     def test_classes_are_never_mixed_whatever_is_asked_for(self, plugin: Reader, place: Place) -> None:
         href = write_raster(place.inside / "a.tif", pixels("uint8"))

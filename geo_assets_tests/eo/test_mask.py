@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
-from geo_assets.eo.mask import clear_from_classes, halo_px
+from geo_assets.eo.mask import clear_from_classes, coarse, halo_px
 from geo_assets.model.recipe import MASK_PRESETS, MaskRecipe
 
 CLASSES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.integers(0, 11))
@@ -27,6 +28,40 @@ def cleaned(bad: np.ndarray, close: int, open_: int) -> np.ndarray:
             grown = dilated(bad, radius) if first else ~dilated(~bad, radius)
             bad = ~dilated(~grown, radius) if first else dilated(grown, radius)
     return bad
+
+
+def scipys(bad: np.ndarray, close: int, open_: int) -> np.ndarray:
+    """Closing, then opening, where nothing lies beyond the border, be it set or unset."""
+
+    def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
+        y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+        return ndimage.binary_dilation(mask, x * x + y * y <= radius * radius)
+
+    bad = ~dilated(~dilated(bad, close), close)
+    return dilated(~dilated(~bad, open_), open_)
+
+
+@settings(deadline=None)
+@given(CLASSES, st.integers(0, 9), st.integers(0, 9), st.booleans())
+def test_clean_up_when_pixels_are_any_then_it_is_scipys_also_at_the_border(classes, close, open_, sparse):
+    keep = [2, 3, 4, 5, 6, 7, 8, 9, 10] if sparse else [4, 5]
+    expected = ~scipys(~np.isin(classes, keep), close, open_) & (classes != 0)
+    found = clear_from_classes(classes, keep, close_px=close, open_px=open_)
+    np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_clean_up_when_worked_out_by_hand_then_it_joins_two_clouds_and_drops_a_speck():
+    rows = [".........", ".###.###.", ".###.###.", ".###.###.", ".........", ".........", ".#......."]
+    bad = np.array([[c == "#" for c in row] for row in rows])
+    clear = clear_from_classes(np.where(bad, 9, 4).astype(np.uint8), [4], close_px=1, open_px=1)
+    assert ["".join(".#"[not c] for c in row) for row in clear] == [
+        ".........", "..##.##..", ".#######.", "..##.##..", ".........", ".........", ".........",
+    ]  # fmt: skip
+
+
+def test_clear_when_classes_are_no_bytes_then_they_are_refused():
+    with pytest.raises(ValueError, match="uint16"):
+        clear_from_classes(np.ones((2, 2), np.uint16), [4])
 
 
 @given(CLASSES, KEEP)
@@ -99,3 +134,28 @@ def test_presets_then_each_class_is_kept_or_not(name, keep):
     preset = MASK_PRESETS[name]
     classes = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert set(classes[clear_from_classes(classes, preset["keep"])]) == keep
+
+
+@given(
+    hnp.arrays(bool, st.tuples(st.integers(0, 20), st.integers(0, 20)), elements=st.booleans()),
+    st.integers(1, 9),
+    st.integers(0, 8),
+    st.integers(0, 8),
+)
+def test_coarse_when_any_then_a_cell_is_set_if_one_of_its_pixels_is(mask, step, row_phase, col_phase):
+    row_phase, col_phase = row_phase % step, col_phase % step
+    found = coarse(mask, step, row_phase, col_phase)
+    height, width = mask.shape
+    shape = (-(-(height + row_phase) // step) if height else 0, -(-(width + col_phase) // step) if width else 0)
+    expected = np.zeros(shape, bool)
+    for r, c in np.argwhere(mask):
+        expected[(r + row_phase) // step, (c + col_phase) // step] = True
+    np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_coarse_when_the_mask_begins_within_a_cell_then_the_first_cell_is_cut():
+    mask = np.array([[0, 0, 1, 0, 0], [0, 0, 0, 0, 1]], bool)
+    assert coarse(mask, 3, 0, 0).tolist() == [[True, True]]
+    assert coarse(mask, 3, 2, 1).tolist() == [[False, True], [False, True]]
+    with pytest.raises(ValueError, match="phases 3 and 0"):
+        coarse(mask, 3, 3, 0)

@@ -77,15 +77,15 @@ def _scale(href: str, crs: str, step: float) -> tuple[float, float]:
     return (lon[1] - lon[0]) / step, (lat[3] - lat[2]) / step
 
 
-def warped(href: str, x: np.ndarray, y: np.ndarray, crs: str, *, resampling: str) -> np.ndarray:
-    """The whole window by GDAL's warper at a tolerance of 1e-4 pixels.
+def warped(href: str, x: np.ndarray, y: np.ndarray, crs: str, *, resampling: str, tolerance: float) -> np.ndarray:
+    """The whole window by GDAL's warper, which interpolates coordinates as long as they are right to a tolerance in pixels.
 
     The width of the kernel is given: what GDAL guesses from a window's size is wrong for one that the source covers in part.
     """
     step = (x[-1] - x[0]) / (len(x) - 1)
     grid = from_origin(x[0] - step / 2, y[0] + step / 2, step, step)
     wide, high = _scale(href, crs, step)
-    options = {"src_nodata": 0, "nodata": 0, "tolerance": 1e-4, "XSCALE": str(wide), "YSCALE": str(high)}
+    options = {"src_nodata": 0, "nodata": 0, "tolerance": tolerance, "XSCALE": str(wide), "YSCALE": str(high)}
     with (
         rasterio.open(href) as source,
         WarpedVRT(
@@ -104,6 +104,7 @@ def days(
     *,
     keep: tuple[int, ...] | None = KEEP,
     resampling: str = "nearest",
+    tolerance: float = 1e-4,
 ) -> np.ndarray:
     """Clear observations, dims (band, solar day, y, x), float64, NaN where there is none."""
     names = sorted({solar_day(i) for i in items})
@@ -114,7 +115,11 @@ def days(
             clear = np.isin(nearest(item["assets"]["scl"]["href"], x, y, crs), keep)
         for layers, band in zip(stack, bands, strict=True):
             href = item["assets"][band]["href"]
-            dn = nearest(href, x, y, crs) if resampling == "nearest" else warped(href, x, y, crs, resampling=resampling)
+            dn = (
+                nearest(href, x, y, crs)
+                if resampling == "nearest"
+                else warped(href, x, y, crs, resampling=resampling, tolerance=tolerance)
+            )
             layer = layers[names.index(solar_day(item))]
             first = clear & (dn != 0) & np.isnan(layer)
             layer[first] = np.maximum(dn[first].astype(int) + offset(item), 1)

@@ -92,9 +92,10 @@ def expected(
     made: np.ndarray,
     *,
     resampling: str = "nearest",
+    tolerance: float = 1e-4,
     statistic: oracle.Statistic = oracle.median,
 ) -> np.ndarray:
-    stack = oracle.days(items(), pixels.x, pixels.y, crs, BANDS, resampling=resampling)[:, :, made]
+    stack = oracle.days(items(), pixels.x, pixels.y, crs, BANDS, resampling=resampling, tolerance=tolerance)[:, :, made]
     layers = np.zeros((len(BANDS) + 1, *made.shape), np.uint16)
     layers[:, made] = [*(oracle.reduced(s, statistic) for s in stack), oracle.n_clear(stack)]
     return layers
@@ -140,33 +141,39 @@ def test_composite_when_the_grid_nests_then_every_source_pixel_fills_its_four(tm
     assert np.array_equal(fine, fine[::2, ::2].repeat(2, 0).repeat(2, 1))
 
 
-@pytest.mark.parametrize(
-    ("resampling", "cube", "pixels"),
-    [
-        pytest.param("bilinear", {**PROJECTED, "resolution": 100}, 16384, id="bilinear, 100 m"),
-        pytest.param("bilinear", {**PROJECTED, "resolution": 120}, 16384, id="bilinear, 120 m half a pixel off"),
-        pytest.param("bilinear", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="bilinear, 1/900 degree"),
-        pytest.param("cubic", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="cubic, 1/900 degree"),
-        pytest.param("average", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="average, 1/900 degree"),
-    ],
-)
-def test_composite_when_a_kernel_is_used_then_it_is_gdals_within_1_dn(tmp_path, resampling, cube, pixels):
+KERNELS = [
+    pytest.param("bilinear", {**PROJECTED, "resolution": 100}, 16384, id="bilinear, 100 m"),
+    pytest.param("bilinear", {**PROJECTED, "resolution": 120}, 16384, id="bilinear, 120 m half a pixel off"),
+    pytest.param("bilinear", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="bilinear, 1/900 degree"),
+    pytest.param("bilinear", {**GEOGRAPHIC, "resolution": "1/1200"}, 17280, id="bilinear, 1/1200 degree"),
+    pytest.param("cubic", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="cubic, 1/900 degree"),
+    pytest.param("average", {**GEOGRAPHIC, "resolution": "1/900"}, 13824, id="average, 1/900 degree"),
+]
+
+
+@pytest.mark.parametrize(("resampling", "cube", "pixels"), KERNELS)
+def test_composite_when_a_kernel_is_used_then_it_is_gdals(tmp_path, resampling, cube, pixels):
     loaded = project(tmp_path, AOI, resampling=resampling, bands=BANDS, **cube)
     run = run_plain(loaded)
     group = run.cells.regions[0].split("_")[0]
     found = window(run, group)
     made = wanted(run, found, group)
     assert made.sum() == pixels
-    ours, theirs = (
-        stored(found, made).astype(int),
-        expected(found, loaded.project.cube.crs, made, resampling=resampling).astype(int),
-    )
-    off = np.abs(ours - theirs)[:-1]
-    assert np.array_equal(ours[-1], theirs[-1])
-    assert (off > 0).sum() < 0.01 * (ours[:-1] > 0).sum()
-    # A scene that differs by 1 moves the mean of two by a half, which half to even may turn into 2
-    assert (off > 1).sum() <= 2
-    assert off.max() <= 2
+    ours = stored(found, made).astype(int)
+
+    def off(tolerance: float) -> np.ndarray:
+        theirs = expected(found, loaded.project.cube.crs, made, resampling=resampling, tolerance=tolerance)
+        assert np.array_equal(ours[-1], theirs[-1])
+        return np.abs(ours - theirs)[:-1]
+
+    exact, usual = off(1e-9), off(1e-4)
+    # Fifths of 100 m in 120 m: GDAL's own rounding noise decides sums that end in a half
+    assert (exact > 0).sum() <= (0.005 * usual.size if cube.get("resolution") == 100 else 0)
+    assert exact.max() <= 1
+    assert (usual > 0).sum() < 0.01 * (ours[:-1] > 0).sum()
+    # Cubic: two scenes that both differ by 1 move their mean by 1, which half to even may turn into 2
+    assert (usual > 1).sum() <= (4 if resampling == "cubic" else 0)
+    assert usual.max() <= 2
 
 
 def test_composite_when_all_is_made_then_it_is_as_bright_as_woods_in_august(tmp_path):

@@ -13,7 +13,7 @@ import yaml
 from geo_assets.model.geometry import Block
 from geo_assets.model.sensor import OffsetDecision
 from geo_assets.project import LoadedProject, load_project
-from geo_assets.readers import gdal
+from geo_assets.readers import native
 from geo_assets.tasks import search
 from geo_assets.testing.plain_run import run_plain, stored_pixels
 from geo_assets.testing.world import COLLECTION, SampleWorld
@@ -100,12 +100,15 @@ def always(offset: int) -> Callable[[pytest.MonkeyPatch], dict[str, Any]]:
 
 
 def bilinear_classes(patch: pytest.MonkeyPatch) -> dict[str, Any]:
-    read = gdal.GdalSession.read
+    sweep = native.NativeSession.sweep
 
-    def worse(self: Any, href: str, band: Any, box: Any, *, resampling: str, **more: Any) -> Any:
-        return read(self, href, dataclasses.replace(band, unit="1"), box, resampling="bilinear", **more)
+    def worse(self: Any, layers: Any, rows: int) -> Any:
+        mixed = [
+            dataclasses.replace(a, band=dataclasses.replace(a.band, unit="1"), resampling="bilinear") for a in layers
+        ]
+        return sweep(self, mixed, rows)
 
-    patch.setattr(gdal.GdalSession, "read", worse)
+    patch.setattr(native.NativeSession, "sweep", worse)
     return {}
 
 

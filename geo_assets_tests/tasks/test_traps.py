@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,18 @@ from geo_assets.grids import majortom_eg, square
 from geo_assets.model import cell as cell_model
 from geo_assets.model.cell import cells_of
 from geo_assets.model.crs import reproject
-from geo_assets.model.geometry import GeoBox, PixelGrid
+from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Variable
 from geo_assets.model.recipe import CubeRecipe, GridRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import OffsetDecision
 from geo_assets.project import LoadedProject, load_project
-from geo_assets.readers import gdal
+from geo_assets.readers import native
 from geo_assets.registry import load
 from geo_assets.stores import _layout
 from geo_assets.stores import zarr as zarr_store
-from geo_assets.tasks import cells, composite, search
+from geo_assets.tasks import block, cells, composite, search
 from geo_assets.testing.plain_run import run_plain, stored_pixels
 from geo_assets.testing.world import COLLECTION, SampleWorld
 from geo_assets_tests.tasks import oracle
@@ -241,12 +241,15 @@ def only_rgb_median_is_encoded(patch: Patch) -> None:
 
 
 def classes_are_bilinear(patch: Patch) -> None:
-    plain = gdal.GdalSession.read
+    plain = native.NativeSession.sweep
 
-    def worse(self: Any, href: str, band: Any, box: GeoBox, *, resampling: str, **more: Any) -> Any:
-        return plain(self, href, dataclasses.replace(band, unit="1"), box, resampling="bilinear", **more)
+    def worse(self: Any, layers: Any, rows: int) -> Any:
+        mixed = [
+            dataclasses.replace(a, band=dataclasses.replace(a.band, unit="1"), resampling="bilinear") for a in layers
+        ]
+        return plain(self, mixed, rows)
 
-    patch.setattr(gdal.GdalSession, "read", worse)
+    patch.setattr(native.NativeSession, "sweep", worse)
 
 
 def offset_of_c1_is_taken_off(home: Path, folder: Path) -> None:
@@ -280,17 +283,17 @@ def unmasked_composite_is_right(home: Path, folder: Path) -> None:
 
 def nodata_enters_the_statistic(patch: Patch) -> None:
     patch.setattr(
-        composite, "statistic", lambda stack, name, *, percentile: np.rint(np.median(stack, axis=0)).astype(np.uint16)
+        block, "statistic", lambda stack, name, *, percentile: np.rint(np.median(stack, axis=0)).astype(np.uint16)
     )
 
 
 def class_0_counts_as_clear(patch: Patch) -> None:
-    plain = composite.clear_from_classes
+    plain = block.clear_from_classes
 
     def trusting(classes: Any, keep: Any, **sizes: int) -> Any:
         return plain(classes, keep, **sizes) | (classes == 0)
 
-    patch.setattr(composite, "clear_from_classes", trusting)
+    patch.setattr(block, "clear_from_classes", trusting)
     nodata_enters_the_statistic(patch)
 
 
@@ -308,7 +311,7 @@ def strict_mask_is_cleaned_by_disks(home: Path, folder: Path) -> None:
 
 
 def mask_is_not_cleaned(patch: Patch) -> None:
-    patch.setattr(eo_mask.ndimage, "binary_dilation", lambda mask, _: mask)
+    patch.setattr(eo_mask, "_half_widths", lambda radius: np.zeros(1, np.int64))
 
 
 def disks_are_squares(patch: Patch) -> None:
@@ -340,7 +343,7 @@ def cleaned_mask_knows_its_surroundings(home: Path, folder: Path) -> None:
 
 
 def halo_is_forgotten(patch: Patch) -> None:
-    patch.setattr(composite, "halo_px", lambda close, open_: 0)
+    patch.setattr(block, "halo_px", lambda close, open_: 0)
 
 
 # 0.12 Where windows at the edge are written
@@ -354,8 +357,8 @@ def code(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def every_block_lies_in_its_place(home: Path, folder: Path) -> None:
     """An area of 7056 x 8280 pixels in blocks of 1200, at a fifteenth of the size: 6 x 7 blocks, those at the edge in part."""
-    block, cols, rows = 80, 470, 552
-    left, top = (-180 + block * 4800 / 3600), (90 - block * 2040 / 3600)
+    side, cols, rows = 80, 470, 552
+    left, top = (-180 + side * 4800 / 3600), (90 - side * 2040 / 3600)
     bbox = (left, top - (rows - 0.5) / 3600, left + (cols - 0.5) / 3600, top)
     loaded = project(
         home,
@@ -363,13 +366,13 @@ def every_block_lies_in_its_place(home: Path, folder: Path) -> None:
         bbox,
         crs="EPSG:4326",
         resolution="1/3600",
-        block_px=block,
+        block_px=side,
         chunk_px=8,
         region_blocks=3,
         bands=["red"],
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(composite._Maker, "_window", lambda self, box: coded(box))
+        patch.setattr(block.BlockPixels, "bands", coded)
         patch.setattr(composite.Footprints, "reaching", lambda self, box: (SCENE,))
         try:
             run = run_plain(loaded)
@@ -378,7 +381,7 @@ def every_block_lies_in_its_place(home: Path, folder: Path) -> None:
     assert {b.cause for r in run.receipts.values() for b in r.blocks} == {None}
     assert len(run.receipts) == 6
     assert sum(len(r.blocks) for r in run.receipts.values()) == 42
-    edge = 2 * block / 3600
+    edge = 2 * side / 3600
     found = stored_pixels(loaded, "epsg4326", MONTH, (bbox[0] - edge, bbox[1] - edge, bbox[2] + edge, bbox[3] + edge))
     made = np.ix_((found.y < top) & (found.y > top - 552 / 3600), (found.x > left) & (found.x < left + 472 / 3600))
     wanted = np.zeros_like(found.values["red"])
@@ -401,37 +404,39 @@ SCENE = Scene(
 )
 
 
-def coded(box: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    x, y = box.centers()
-    return code(x, y)[None], code(x, y)
+def coded(self: block.BlockPixels) -> Iterator[tuple[str, np.ndarray]]:
+    """Instead of a composite: each pixel's own number."""
+    values = code(*self._box.centers())
+    yield "red", values
+    yield "n_clear", values
 
 
 def places_count_in_windows(patch: Patch) -> None:
-    """A window lies at its block's number times its own size."""
-    plain = PixelGrid.array_slices
+    """A block lies at its number times the size of its window."""
+    plain = composite._Sink.__init__
 
-    def faulty(self: PixelGrid, box: GeoBox) -> tuple[slice, slice]:
-        def moved(place: slice) -> slice:
-            size, home = place.stop - place.start, place.start - place.start % self.region_px
-            start = home + (place.start - home) // self.block_px * size
-            return slice(start, start + size)
+    def faulty(self: Any, task: Any, window: Any, wanted: Any, writer: Any) -> None:
+        plain(self, task, window, wanted, writer)
+        region = task.grid.region_px
 
-        rows, cols = plain(self, box)
-        return moved(rows), moved(cols)
+        def moved(place: slice, size: int) -> slice:
+            home = place.start - place.start % region
+            start = home + (place.start - home) // task.grid.block_px * size
+            return slice(start, start + place.stop - place.start)
 
-    patch.setattr(PixelGrid, "array_slices", faulty)
+        self._place = moved(self._place[0], window[2]), moved(self._place[1], window[3])
+
+    patch.setattr(composite._Sink, "__init__", faulty)
 
 
 def rows_count_upward(patch: Patch) -> None:
-    plain = PixelGrid.array_slices
+    plain = composite._Sink.__init__
 
-    def faulty(self: PixelGrid, box: GeoBox) -> tuple[slice, slice]:
-        rows, cols = plain(self, box)
-        home = rows.start - rows.start % self.block_px
-        start = home + self.block_px - (rows.stop - home)
-        return slice(start, start + rows.stop - rows.start), cols
+    def faulty(self: Any, task: Any, window: Any, wanted: Any, writer: Any) -> None:
+        plain(self, task, window, wanted, writer)
+        self._row = task.grid.block_px - window[2] - window[0]
 
-    patch.setattr(PixelGrid, "array_slices", faulty)
+    patch.setattr(composite._Sink, "__init__", faulty)
 
 
 TRAPS: dict[str, tuple[Check, tuple[Callable[[Patch], None], ...]]] = {

@@ -1,0 +1,113 @@
+"""Where target pixels lie in a source's CRS: cells of a fixed lattice, whose coordinates depend on nothing but the pixel."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from geo_assets.model.crs import transformer
+from geo_assets.model.geometry import GeoBox
+
+CELL_PX = (
+    16  # cells of the lattice; coordinates are a parabola in each direction through three transformed points a side
+)
+_HALF_PX = CELL_PX // 2
+_SAFETY = 4.0  # the true error is taken to be at most this many times the one seen at the two points that are checked
+
+Coordinates = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Transformed points of the cells that hold a target window.
+
+    The lattice is counted from the origin of the CRS, not from the window: a pixel has the same coordinates, to the last
+    bit, whatever window it is computed in.
+
+    Attributes:
+        x: X in the source's CRS at every eighth pixel corner, dims (2 * cells + 1 down, 2 * cells + 1 across).
+        y: Y, likewise.
+        error: How far the parabolas may be from the truth in a cell, in units of the source's CRS, dims (down, across).
+        row: Place of the window's first row in its first cell, 0 to 15.
+        col: Place of the window's first column in its first cell, 0 to 15.
+    """
+
+    x: Coordinates
+    y: Coordinates
+    error: Coordinates
+    row: int
+    col: int
+
+
+def phase(box: GeoBox) -> tuple[int, int]:
+    """Place of a window's first row and column in its first cell, 0 to 15 each."""
+    return int((-box.top / box.resolution) // 1) % CELL_PX, int((box.left / box.resolution) // 1) % CELL_PX
+
+
+def nodes(box: GeoBox, crs: str) -> Nodes:
+    """The lattice under a target window, in the CRS of a source.
+
+    Args:
+        box: Target window.
+        crs: CRS of the source.
+
+    Returns:
+        Coordinates; infinite where the CRS of the source does not reach.
+    """
+    rows, cols = box.shape
+    row, col = phase(box)
+    down, across = -(-(row + rows) // CELL_PX), -(-(col + cols) // CELL_PX)
+    y = _positions(box.top + row * box.resolution, -box.resolution, 2 * down + 1)
+    x = _positions(box.left - col * box.resolution, box.resolution, 2 * across + 1)
+    quarter = float(box.resolution) * _HALF_PX / 2
+    at_x, at_y = _moved(x, y, box.crs, crs)
+    error = np.zeros((down, across))
+    if box.crs != crs:
+        for side in (-1, 1):  # where a parabola is furthest from a cubic: halfway between its points
+            true_x, true_y = _moved(x[1::2] + side * quarter, y[1::2] - side * quarter, box.crs, crs)
+            between = 0.5 + side * 0.25
+            for true, at in ((true_x, at_x), (true_y, at_y)):
+                with np.errstate(invalid="ignore"):
+                    off = np.abs(_inside(at, between) - true)
+                error = np.maximum(error, np.where(np.isfinite(off), off, np.inf))
+    return Nodes(at_x, at_y, error * _SAFETY, row, col)
+
+
+def _positions(first: Fraction, step: Fraction, n: int) -> Coordinates:
+    """Corners every eight pixels, each correctly rounded, so that they do not depend on where counting began."""
+    stride = step * _HALF_PX
+    return np.array([float(first + k * stride) for k in range(n)])
+
+
+def _moved(x: Coordinates, y: Coordinates, source: str, target: str) -> tuple[Coordinates, Coordinates]:
+    grid_x, grid_y = np.meshgrid(x, y)
+    if source == target:
+        return grid_x, grid_y
+    moved = transformer(source, target).transform(grid_x, grid_y)
+    return np.asarray(moved[0], np.float64), np.asarray(moved[1], np.float64)
+
+
+def _inside(at: Coordinates, share: float) -> Coordinates:
+    """What the parabolas say at a share of each cell's side, down and across."""
+    first, middle, last = 2 * (share - 0.5) * (share - 1), 4 * share * (1 - share), 2 * share * (share - 0.5)
+    down = first * at[:-2:2] + middle * at[1::2] + last * at[2::2]
+    return first * down[:, :-2:2] + middle * down[:, 1::2] + last * down[:, 2::2]
+
+
+def exact(
+    box: GeoBox, crs: str, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64]
+) -> tuple[Coordinates, Coordinates]:
+    """Coordinates of single pixels' centres in the source's CRS, transformed one by one.
+
+    Args:
+        box: Target window.
+        crs: CRS of the source.
+        rows: Rows in the window.
+        cols: Columns in the window, as many.
+    """
+    xs, ys = box.centers()
+    if box.crs == crs:
+        return xs[cols], ys[rows]
+    x, y = transformer(box.crs, crs).transform(xs[cols], ys[rows])
+    return np.asarray(x, np.float64), np.asarray(y, np.float64)

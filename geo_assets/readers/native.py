@@ -1,0 +1,262 @@
+"""Our own engine: byte ranges of tiled TIFFs, inflated once, warped by our own kernels.
+
+What the fast path does not know (JPEG 2000, LZW, strips, headers at the end of the file, ...) is decoded by GDAL and warped by
+the same kernels, so that the result is the same; the receipt says so. Sessions may be used by several threads.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geo_assets.eo.lattice import Nodes, nodes
+from geo_assets.eo.warp import Placement, Raster, Scale, coarsest, scale_of
+from geo_assets.errors import SourceError
+from geo_assets.model.band import Band
+from geo_assets.model.geometry import GeoBox
+from geo_assets.model.href import Access, without_query
+from geo_assets.model.plugin import Layer, Sweep, Usage
+from geo_assets.readers._datasets import Rasters
+from geo_assets.readers._fetch import Fetcher, Parcel
+from geo_assets.readers._files import Source, Sources
+from geo_assets.readers._place import check_header, check_place
+from geo_assets.readers._sweep import TiffRows
+from geo_assets.readers._tiff import Layout, Unfit, layout
+
+FETCH_THREADS = 16
+FETCH_BYTES = 96 * 2**20  # fetched ahead and not used yet
+_LATTICES = 8
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class _Fast:
+    """An asset whose tiles we read ourselves."""
+
+    source: Source
+    layout: Layout
+
+    @property
+    def crs(self) -> str:
+        return self.layout.crs
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        return [level.shape for level in self.layout.levels]
+
+
+class NativeSession:
+    """Files of one task, opened once each."""
+
+    def __init__(self, access: Access, sign: Callable[[str], str], *, fetch_bytes: int = FETCH_BYTES) -> None:
+        self.usage = Usage()
+        self.threads = os.cpu_count() or 1
+        self._sources = Sources(access, sign, self.usage)
+        self._fetcher = Fetcher(FETCH_THREADS, fetch_bytes, cancel=self._sources.cancel)
+        self._fetch_bytes = fetch_bytes
+        self._pool = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="open")
+        self._gdal = _Gdal(access, sign, self.usage)
+        self._open: dict[str, Future[_Fast | None]] = {}
+        self._lattices: OrderedDict[tuple[GeoBox, str], Nodes] = OrderedDict()
+        self._placed: set[tuple[str, bytes]] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "NativeSession":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._fetcher.close()
+        self._gdal.close()
+        self._sources.close()
+
+    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[Sweep | None]:
+        """Layers to be read side by side; see ``ReadSession``."""
+        opened = self._opened([layer.href for layer in layers])
+        sweeps: list[Sweep | None] = []
+        fast: list[_TiffSweep] = []
+        for layer, asset in zip(layers, opened, strict=True):
+            if asset is None:
+                sweeps.append(self._gdal.sweep(layer, self._lattice))
+                continue
+            made = self._tiff_sweep(layer, asset)
+            sweeps.append(made)
+            fast += [made] if made else []
+        self._plan(fast, strip_rows)
+        return sweeps
+
+    def read(
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+    ) -> Array | None:
+        """One band of an asset on a target window; see ``ReadSession``."""
+        (sweep,) = self.sweep([Layer(href, band, box, resampling, footprint)], box.shape[0])
+        if sweep is None:
+            return None
+        try:
+            return sweep.rows(0, box.shape[0])
+        finally:
+            sweep.close()
+
+    def _opened(self, hrefs: Sequence[str]) -> list[_Fast | None]:
+        """The assets, opened side by side; None for those that GDAL has to read."""
+        with self._lock:
+            for href in hrefs:
+                if href not in self._open:
+                    self._open[href] = self._pool.submit(self._header, href)
+            waiting = [self._open[href] for href in hrefs]
+        return [future.result() for future in waiting]
+
+    def _header(self, href: str) -> _Fast | None:
+        source = self._sources.open(href)
+        try:
+            found = layout(source)
+        except Unfit as e:
+            self.usage.note(f"{without_query(href)}: read by GDAL: {e}")
+            return None
+        check_header(found, found.crs, source.shown)
+        return _Fast(source, found)
+
+    def _lattice(self, box: GeoBox, crs: str) -> Nodes:
+        """Nodes of a target, computed once for all scenes of a CRS."""
+        key = box, crs
+        with self._lock:
+            if key not in self._lattices:
+                self._lattices[key] = nodes(box, crs)
+                while len(self._lattices) > _LATTICES:
+                    self._lattices.popitem(last=False)
+            return self._lattices[key]
+
+    def _tiff_sweep(self, layer: Layer, asset: _Fast) -> "_TiffSweep | None":
+        found, band, shown = asset.layout, layer.band, asset.source.shown
+        if found.dtype != np.dtype(band.dtype):
+            raise SourceError(
+                f"{shown}: pixels are {found.dtype}, band {band.name} has {band.dtype}; is it scaled already?"
+            )
+        if layer.footprint is not None and (layer.href, layer.footprint) not in self._placed:
+            remark = check_place(found, found.crs, layer.footprint, shown)
+            self._placed.add((layer.href, layer.footprint))
+            if remark:
+                self.usage.note(remark)
+        number, placement = place(layer, found.crs, found.transform, asset.shapes, found.nodata, self._lattice)
+        rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells)
+        return None if rows.empty else _TiffSweep(layer, placement, rows)
+
+    def _plan(self, sweeps: Sequence["_TiffSweep"], strip_rows: int) -> None:
+        """Have everything fetched ahead in the order of its use, each tile in pieces where whole ones take too much memory."""
+        live = sum(s.source_rows.live_bytes for s in sweeps)
+        pieces = max(1, -(-live // max(1, self._fetch_bytes * 2 // 3)))
+        parcels: list[tuple[int, int, Parcel]] = []
+        for number, sweep in enumerate(sweeps):
+            height = sweep.placement.box.shape[0]
+            ends = [sweep.placement.span(r, min(height, r + strip_rows))[1] for r in range(0, height, strip_rows)]
+            ends = list(np.maximum.accumulate(ends)) if ends else []
+            parcels += [
+                (strip, number, parcel) for strip, parcel in sweep.source_rows.plan(self._fetcher, pieces, ends)
+            ]
+        parcels.sort(key=lambda p: (p[0], p[1], p[2].start))
+        self._fetcher.plan([parcel for _, _, parcel in parcels])
+
+
+def place(
+    layer: Layer, crs: str, transform: Any, shapes: Sequence[tuple[int, int]], nodata: float | None, lattice: Callable[[GeoBox, str], Nodes]
+) -> tuple[int, Placement]:  # fmt: skip
+    """The level of a file that a layer is read from, and the layer's target over it."""
+    resampling = "nearest" if layer.band.categorical else layer.resampling
+    scale = scale_of(layer.box, crs, transform, shapes[0])
+    number = 0 if resampling == "nearest" else coarsest(shapes, scale)
+    (height, width), full = shapes[number], shapes[0]
+    down, across = full[0] / height, full[1] / width
+    raster = Raster(
+        crs, transform @ type(transform).scale(across, down), (height, width), layer.band.nodata if nodata is None else nodata
+    )  # fmt: skip
+    return number, Placement(
+        layer.box, raster, Scale(scale.x * across, scale.y * down), resampling, lattice(layer.box, crs)
+    )
+
+
+class _TiffSweep:
+    """A layer over tiles that we read ourselves."""
+
+    def __init__(self, layer: Layer, placement: Placement, rows: TiffRows) -> None:
+        self.placement, self.source_rows = placement, rows
+        self._fill = 0 if layer.band.nodata is None else layer.band.nodata
+
+    def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
+        """See ``Sweep``."""
+        low, high = self.placement.span(first, end)
+        pixels, row = self.source_rows.rows(low, high)
+        return self.placement.warp(pixels, (row, self.source_rows.col), first, end, where, self._fill)
+
+    def close(self) -> None:
+        """See ``Sweep``."""
+        self.source_rows.close()
+
+
+class _Gdal:
+    """Assets that only GDAL can decode, all in one thread, since its handles are not to be shared."""
+
+    def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="gdal")
+        self._rasters = Rasters(access, sign, usage)
+
+    def close(self) -> None:
+        self._pool.submit(self._rasters.close).result()
+        self._pool.shutdown()
+
+    def sweep(self, layer: Layer, lattice: Callable[[GeoBox, str], Nodes]) -> "_GdalSweep | None":
+        return self._pool.submit(self._sweep, layer, lattice).result()
+
+    def _sweep(self, layer: Layer, lattice: Callable[[GeoBox, str], Nodes]) -> "_GdalSweep | None":
+        with self._rasters.use(layer.href, layer.band, layer.footprint) as raster:
+            number, placement = place(
+                layer, raster.crs, raster.dataset.transform, raster.shapes, raster.nodata(layer.band), lattice
+            )
+            left, right = placement.columns()
+            low, high = placement.span(0, layer.box.shape[0])
+            if left >= right or low >= high:
+                return None
+        return _GdalSweep(self, layer, placement, number, (left, right))
+
+    def pixels(self, layer: Layer, number: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+        """A window of a level."""
+        return self._pool.submit(self._pixels, layer, number, rows, cols).result()
+
+    def _pixels(self, layer: Layer, number: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+        with self._rasters.use(layer.href, layer.band, None) as raster:
+            pixels: Array = raster.pixels(number, rows, cols)
+        return pixels
+
+
+class _GdalSweep:
+    """A layer over a file that GDAL decodes."""
+
+    def __init__(self, gdal: _Gdal, layer: Layer, placement: Placement, level: int, cols: tuple[int, int]) -> None:
+        self._gdal, self._layer, self._placement, self._level, self._cols = gdal, layer, placement, level, cols
+        self._fill = 0 if layer.band.nodata is None else layer.band.nodata
+
+    def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
+        """See ``Sweep``."""
+        low, high = self._placement.span(first, end)
+        if low >= high or (where is not None and not where.any()):
+            return None
+        pixels = self._gdal.pixels(self._layer, self._level, (low, high), self._cols)
+        return self._placement.warp(pixels, (low, self._cols[0]), first, end, where, self._fill)
+
+    def close(self) -> None:
+        """See ``Sweep``."""
+
+
+class _Native:
+    def session(self, access: Access, sign: Callable[[str], str]) -> NativeSession:
+        """A session for one task."""
+        return NativeSession(access, sign)
+
+
+PLUGIN = _Native()

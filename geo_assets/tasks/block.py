@@ -1,0 +1,255 @@
+"""The pixels of one block and month: first which pixels of each scene are clear, then band by band in strips of rows.
+
+A strip holds one layer a solar day. It is as high as the memory allows, and source tiles are read from their top to their
+bottom as the strips go down, so that each tile is fetched and inflated once and memory does not grow with the area.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from geo_assets.eo.lattice import CELL_PX, phase
+from geo_assets.eo.mask import clear_from_classes, coarse, halo_px
+from geo_assets.eo.reduce import and_observed, count_seen, geometric_median, medoid, merge_first, statistic
+from geo_assets.errors import SourceError
+from geo_assets.model.band import Band
+from geo_assets.model.geometry import GeoBox
+from geo_assets.model.plugin import Layer, ReadSession, Sweep
+from geo_assets.model.recipe import CubeRecipe, MaskRecipe
+from geo_assets.model.scene import Scene
+from geo_assets.model.sensor import Sensor
+from geo_assets.tasks.memory import strip_rows
+
+Pixels = npt.NDArray[np.uint16]
+Bits = npt.NDArray[np.uint8]
+T = TypeVar("T")
+R = TypeVar("R")
+_TOGETHER = ("medoid", "geomedian")  # statistics that need all bands at once
+
+
+@dataclass(frozen=True)
+class Clear:
+    """Clear pixels of one scene.
+
+    Attributes:
+        scene: The scene.
+        bits: Packed along x, dims (y, x / 8).
+        cells: Cells of the target's lattice that have one.
+    """
+
+    scene: Scene
+    bits: Bits
+    cells: npt.NDArray[np.bool_]
+
+
+class BlockPixels:
+    """Composite of a window, computed once.
+
+    Args:
+        box: The window.
+        wanted: Pixels that are made, dims (y, x).
+        scenes: Scenes that may reach it, in the order of datetime, then item id.
+        sensor: Of the scenes.
+        cube: Recipe of the cube.
+        mask: Recipe of the mask.
+        session: Reads pixels.
+
+    Attributes:
+        used: Ids of the scenes that were read.
+        cpu_s: CPU seconds of the threads that worked beside the caller's.
+    """
+
+    def __init__(
+        self, box: GeoBox, wanted: npt.NDArray[np.bool_], scenes: Sequence[Scene], *, sensor: Sensor, cube: CubeRecipe, mask: MaskRecipe, session: ReadSession
+    ) -> None:  # fmt: skip
+        self._box, self._wanted, self._scenes = box, wanted, scenes
+        self._sensor, self._cube, self._mask, self._session = sensor, cube, mask, session
+        self._bands = [sensor.bands[b] for b in cube.bands]
+        self.used: set[str] = set()
+        self.cpu_s = 0.0
+        self._lock = threading.Lock()
+
+    def bands(self) -> Iterator[tuple[str, Pixels]]:
+        """Each band's name and values, dims (y, x), then ``n_clear``.
+
+        Raises:
+            SourceError: An asset is missing, unreadable or refused.
+        """
+        with ThreadPoolExecutor(max(1, self._session.threads)) as pool:
+            self._pool = pool if self._session.threads > 1 else None
+            clear = self._clear()
+            days: dict[str, list[Clear]] = {}
+            for one in clear:
+                days.setdefault(one.scene.solar_day, []).append(one)
+            seen = self._ever(list(days.values()))
+            groups = [self._bands] if self._cube.statistic in _TOGETHER else [[b] for b in self._bands]
+            rows = strip_rows(
+                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0])
+            )
+            ahead: list[list[list[Sweep | None]]] | None = None
+            for n, group in enumerate(groups):
+                sweeps = ahead or self._sweeps(group, days, rows)
+                out = np.zeros((len(group), *self._box.shape), np.uint16)
+                for first in range(0, self._box.shape[0], rows):
+                    end = min(first + rows, self._box.shape[0])
+                    if end == self._box.shape[0]:  # what comes next is fetched while this is reduced
+                        ahead = self._sweeps(groups[n + 1], days, rows) if n + 1 < len(groups) else None
+                    self._strip(first, end, list(days.values()), sweeps, seen, out)
+                for band, values in zip(group, out, strict=True):
+                    yield band.name, values
+                for sweep in (s for per_day in sweeps for per_scene in per_day for s in per_scene):
+                    if sweep is not None:
+                        sweep.close()
+            yield "n_clear", count_seen(seen, self._box.shape[1])
+
+    # ---- which pixels are clear
+
+    def _clear(self) -> list[Clear]:
+        """Clear pixels of each scene that has any."""
+        found: list[Clear | None]
+        if self._mask.kind == "none":
+            found = [self._packed(scene, self._wanted) for scene in self._scenes]
+        else:
+            band = self._sensor.bands[self._sensor.mask_band[self._mask.kind]]
+            halo = halo_px(self._mask.close_px, self._mask.open_px)
+            rows, cols = self._box.shape
+            wide = self._box.window(-halo, -halo, rows + 2 * halo, cols + 2 * halo)
+            near = _grown(self._wanted, halo)
+            cells = coarse(near, CELL_PX, *phase(wide))
+            layers = [self._layer(scene, band, wide, "nearest", cells) for scene in self._scenes]
+            sweeps = self._session.sweep(layers, wide.shape[0])
+            found = self._each(
+                lambda pair: self._classified(*pair, near, halo), list(zip(self._scenes, sweeps, strict=True))
+            )
+        return [one for one in found if one is not None and one.cells.any()]
+
+    def _classified(self, scene: Scene, sweep: Sweep | None, near: npt.NDArray[np.bool_], halo: int) -> Clear | None:
+        classes = None if sweep is None else sweep.rows(0, near.shape[0], near)
+        if sweep is None or classes is None:
+            return None
+        sweep.close()
+        with self._lock:
+            self.used.add(scene.item_id)
+        clear = clear_from_classes(classes, self._mask.keep, close_px=self._mask.close_px, open_px=self._mask.open_px)
+        rows, cols = self._box.shape
+        return self._packed(scene, clear[halo : halo + rows, halo : halo + cols] & self._wanted)
+
+    def _packed(self, scene: Scene, clear: npt.NDArray[np.bool_]) -> Clear:
+        return Clear(scene, np.packbits(clear, axis=1), coarse(clear, CELL_PX, *phase(self._box)))
+
+    # ---- bands
+
+    def _sweeps(self, group: Sequence[Band], days: dict[str, list[Clear]], rows: int) -> list[list[list[Sweep | None]]]:
+        """Sweeps by band, day and scene."""
+        layers = [
+            self._layer(one.scene, band, self._box, self._cube.resampling, one.cells)
+            for band in group
+            for day in days.values()
+            for one in day
+        ]
+        sweeps = iter(self._session.sweep(layers, rows))
+        return [[[next(sweeps) for _ in day] for day in days.values()] for _ in group]
+
+    def _strip(
+        self, first: int, end: int, days: list[list[Clear]], sweeps: list[list[list[Sweep | None]]], seen: Bits, out: npt.NDArray[np.uint16]
+    ) -> None:  # fmt: skip
+        """Rows ``first`` to ``end`` of some bands, into ``out``."""
+        width = self._box.shape[1]
+        stack = np.zeros((len(sweeps), len(days), end - first, width), np.uint16)
+
+        def fill(day: int) -> None:
+            masks = [np.unpackbits(one.bits[first:end], axis=1, count=width).view(bool) for one in days[day]]
+            for layers, per_day in zip(stack, sweeps, strict=True):
+                self._mosaic(layers[day], first, end, days[day], per_day[day], masks)
+                and_observed(seen[day, first:end], layers[day])
+
+        self._each(fill, list(range(len(days))))
+        self._reduce(stack, out[:, first:end])
+
+    def _mosaic(
+        self, layer: Pixels, first: int, end: int, day: list[Clear], sweeps: list[Sweep | None], masks: list[npt.NDArray[np.bool_]]
+    ) -> None:  # fmt: skip
+        """One solar day: per pixel the first clear and observed scene."""
+        for n, (one, sweep, mask) in enumerate(zip(day, sweeps, masks, strict=True)):
+            where = mask & (layer == 0) if n else mask
+            pixels = None if sweep is None else sweep.rows(first, end, where)
+            if pixels is not None:
+                with self._lock:
+                    self.used.add(one.scene.item_id)
+                merge_first(layer, pixels, where, offset=one.scene.dn_offset)
+
+    def _reduce(self, stack: npt.NDArray[np.uint16], out: npt.NDArray[np.uint16]) -> None:
+        name, rows = self._cube.statistic, out.shape[1]
+        if not stack.shape[1]:
+            return
+        step = max(16, -(-rows // max(1, self._session.threads)))
+
+        def part(first: int) -> None:
+            some = first, min(first + step, rows)
+            if name == "medoid":
+                medoid(stack, out=out, rows=some)
+            elif name == "geomedian":
+                geometric_median(stack, out=out, rows=some)
+            else:
+                statistic(stack[0], name, percentile=self._cube.percentile, out=out[0], rows=some)
+
+        self._each(part, list(range(0, rows, step)))
+
+    def _ever(self, days: list[list[Clear]]) -> Bits:
+        """Pixels that are clear in any scene of a day, dims (time, y, x / 8)."""
+        rows, cols = self._box.shape
+        seen = np.zeros((len(days), rows, -(-cols // 8)), np.uint8)
+        for bits, day in zip(seen, days, strict=True):
+            for one in day:
+                bits |= one.bits
+        return seen
+
+    # ---- both
+
+    def _layer(self, scene: Scene, band: Band, box: GeoBox, resampling: str, cells: npt.NDArray[np.bool_]) -> Layer:
+        href = scene.href(band.name)
+        if href is None:
+            raise SourceError(
+                f"scene {scene.item_id} has no asset for band {band.name}; leave the band or the scene's collection out"
+            )
+        return Layer(href, band, box, resampling, scene.footprint, cells)
+
+    def _each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Results in order, by as many threads as the session allows; the first error ends it."""
+        if self._pool is None or len(items) < 2:
+            return [work(item) for item in items]
+
+        def timed(item: T) -> R:
+            began = time.thread_time()
+            try:
+                return work(item)
+            finally:
+                with self._lock:
+                    self.cpu_s += time.thread_time() - began
+
+        return list(self._pool.map(timed, items))
+
+    _pool: Any = None
+
+
+def _grown(wanted: npt.NDArray[np.bool_], halo: int) -> npt.NDArray[np.bool_]:
+    """Pixels that the clean-up of wanted ones looks at, with ``halo`` pixels around the window."""
+    if not halo:
+        return wanted
+    wide = np.pad(wanted, halo)
+    if wanted.all():
+        return np.ones_like(wide)
+    for axis in (0, 1):
+        total = np.cumsum(wide, axis=axis, dtype=np.int32)
+        low = np.take(total, np.maximum(np.arange(wide.shape[axis]) - halo - 1, 0), axis=axis)
+        high = np.take(total, np.minimum(np.arange(wide.shape[axis]) + halo, wide.shape[axis] - 1), axis=axis)
+        wide = high > np.where(
+            np.arange(wide.shape[axis]).reshape([-1 if a == axis else 1 for a in (0, 1)]) > halo, low, 0
+        )
+    return wide

@@ -1,0 +1,43 @@
+"""How much memory a block's pixels take, known before any is read."""
+
+from geo_assets.errors import ConfigError
+from geo_assets.model.recipe import CubeRecipe
+
+LEAST_ROWS = 16
+FETCHED_BYTES = 96 * 2**20  # of ranges that wait to be used
+_CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
+
+
+def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int) -> int:
+    """What a block holds from its beginning to its end: masks of one bit a pixel, results, and ranges that were fetched."""
+    area = shape[0] * shape[1]
+    return FETCHED_BYTES + area * (scenes + days) // 8 + area * 2 * (bands + 1)
+
+
+def strip_rows(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int) -> int:
+    """Height of the strips that keep a block within ``cube.memory_mb``.
+
+    Args:
+        cube: Recipe of the cube.
+        scenes: Scenes that reach the block.
+        days: Solar days among them.
+        shape: Rows and columns of the block.
+        bands: Bands that are reduced together.
+
+    Returns:
+        Rows, a multiple of 16, or all rows of a small block.
+
+    Raises:
+        ConfigError: Not even 16 rows fit.
+    """
+    limit = cube.memory_mb * 2**20
+    fixed = fixed_bytes(scenes=scenes, days=days, shape=shape, bands=bands)
+    row = int(shape[1] * (2 * bands * max(1, days) + scenes) * _CARRY)
+    rows = int((limit - fixed) // row) if limit > fixed else 0
+    if rows < min(LEAST_ROWS, shape[0]):
+        need = (fixed + LEAST_ROWS * row) // 2**20 + 1
+        raise ConfigError(
+            f"a block of {shape[0]} x {shape[1]} pixels with {scenes} scenes needs {need} MB, and cube.memory_mb is {cube.memory_mb}: "
+            "raise it, or lower cube.block_px or mask.max_cloud_cover"
+        )
+    return min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
