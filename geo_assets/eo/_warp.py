@@ -7,12 +7,43 @@ They hold no interpreter lock. ``grid`` gives coordinates in pixels of the level
 # mypy: allow-untyped-defs
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from geo_assets.eo._jit import kernel
 
 CELL = 16
+
+
+class Grid(NamedTuple):
+    """Coordinates of a strip's pixels in pixels of the level.
+
+    Attributes:
+        separable: Whether columns and rows have coordinates of their own: ``x`` and ``y``.
+        x: Of each column's centre, or of each edge.
+        y: Of each row's.
+        gx: Of the lattice's nodes, else.
+        gy: Likewise.
+        row: Place of the strip's first row in the lattice.
+        col: Place of its first column.
+        patch: Number of a cell's patch plus 1, dims (cells down, cells across); 0 where it has none.
+        px: Coordinates of every pixel of the cells with a patch, dims (patch, y, x).
+        py: Likewise.
+    """
+
+    separable: bool
+    x: Any
+    y: Any
+    gx: Any
+    gy: Any
+    row: int
+    col: int
+    patch: Any
+    px: Any
+    py: Any
+
+
 _DENSITY = 1e-6  # GDAL's least weight of observed pixels
 _EDGE = 1e-10  # GDAL's slack at pixel edges when averaging
 
@@ -38,24 +69,22 @@ def _fill(nodes, i, j, v, shift, n, at):
 
 @kernel
 def _centres(grid, r, j, xs, ys):
-    """Coordinates of the centres of row ``r`` in column ``j`` of cells; returns first and end column of the window."""
-    separable, x1, y1, gx, gy, row0, col0, index, px, py = grid
-    if separable:
-        first, end = j * CELL - col0, (j + 1) * CELL - col0
-        first, end = max(first, 0), min(end, x1.shape[0])
-        for c in range(first, end):
-            xs[c - (j * CELL - col0)] = x1[c]
-            ys[c - (j * CELL - col0)] = y1[r]
+    """Coordinates of the centres of row ``r`` in column ``j`` of cells."""
+    if grid.separable:
+        base = j * CELL - grid.col
+        for c in range(max(base, 0), min(base + CELL, grid.x.shape[0])):
+            xs[c - base] = grid.x[c]
+            ys[c - base] = grid.y[r]
         return
-    i, k = (r + row0) // CELL, (r + row0) % CELL
-    patch = index[i, j]
+    i, k = (r + grid.row) // CELL, (r + grid.row) % CELL
+    patch = grid.patch[i, j]
     if patch:
         for n in range(CELL):
-            xs[n], ys[n] = px[patch - 1, k, n], py[patch - 1, k, n]
+            xs[n], ys[n] = grid.px[patch - 1, k, n], grid.py[patch - 1, k, n]
         return
     v = (k + 0.5) / CELL
-    _fill(gx, i, j, v, 0.5, CELL, xs)
-    _fill(gy, i, j, v, 0.5, CELL, ys)
+    _fill(grid.gx, i, j, v, 0.5, CELL, xs)
+    _fill(grid.gy, i, j, v, 0.5, CELL, ys)
 
 
 @kernel
@@ -89,18 +118,17 @@ def copy(src, row0, col0, where, stored, has, out):
 def nearest(src, place, grid, where, slack, stored, has, out):
     """The pixel under each centre; returns (row, column) of those that are too near to an edge to be sure."""
     r0, c0, height, width = place
-    separable, x1, y1, gx, gy, row0, col0, index, px, py = grid
     h, w = out.shape
     xs, ys = np.empty(CELL), np.empty(CELL)
     near = [(0, 0) for _ in range(0)]
     for r in range(h):
-        for j in range((w + col0 + CELL - 1) // CELL):
-            base = j * CELL - col0
+        for j in range((w + grid.col + CELL - 1) // CELL):
+            base = j * CELL - grid.col
             first, end = max(0, base), min(w, base + CELL)
             if not where[r, first:end].any():
                 continue
             _centres(grid, r, j, xs, ys)
-            exact = separable or index[(r + row0) // CELL, j] > 0
+            exact = grid.separable or grid.patch[(r + grid.row) // CELL, j] > 0
             for c in range(first, end):
                 if not where[r, c]:
                     continue
@@ -141,7 +169,7 @@ def _cubic(x):
 @kernel
 def _bilinear4(src, x, y, stored, has):
     """Weighted mean of the observed ones of four pixels; ``x`` and ``y`` count from the centre of the first pixel."""
-    ix, iy = int(math.floor(x)), int(math.floor(y))
+    ix, iy = math.floor(x), math.floor(y)
     dx, dy = x - ix, y - iy
     total, weight = 0.0, 0.0
     for q in range(2):
@@ -163,7 +191,7 @@ def _bilinear4(src, x, y, stored, has):
 @kernel
 def _cubic16(src, x, y, stored, has):
     """Cubic convolution of 16 pixels; of four where one of them is missing, as GDAL does."""
-    ix, iy = int(math.floor(x)), int(math.floor(y))
+    ix, iy = math.floor(x), math.floor(y)
     if ix < 1 or iy < 1 or ix + 2 >= src.shape[1] or iy + 2 >= src.shape[0]:
         return _bilinear4(src, x, y, stored, has)
     total = 0.0
@@ -209,7 +237,7 @@ def _careful(src, x, y, stored, has, cubic, size, squeeze, wx, wy):
     """A pixel at the border of the level, beside missing ones, or under a kernel wider than four pixels."""
     if size[0] == 0:
         return _cubic16(src, x, y, stored, has) if cubic else _bilinear4(src, x, y, stored, has)
-    ix, iy = int(math.floor(x)), int(math.floor(y))
+    ix, iy = math.floor(x), math.floor(y)
     _weights(x - ix, size[1], squeeze[1], cubic, wx)
     _weights(y - iy, size[0], squeeze[0], cubic, wy)
     return _widened(src, ix + 1 - size[1], iy + 1 - size[0], stored, has, size, wx, wy)
@@ -224,7 +252,6 @@ def convolve(src, place, grid, where, stored, has, limits, cubic, size, squeeze,
     count: its length is known when the loop is compiled.
     """
     r0, c0, height, width = place
-    separable, x1, y1, gx, gy, row0, col0, index, px, py = grid
     h, w = out.shape
     high, stride = src.shape
     flat = src.reshape(-1)
@@ -237,8 +264,8 @@ def convolve(src, place, grid, where, stored, has, limits, cubic, size, squeeze,
     sx, sy = (1.0, 1.0) if plain else (squeeze[1], squeeze[0])
     fits = plain or size[1] == half
     for r in range(h):
-        for j in range((w + col0 + CELL - 1) // CELL):
-            base = j * CELL - col0
+        for j in range((w + grid.col + CELL - 1) // CELL):
+            base = j * CELL - grid.col
             first, end = max(0, base), min(w, base + CELL)
             if not where[r, first:end].any():
                 continue
@@ -250,7 +277,7 @@ def convolve(src, place, grid, where, stored, has, limits, cubic, size, squeeze,
                 if _missing(src[int(y) - r0, int(x) - c0], stored, has):
                     continue
                 x, y = x - c0 - 0.5, y - r0 - 0.5
-                ix, iy = int(math.floor(x)), int(math.floor(y))
+                ix, iy = math.floor(x), math.floor(y)
                 dx, dy = x - ix, y - iy
                 left, top = ix + 1 - half, iy + 1 - radius
                 total, weight, missing = 0.0, 0.0, True
@@ -283,29 +310,33 @@ def convolve(src, place, grid, where, stored, has, limits, cubic, size, squeeze,
 def average(src, place, grid, where, stored, has, limits, out):
     """Mean of the observed pixels between two opposite corners of each target pixel, by the part that lies inside."""
     r0, c0, height, width = place
-    separable, x1, y1, gx, gy, row0, col0, index, px, py = grid
     h, w = out.shape
     xa, ya, xb, yb = np.empty(CELL + 1), np.empty(CELL + 1), np.empty(CELL + 1), np.empty(CELL + 1)
     for r in range(h):
-        i, k = (r + row0) // CELL, (r + row0) % CELL
-        for j in range((w + col0 + CELL - 1) // CELL):
-            base = j * CELL - col0
+        i, k = (r + grid.row) // CELL, (r + grid.row) % CELL
+        for j in range((w + grid.col + CELL - 1) // CELL):
+            base = j * CELL - grid.col
             first, end = max(0, base), min(w, base + CELL)
             if not where[r, first:end].any():
                 continue
-            if separable:
+            if grid.separable:
                 for c in range(first, end + 1):
-                    xa[c - base] = xb[c - base] = x1[c]
-                    ya[c - base], yb[c - base] = y1[r], y1[r + 1]
-            elif index[i, j]:
-                n = index[i, j] - 1
+                    xa[c - base] = xb[c - base] = grid.x[c]
+                    ya[c - base], yb[c - base] = grid.y[r], grid.y[r + 1]
+            elif grid.patch[i, j]:
+                n = grid.patch[i, j] - 1
                 for c in range(CELL + 1):
-                    xa[c], ya[c], xb[c], yb[c] = px[n, k, c], py[n, k, c], px[n, k + 1, c], py[n, k + 1, c]
+                    xa[c], ya[c], xb[c], yb[c] = (
+                        grid.px[n, k, c],
+                        grid.py[n, k, c],
+                        grid.px[n, k + 1, c],
+                        grid.py[n, k + 1, c],
+                    )
             else:
-                _fill(gx, i, j, k / CELL, 0.0, CELL + 1, xa)
-                _fill(gy, i, j, k / CELL, 0.0, CELL + 1, ya)
-                _fill(gx, i, j, (k + 1) / CELL, 0.0, CELL + 1, xb)
-                _fill(gy, i, j, (k + 1) / CELL, 0.0, CELL + 1, yb)
+                _fill(grid.gx, i, j, k / CELL, 0.0, CELL + 1, xa)
+                _fill(grid.gy, i, j, k / CELL, 0.0, CELL + 1, ya)
+                _fill(grid.gx, i, j, (k + 1) / CELL, 0.0, CELL + 1, xb)
+                _fill(grid.gy, i, j, (k + 1) / CELL, 0.0, CELL + 1, yb)
             for c in range(first, end):
                 if not where[r, c]:
                     continue

@@ -283,7 +283,7 @@ class Placement:
             x, y = self._to_pixels(*exact(self.box, self.raster.crs, rows + first, cols))
             kernels.pick(pixels, place, x, y, rows, cols, stored, has, out)
 
-    def _grid(self, first: int, rows: int, *, corners: bool) -> tuple[Any, ...]:
+    def _grid(self, first: int, rows: int, *, corners: bool) -> kernels.Grid:
         """Coordinates as kernels take them: separable ones by row and column, or nodes, or pixel by pixel in rough cells."""
         none, no_patch = np.empty(0), np.empty((0, 0, 0))
         if self._separable:
@@ -291,9 +291,13 @@ class Placement:
             col, row = self._to_pixels(xs, ys)
             more = 1 if corners else 0
             index = np.zeros((1, 1), np.int64)
-            return True, col, row[first : first + rows + more], self.cols, self.rows, 0, 0, index, no_patch, no_patch
+            return kernels.Grid(
+                True, col, row[first : first + rows + more], self.cols, self.rows, 0, 0, index, no_patch, no_patch
+            )
         index, x, y = self._patches(first, rows, corners=corners)
-        return False, none, none, self.cols, self.rows, self._lattice.row + first, self._lattice.col, index, x, y
+        return kernels.Grid(
+            False, none, none, self.cols, self.rows, self._lattice.row + first, self._lattice.col, index, x, y
+        )
 
     def _patches(self, first: int, rows: int, *, corners: bool) -> tuple[npt.NDArray[np.int64], Array, Array]:
         """Exact coordinates of every pixel of the rough cells of some rows: number of the cell's patch plus 1, and patches."""

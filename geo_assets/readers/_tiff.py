@@ -132,7 +132,7 @@ def layout(source: Source) -> Layout:
         return _layout(loop.run_until_complete(_parse(headers, min(HEADER_BYTES, source.size))))
     except Unfit:
         raise
-    except Exception as e:  # noqa: BLE001 - async-tiff raises bare exceptions; GDAL judges such a file
+    except Exception as e:  # async-tiff has no errors of its own; GDAL judges such a file
         if headers.fault is not None:
             raise headers.fault from e
         raise Unfit(headers.refused or "headers that the fast path cannot parse") from e
