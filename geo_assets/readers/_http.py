@@ -222,7 +222,6 @@ class Http:
                 raise SourceError(f"{shown}: more bytes came than were asked for ({wanted})")
         finally:
             self.count(had)
-        self.check_running()
         return body, had
 
     def _leave(self, response: Any, raw: Any, stop: float) -> None:

@@ -164,7 +164,8 @@ def _store(scheme: str, netloc: str, region: str, patience: Patience, _: int) ->
         "timeout": limit, "connect_timeout": timedelta(seconds=patience.connect_s),
         "read_timeout": timedelta(seconds=patience.silence_s), "user_agent": "geo-assets",
     }  # fmt: skip
-    if os.path.isfile(bundle := certificates()):
+    own = os.environ.get("AWS_CA_BUNDLE", "") if scheme == "s3" else ""
+    if os.path.isfile(bundle := own or certificates()):
         options["root_certificate"] = Path(bundle).read_bytes()
     retries = {
         "max_retries": patience.tries - 1, "retry_timeout": limit,

@@ -16,6 +16,7 @@ from geo_assets.readers._http import ChangedError, Http, Patience
 from geo_assets.readers._objects import ObjectFile
 from geo_assets.testing.conformance_reader import unsigned
 from geo_assets.testing.file_server import Fault, serve_files
+from geo_assets_tests.readers.certificates import make_certificates
 from geo_assets_tests.stores.s3 import BUCKET, SECRETS, moto_server
 
 CONTENT = bytes(i * 7 % 251 for i in range(300_000))
@@ -270,6 +271,18 @@ def test_a_fault_that_lasts_is_an_error(server, fault):
     with pytest.raises(SourceError, match=rf"a b\.tif: .*{cause}"):
         source.fetch(*SPAN)
     assert 1 < len(server.requests) <= 1 + requests
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_authorities_of_the_environment_are_trusted(monkeypatch, tmp_path, name):
+    certificates = make_certificates(tmp_path)
+    with serve_files({f"{BUCKET}/folder/a%20b.tif": CONTENT}, tls=certificates.server) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        with pytest.raises(SourceError, match="no answer"):
+            Session().open()
+        assert server.requests == []
+        monkeypatch.setenv(name, str(certificates.authority))
+        assert Session().open().head == CONTENT[:HEADER_BYTES]
 
 
 def test_nothing_is_fetched_after_the_end_of_a_session(server):

@@ -2,11 +2,8 @@
 
 import base64
 import contextlib
-import datetime as dt
-import ipaddress
 import socket
 import socketserver
-import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +19,7 @@ from geo_assets.readers._http import Patience
 from geo_assets.readers._wire import Wire
 from geo_assets.testing.conformance_reader import unsigned
 from geo_assets.testing.file_server import Fault, serve_files
+from geo_assets_tests.readers.certificates import make_certificates
 
 CONTENT = bytes(i * 7 % 251 for i in range(2_000_000))
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -186,46 +184,18 @@ def _pipe(source, sink):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate of its own authority for 127.0.0.1 and data.example.com, with its key in one file."""
-    pytest.importorskip("cryptography", reason="makes the certificates")
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")]),
-    )
-    now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("data.example.com"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
-    return path
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def secure(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with serve_files({"a.tif": CONTENT}, tls=context) as server:
+    with serve_files({"a.tif": CONTENT}, tls=certificate.server) as server:
         yield server
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_certificate_of_an_authority_that_the_environment_names_is_trusted(secure, certificate, monkeypatch, name):
-    monkeypatch.setenv(name, str(certificate))
+    monkeypatch.setenv(name, str(certificate.authority))
     with session() as (sources, _):
         source = sources.open(secure.href("a.tif"))
         assert source.fetch(40_000, 900_000) == CONTENT[40_000:900_000]
@@ -240,7 +210,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(secure):
 
 
 def test_a_certificate_of_another_host_is_refused(secure, certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
     with session() as (sources, _), pytest.raises(SourceError, match="certificate is not valid here"):
         sources.open(secure.href("a.tif").replace("127.0.0.1", "localhost"))
     assert secure.requests == []
@@ -258,7 +228,7 @@ def test_a_proxy_leads_to_a_public_host_over_tls(secure, certificate, monkeypatc
     thread.start()
     try:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{tunnel.server_address[1]}")
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
         with session(Access()) as (sources, _):
             source = sources.open("https://data.example.com/a.tif")
             assert source.fetch(40_000, 900_000) == CONTENT[40_000:900_000]
@@ -269,7 +239,7 @@ def test_a_proxy_leads_to_a_public_host_over_tls(secure, certificate, monkeypatc
 
 
 def test_reading_over_tls_ends_when_it_is_stopped(secure, certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
     with session() as (sources, _):
         source, stopped = sources.open(secure.href("a.tif")), []
         secure.always = Fault(cut=100_000, stall_s=30)
