@@ -115,6 +115,23 @@ def copy(src, row0, col0, where, stored, has, out):
 
 
 @kernel
+def gather(src, rows, cols, where, stored, has, out):
+    """Pixels at a row for each target row and a column for each target column; below 0 where there is none."""
+    first, end = 0, cols.shape[0]
+    while first < end and cols[first] < 0:
+        first += 1
+    while end > first and cols[end - 1] < 0:
+        end -= 1
+    for r in range(rows.shape[0]):
+        if rows[r] < 0:
+            continue
+        line, made, chosen = src[rows[r]], out[r], where[r]
+        for c in range(first, end):
+            v = line[cols[c]]
+            made[c] = v if chosen[c] & (not _missing(v, stored, has)) else made[c]
+
+
+@kernel
 def nearest(src, place, grid, where, slack, stored, has, out):
     """The pixel under each centre; returns (row, column) of those that are too near to an edge to be sure."""
     r0, c0, height, width = place
@@ -128,7 +145,7 @@ def nearest(src, place, grid, where, slack, stored, has, out):
             if not where[r, first:end].any():
                 continue
             _centres(grid, r, j, xs, ys)
-            exact = grid.separable or grid.patch[(r + grid.row) // CELL, j] > 0
+            exact = grid.patch[(r + grid.row) // CELL, j] > 0
             for c in range(first, end):
                 if not where[r, c]:
                     continue

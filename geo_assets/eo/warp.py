@@ -228,20 +228,26 @@ class Placement:
             fill: Nodata of the result.
 
         Returns:
-            Dims (y, x), dtype of ``pixels``, ``fill`` where nothing was observed.
+            Dims (y, x), dtype of ``pixels``, ``fill`` where nothing was observed; a part of ``pixels`` itself where each
+            target pixel is one of them.
         """
         shape = end - first, self.box.shape[1]
+        at = self.identity
+        if (
+            at is not None
+            and (view := self._view(pixels, at[0] + first - origin[0], at[1] - origin[1], shape, fill)) is not None
+        ):
+            return view
         out = np.full(shape, fill, pixels.dtype)
         if not pixels.size:
             return out
         if where is None:
             where = np.ones(shape, bool)
-        at = self.identity
         if at is not None:
             stored, has = _stored(self.raster.nodata, pixels.dtype)
             kernels.copy(pixels, at[0] + first - origin[0], at[1] - origin[1], where, stored, has, out)
         elif self.resampling == "nearest":
-            self._nearest(pixels, origin, first, end, where, out)
+            self._nearest(pixels, origin, first, where, out)
         else:
             self._kernel(pixels, origin, first, where, out, fill)
         return out
@@ -270,18 +276,31 @@ class Placement:
         squeeze = min(1.0, self._scale.y), min(1.0, self._scale.x)
         kernels.convolve(pixels, place, grid, where, stored, has, limits, taps == 2, size, squeeze, across, out)
 
+    def _view(self, pixels: Array, row: int, col: int, shape: tuple[int, int], fill: float) -> Array | None:
+        """The pixels themselves, if they hold the whole strip and have the result's nodata."""
+        nodata = self.raster.nodata
+        same = nodata == fill or (nodata is not None and math.isnan(nodata) and math.isnan(fill))
+        inside = row >= 0 and col >= 0 and row + shape[0] <= pixels.shape[0] and col + shape[1] <= pixels.shape[1]
+        return pixels[row : row + shape[0], col : col + shape[1]] if same and inside else None
+
     def _nearest(
-        self, pixels: Array, origin: tuple[int, int], first: int, end: int, where: npt.NDArray[np.bool_], out: Array
+        self, pixels: Array, origin: tuple[int, int], first: int, where: npt.NDArray[np.bool_], out: Array
     ) -> None:
         stored, has = _stored(self.raster.nodata, pixels.dtype)
+        grid = self._grid(first, out.shape[0], corners=False)
+        if grid.separable:
+            rows, cols = (
+                np.where((at >= 0) & (at < size), np.floor(at) - start, -1).astype(np.int64)
+                for at, size, start in zip((grid.y, grid.x), self.raster.shape, origin, strict=True)
+            )
+            kernels.gather(pixels, rows, cols, where, stored, has, out)
+            return
         place = (origin[0], origin[1], self.raster.shape[0], self.raster.shape[1])
-        near = kernels.nearest(
-            pixels, place, self._grid(first, out.shape[0], corners=False), where, TOLERANCE_PX, stored, has, out
-        )
+        near = kernels.nearest(pixels, place, grid, where, TOLERANCE_PX, stored, has, out)
         if len(near):  # so close to a pixel's edge that interpolated coordinates could take the neighbour
-            rows, cols = near[:, 0], near[:, 1]
-            x, y = self._to_pixels(*exact(self.box, self.raster.crs, rows + first, cols))
-            kernels.pick(pixels, place, x, y, rows, cols, stored, has, out)
+            near_rows, near_cols = near[:, 0], near[:, 1]
+            x, y = self._to_pixels(*exact(self.box, self.raster.crs, near_rows + first, near_cols))
+            kernels.pick(pixels, place, x, y, near_rows, near_cols, stored, has, out)
 
     def _grid(self, first: int, rows: int, *, corners: bool) -> kernels.Grid:
         """Coordinates as kernels take them: separable ones by row and column, or nodes, or pixel by pixel in rough cells."""

@@ -125,6 +125,17 @@ class ReadSession(Protocol):
         """
         ...
 
+    def windows(self, layers: Sequence[Layer]) -> Iterator[npt.NDArray[Any] | None]:
+        """Many small windows, such as chips, each as ``read`` gives it, in order.
+
+        Windows of one asset that follow each other in space share what is read; memory holds what lies between the first
+        and the last window of a tile.
+
+        Raises:
+            SourceError: See ``read``; for the window whose turn it is, or for the first one if its asset is refused.
+        """
+        ...
+
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
     ) -> npt.NDArray[Any] | None:

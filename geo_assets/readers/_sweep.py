@@ -9,8 +9,8 @@ import numpy.typing as npt
 from geo_assets.eo.warp import Placement
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._files import Source
-from geo_assets.readers._tiff import Layout, Level
-from geo_assets.readers._tiles import Piece, TileRows, Wanted, check_sizes, cut, open_tile, unpredict, wanted_tiles
+from geo_assets.readers._tiff import Layout, Level, nodata_of
+from geo_assets.readers._tiles import Piece, TileRows, check_sizes, cut, open_tile, unpredict, wanted_tiles
 
 Array = npt.NDArray[Any]
 
@@ -42,9 +42,7 @@ class TiffRows:
         self.col = max(self._columns[0] * level.tile[1], left)
         self._width = max(0, min(self._columns[1] * level.tile[1], level.shape[1], right) - self.col)
         self._needed = needed
-        self._fill = layout.dtype.type(
-            0 if layout.nodata is None or not _fits(layout.nodata, layout.dtype) else layout.nodata
-        )
+        self._fill = nodata_of(layout)
         self._pieces: dict[tuple[int, int], list[Piece]] = {}
         self._open: dict[tuple[int, int], TileRows] = {}
         self._have = np.empty((0, self._width), layout.dtype)
@@ -98,6 +96,13 @@ class TiffRows:
             self._have, self._row = grown, low
         return self._have, self._row
 
+    def keep(self, row: int) -> None:
+        """Forget the rows above ``row``."""
+        drop = min(max(0, row - self._row), len(self._have))
+        if drop:
+            self._have = self._have[drop:].copy()  # a copy, so that the rest is freed
+            self._row += drop
+
     def _decode(self, row: int, out: Array) -> None:
         height = self._level.tile[0]
         end = row + len(out)
@@ -147,10 +152,3 @@ class TiffRows:
                 for piece in pieces:
                     piece.shared.release()
         self._pieces, self._open = {}, {}
-
-
-def _fits(nodata: float, dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" or (nodata == int(nodata) and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max)
-
-
-__all__ = ["TiffRows", "Wanted"]

@@ -234,3 +234,12 @@ def _transform(ifd: Any) -> Affine:
     if not scale or not tie or len(tie) != 6 or not scale[0] > 0 or not scale[1] > 0:
         raise Unfit("no plain georeference")
     return Affine(scale[0], 0.0, tie[3] - tie[0] * scale[0], 0.0, -scale[1], tie[4] + tie[1] * scale[1])
+
+
+def nodata_of(layout: Layout) -> Any:
+    """What a tile that is not stored is full of, as one of the file's numbers."""
+    nodata, dtype = layout.nodata, layout.dtype
+    fits = nodata is not None and (
+        dtype.kind == "f" or (nodata == int(nodata) and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max)
+    )
+    return dtype.type(nodata if fits else 0)

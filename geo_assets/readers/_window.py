@@ -1,6 +1,6 @@
 """Sweeps for readers that read whole windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,3 +32,9 @@ class WindowSweep:
 
     def close(self) -> None:
         """See ``Sweep``."""
+
+
+def windows(layers: Sequence[Layer], read: Callable[..., Array | None]) -> Iterator[Array | None]:
+    """Each layer as a whole, one after the other."""
+    for layer in layers:
+        yield read(layer.href, layer.band, layer.box, resampling=layer.resampling, footprint=layer.footprint)

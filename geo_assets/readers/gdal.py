@@ -1,7 +1,7 @@
 """GDAL through rasterio: exact nearest by our own index, everything else by GDAL's warper at tolerance 1e-4."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.plugin import Layer, Usage
 from geo_assets.readers._datasets import Raster, Rasters
-from geo_assets.readers._window import WindowSweep
+from geo_assets.readers._window import WindowSweep, windows
 
 _TOLERANCE_PX = 1e-4
 _GATHER_PX = 2**26  # most source pixels in memory at once
@@ -40,6 +40,10 @@ class GdalSession:
     def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[WindowSweep]:
         """Layers to be read side by side; nothing is fetched ahead. See ``ReadSession``."""
         return [WindowSweep(layer, self.read) for layer in layers]
+
+    def windows(self, layers: Sequence[Layer]) -> Iterator[npt.NDArray[Any] | None]:
+        """Each layer as a whole, one after the other. See ``ReadSession``."""
+        return windows(layers, self.read)
 
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None

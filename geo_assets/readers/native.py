@@ -7,7 +7,7 @@ the same kernels, so that the result is the same; the receipt says so. Sessions 
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Layer, Sweep, Usage
+from geo_assets.readers._chips import SharedLevel, TiffWindow, plan
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._files import Source, Sources
@@ -30,7 +31,7 @@ from geo_assets.readers._sweep import TiffRows
 from geo_assets.readers._tiff import Layout, Unfit, layout
 
 FETCH_THREADS = 16
-FETCH_BYTES = 96 * 2**20  # fetched ahead and not used yet
+FETCH_BYTES = 112 * 2**20  # fetched ahead and not used yet
 _LATTICES = 8
 
 Array = npt.NDArray[Any]
@@ -104,6 +105,43 @@ class NativeSession:
         finally:
             sweep.close()
 
+    def windows(self, layers: Sequence[Layer]) -> Iterator[Array | None]:
+        """Each layer as a whole, in order; see ``ReadSession``."""
+        assets = self._opened([layer.href for layer in layers])
+        shared: dict[tuple[str, int], SharedLevel] = {}
+        found: list[TiffWindow | None] = []
+        for layer, asset in zip(layers, assets, strict=True):
+            found.append(None if asset is None else self._tiff_window(layer, asset, shared))
+        plan(list(shared.values()), self._fetcher)
+        for layer, asset, window in zip(layers, assets, found, strict=True):
+            if window is None:
+                yield (
+                    None
+                    if asset is not None
+                    else self.read(
+                        layer.href, layer.band, layer.box, resampling=layer.resampling, footprint=layer.footprint
+                    )
+                )
+                continue
+            fill = 0 if layer.band.nodata is None else layer.band.nodata
+            place = window.rows[0], window.cols[0]
+            yield window.placement.warp(window.pixels(), place, 0, layer.box.shape[0], None, fill)
+            window.done()
+
+    def _tiff_window(self, layer: Layer, asset: _Fast, shared: dict[tuple[str, int], SharedLevel]) -> TiffWindow | None:
+        self._check(layer, asset)
+        number, placement = place(
+            layer, asset.crs, asset.layout.transform, asset.shapes, asset.layout.nodata, self._lattice
+        )
+        key = layer.href, number
+        if key not in shared:
+            shared[key] = SharedLevel(asset.source, asset.layout, asset.layout.levels[number])
+        window = TiffWindow(shared[key], placement, layer.cells)
+        if window.empty:
+            return None
+        shared[key].add(window)
+        return window
+
     def _opened(self, hrefs: Sequence[str]) -> list[_Fast | None]:
         """The assets, opened side by side; None for those that GDAL has to read."""
         with self._lock:
@@ -133,7 +171,8 @@ class NativeSession:
                     self._lattices.popitem(last=False)
             return self._lattices[key]
 
-    def _tiff_sweep(self, layer: Layer, asset: _Fast) -> "_TiffSweep | None":
+    def _check(self, layer: Layer, asset: _Fast) -> None:
+        """Whether a file is what and where its item says."""
         found, band, shown = asset.layout, layer.band, asset.source.shown
         if found.dtype != np.dtype(band.dtype):
             raise SourceError(
@@ -144,6 +183,10 @@ class NativeSession:
             self._placed.add((layer.href, layer.footprint))
             if remark:
                 self.usage.note(remark)
+
+    def _tiff_sweep(self, layer: Layer, asset: _Fast) -> "_TiffSweep | None":
+        self._check(layer, asset)
+        found = asset.layout
         number, placement = place(layer, found.crs, found.transform, asset.shapes, found.nodata, self._lattice)
         rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells)
         return None if rows.empty else _TiffSweep(layer, placement, rows)
@@ -151,7 +194,7 @@ class NativeSession:
     def _plan(self, sweeps: Sequence["_TiffSweep"], strip_rows: int) -> None:
         """Have everything fetched ahead in the order of its use, each tile in pieces where whole ones take too much memory."""
         live = sum(s.source_rows.live_bytes for s in sweeps)
-        pieces = max(1, -(-live // max(1, self._fetch_bytes * 2 // 3)))
+        pieces = max(1, -(-live // max(1, self._fetch_bytes * 3 // 4)))
         parcels: list[tuple[int, int, Parcel]] = []
         for number, sweep in enumerate(sweeps):
             height = sweep.placement.box.shape[0]
@@ -192,7 +235,10 @@ class _TiffSweep:
         """See ``Sweep``."""
         low, high = self.placement.span(first, end)
         pixels, row = self.source_rows.rows(low, high)
-        return self.placement.warp(pixels, (row, self.source_rows.col), first, end, where, self._fill)
+        warped = self.placement.warp(pixels, (row, self.source_rows.col), first, end, where, self._fill)
+        height = self.placement.box.shape[0]
+        self.source_rows.keep(self.placement.span(end, end + 1)[0] if end < height else high)
+        return warped
 
     def close(self) -> None:
         """See ``Sweep``."""

@@ -5,7 +5,7 @@ tolerance 1e-4. Nearest is the warper's own: next to pixel edges it may take ano
 works the index out exactly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dask
@@ -23,7 +23,7 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Layer, Usage
 from geo_assets.readers._datasets import Rasters
-from geo_assets.readers._window import WindowSweep
+from geo_assets.readers._window import WindowSweep, windows
 
 _TOLERANCE_PX = 1e-4
 _ASSET = "pixels"
@@ -70,6 +70,10 @@ class StackstacSession:
     def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[WindowSweep]:
         """Layers to be read side by side; nothing is fetched ahead. See ``ReadSession``."""
         return [WindowSweep(layer, self.read) for layer in layers]
+
+    def windows(self, layers: Sequence[Layer]) -> Iterator[npt.NDArray[Any] | None]:
+        """Each layer as a whole, one after the other. See ``ReadSession``."""
+        return windows(layers, self.read)
 
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None

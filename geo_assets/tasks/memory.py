@@ -4,7 +4,8 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import CubeRecipe
 
 LEAST_ROWS = 16
-FETCHED_BYTES = 96 * 2**20  # of ranges that wait to be used
+FETCHED_BYTES = 112 * 2**20  # of ranges that wait to be used
+STRIP_BYTES = 64 * 2**20  # higher strips are not faster
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
 
@@ -40,4 +41,5 @@ def strip_rows(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, in
             f"a block of {shape[0]} x {shape[1]} pixels with {scenes} scenes needs {need} MB, and cube.memory_mb is {cube.memory_mb}: "
             "raise it, or lower cube.block_px or mask.max_cloud_cover"
         )
+    rows = min(rows, max(LEAST_ROWS, STRIP_BYTES // row))
     return min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])

@@ -291,6 +291,21 @@ class ReaderConformance:
         assert whole is not None
         assert (np.abs(found.astype(int) - whole) > 1).mean() <= 0.005
 
+    @pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+    def test_many_windows_are_as_each_alone(self, plugin: Reader, place: Place, resampling: str) -> None:
+        hrefs = [str(write_raster(place.inside / f"{i}.tif", pixels() // (i + 1) + 1)) for i in range(2)]
+        whole = WINDOWS["the next zone"]
+        boxes = [whole.window(r, c, 32, 32) for r in range(0, 160, 32) for c in range(0, 160, 32)]
+        boxes += [whole.window(-4000, 0, 16, 16), whole.window(10, 150, 64, 64)]
+        layers = [Layer(href, RED, box, resampling) for href in hrefs for box in boxes]
+        with plugin.session(place.access, unsigned) as session:
+            found = list(session.windows(layers))
+            alone = [session.read(a.href, RED, a.box, resampling=resampling) for a in layers]
+        assert len(found) == len(layers)
+        for one, other in zip(found, alone, strict=True):
+            assert (one is None and other is None) or np.array_equal(one, other)  # type: ignore[arg-type]
+        assert sum(one is not None and one.any() for one in found) > len(boxes)
+
     def test_pixels_that_are_not_wanted_do_not_matter(self, plugin: Reader, place: Place) -> None:
         href, box = str(write_raster(place.inside / "a.tif", pixels())), WINDOWS["the next zone"]
         where = np.zeros(box.shape, bool)
