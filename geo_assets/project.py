@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.href import is_link_local
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
 from geo_assets.model.project import MADE, Product, Project, parse_project
@@ -176,13 +177,14 @@ def parse_loaded(data: Any, file: Path) -> LoadedProject:
 
 
 def _check_addresses(project: Project, source: str) -> None:
-    """Refuses addresses that hold a secret or cannot be read; their text is not shown."""
+    """Refuses addresses that hold a secret, cannot be read, or lead to a machine's own metadata; their text is not shown."""
     check_root(project.storage, f"{source}: storage")
     for key in ("url", "path"):
         address = getattr(project.catalog, key) or ""
         try:
             parts = urllib.parse.urlsplit(address)
             secret = parts.scheme != "" and "@" in parts.netloc
+            chained = "::" in re.sub(r"\[[^]]*\]", "", address)  # of several file systems, as fsspec has them
             _ = parts.port
             if parts.scheme in ("http", "https"):
                 _check_host(parts.hostname or "")
@@ -190,6 +192,12 @@ def _check_addresses(project: Project, source: str) -> None:
             raise ConfigError(f"{source}: catalog.{key}: not an address; check its host and port") from None
         if secret:
             raise ConfigError(f"{source}: catalog.{key}: holds a user or password; take it out of the address")
+        if chained:
+            raise ConfigError(f"{source}: catalog.{key}: give a path or one address, without ::")
+        if is_link_local(parts.hostname or ""):
+            raise ConfigError(
+                f"{source}: catalog.{key}: a link-local address, where a cloud keeps credentials and nobody a catalog; correct it"
+            )
 
 
 def _check_host(host: str) -> None:

@@ -63,6 +63,8 @@ BOMB = "a: &a [1, 1, 1]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n"
         ("storage: ftp://127.0.0.1/x\n", "storage"),
         ("storage: nonsense://x/y\n", "storage"),
         ("storage: 'simplecache::s3://b/x'\n", "storage"),
+        ("catalog: {kind: static, path: 'simplecache::http://169.254.169.254/x'}\n", "catalog.path"),
+        ("catalog: {kind: geoparquet, path: 'zip://a.parquet::file:///etc/x.zip'}\n", "catalog.path"),
         ("storage: 's3://[b/x'\n", "storage"),
     ],
 )
@@ -82,6 +84,21 @@ def test_what_is_no_project_is_refused_in_one_line(tmp_path, text, hint):
 )
 def test_a_secret_in_an_address_is_refused_and_not_shown(tmp_path, text):
     assert "HUSHHUSH" not in fault(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "0xa9fea9fe", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[fd00:ec2::254]"]
+)  # fmt: skip
+@pytest.mark.parametrize("setting", ["kind: stac-api, url", "kind: earth-search, url", "kind: static, path"])
+def test_a_link_local_catalog_is_refused(tmp_path, setting, host):
+    said = fault(tmp_path, f"catalog: {{{setting}: 'http://{host}/latest/meta-data'}}\n")
+    assert "link-local" in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "10.1.2.3", "[::1]:8080", "stac.intranet"])
+def test_a_catalog_of_ones_own_network_is_taken(tmp_path, host):
+    (tmp_path / "geo_assets.yaml").write_text(f"{MONTHS}catalog: {{kind: stac-api, url: 'http://{host}/v1'}}\n")
+    assert host in str(load_project(tmp_path).project.catalog.url)
 
 
 def test_a_device_and_a_pipe_are_no_project_files(tmp_path):

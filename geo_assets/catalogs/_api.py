@@ -18,7 +18,7 @@ from pystac_client.exceptions import APIError, ParametersError
 from geo_assets.catalogs._http import NotFoundError, RefusedError, RetryingIO, Waiting
 from geo_assets.eo.items import distinct, footprint, item_days, meets
 from geo_assets.errors import CatalogError, ConfigError
-from geo_assets.model.href import Access, ipaddress_or_none, without_query
+from geo_assets.model.href import Access, is_loopback, without_query
 from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.scene import SceneQuery
 
@@ -50,9 +50,7 @@ class ApiCatalog:
     def access(self, recipe: CatalogRecipe) -> Access:
         """The recipe's hosts, else the API's; this machine's servers if the API is one of them."""
         host = urllib.parse.urlsplit(self._address(recipe)).hostname or ""
-        address = ipaddress_or_none(host)
-        loopback = host == "localhost" or bool(address and address.is_loopback)
-        return Access(hosts=tuple(recipe.hosts) or self._hosts, loopback=loopback)
+        return Access(hosts=tuple(recipe.hosts) or self._hosts, loopback=is_loopback(host))
 
     def sign(self, href: str) -> str:
         """The address as it is."""

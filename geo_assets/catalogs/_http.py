@@ -1,10 +1,12 @@
 """Requests of one catalog search: bounded retries that honour Retry-After, one deadline, no request to a private address."""
 
+import contextlib
 import datetime as dt
 import email.utils
 import json
 import logging
 import random
+import socket
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -12,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+import urllib3
+import urllib3.connection
 from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 
 from geo_assets.errors import CatalogError, SourceError
-from geo_assets.model.href import Access, ipaddress_or_none, without_query
+from geo_assets.model.href import Access, is_link_local, is_local_host, is_loopback, without_query
 from geo_assets.model.recipe import CatalogRecipe
 
 _log = logging.getLogger(__name__)
@@ -49,7 +53,7 @@ class RetryingIO(StacApiIO):
     """What pystac-client reads through.
 
     Args:
-        url: The API; its own host may be private, any other host has to be public.
+        url: The API; its own host may be private if it is from the start, but not link-local. Any other has to be public, or this machine's where the API's is.
         recipe: Limits.
         waiting: Time and chance.
     """
@@ -58,7 +62,7 @@ class RetryingIO(StacApiIO):
         super().__init__(max_retries=None)
         self._recipe, self._waiting = recipe, waiting
         self._deadline = waiting.clock() + recipe.deadline_s
-        guard = _Guard(urllib.parse.urlsplit(url).netloc)
+        guard = _Guard(url)
         self.session.mount("http://", guard)
         self.session.mount("https://", guard)
         self.shown = without_query(url)
@@ -96,9 +100,8 @@ class RetryingIO(StacApiIO):
             method, href, headers, json=parameters if body else None, params=None if body else parameters
         )
         host = urllib.parse.urlsplit(href).hostname or ""
-        address = ipaddress_or_none(host)
         # A proxy cannot reach this machine's own servers
-        proxies = {"no_proxy": host} if host == "localhost" or (address and address.is_loopback) else {}
+        proxies = {"no_proxy": host} if is_loopback(host) else {}
         limit = min(self._recipe.timeout_s, self._left(href))
         try:
             prepared = self.session.prepare_request(request)
@@ -201,16 +204,72 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 class _Guard(HTTPAdapter):
     """Lets no request, redirect or next link reach a private address other than the API itself."""
 
-    def __init__(self, own: str) -> None:
+    def __init__(self, api: str) -> None:
+        self._own, host = _place(api), urllib.parse.urlsplit(api).hostname or ""
+        self._access = Access(loopback=is_loopback(host))
+        self._own_is_public: bool | None = None  # not known before the first connection
         super().__init__()
-        self._own = own
+        self.poolmanager.pool_classes_by_scheme = _pools(self._check)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """The answer; redirects pass here as well."""
         url = request.url or ""
-        if urllib.parse.urlsplit(url).netloc != self._own:
+        if _place(url) != self._own:
             try:
-                Access().check(url)
+                self._access.check(url)
             except SourceError as e:
                 raise RefusedError(f"the catalog points to an address that is not opened: {e}") from e
         return super().send(request, *args, **kwargs)
+
+    def _check(self, host: str, port: int | None, address: str) -> None:
+        """Refuses an address that a name must not lead to, whatever it led to before."""
+        local = is_local_host(address)
+        if (host.lower(), port) == self._own:
+            if self._own_is_public is None:
+                self._own_is_public = not local
+            refused = local and (self._own_is_public or is_link_local(address))
+        else:
+            refused = local and not (self._access.loopback and is_loopback(host) and is_loopback(address))
+        if refused:
+            raise RefusedError(
+                f"{host} leads to {address}, a private or local address: it is not asked; correct catalog.url"
+            )
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    """Host and port of an address."""
+    parts = urllib.parse.urlsplit(url)
+    return (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _pools(check: Callable[[str, int | None, str], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Pools of connections whose addresses are checked: before one is made, and its other end before anything is sent."""
+
+    def checked(connection: urllib3.connection.HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
+        host, port = connection.host.strip("[]"), connection.port
+        with contextlib.suppress(OSError):  # making the connection says why
+            for *_, address in socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP):
+                check(host, port, str(address[0]))
+        sock = connect()
+        try:  # the name may have changed meanwhile
+            check(host, port, str(sock.getpeername()[0]))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    class Plain(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return checked(self, super()._new_conn)
+
+    class Secure(urllib3.connection.HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return checked(self, super()._new_conn)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from geo_assets.errors import SourceError
 
 REMOTE_SCHEMES = ("https", "http", "s3", "gs", "az", "abfs")
+_METADATA = ipaddress.ip_address("fd00:ec2::254")  # AWS serves 169.254.169.254 here as well (EC2 User Guide, IMDS)
 
 
 def without_query(href: str) -> str:
@@ -119,6 +120,15 @@ def ipaddress_or_none(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
         return ipaddress.IPv4Address(socket.inet_aton(host)) if host[:1].isdigit() else None
     except OSError:
         return None
+
+
+def is_link_local(host: str) -> bool:
+    """Whether a host name spells a link-local address: there clouds tell a machine its credentials, and nothing else is."""
+    address = ipaddress_or_none(host)
+    if address is None:
+        return False
+    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
+    return address.is_link_local or address == _METADATA or (inner is not None and inner.is_link_local)
 
 
 def is_local_host(host: str) -> bool:
