@@ -28,6 +28,7 @@ from geo_assets.tasks.partition import (
 )
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.search import product as scenes_product
+from geo_assets.tasks.sweep import sweep_once
 
 
 class CompositeConfig(dg.Config):
@@ -116,6 +117,7 @@ class _Maker:
         if not self._fits:
             refuse_other_store(workspace.project, workspace.storage)
             refuse_other_layout(self._cube, workspace.project, self._periods)
+            sweep_once(workspace.storage)
             self._id = cube_id(self._cube)
             self._fits = True
         plan = self._plan(region, month)

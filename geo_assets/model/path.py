@@ -2,6 +2,7 @@
 
 AOIS = "aois"
 CUBE = "cube"
+FOLDERS = (AOIS, "cells", "scenes", "receipts", "quicklooks")  # of small objects
 
 
 def aoi(name: str) -> str:

@@ -1,5 +1,6 @@
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_run_when_a_file_stands_in_the_cubes_place_then_it_is_refused_before_wor
     with pytest.raises(ConfigError, match="is a file where the cube's folder should be"):
         run_project(load_project(tiny.file), RunOptions())
     assert (tiny.folder / "data" / "cube").read_text() == "mine"
+
+
+def test_run_when_an_earlier_one_was_killed_while_writing_then_its_unfinished_file_goes(tiny):
+    old, new = (tiny.folder / "data" / "cells" / f"a.parquet.{n * 32}.part" for n in "01")
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
+    assert run_project(load_project(tiny.file), RunOptions()).complete
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_run_when_users_own_module_is_called_resources_then_it_is_not_executed(tiny):

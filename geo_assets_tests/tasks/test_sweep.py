@@ -5,8 +5,9 @@ import subprocess
 import sys
 import time
 
+from geo_assets.model import path
 from geo_assets.storage import Storage
-from geo_assets.tasks.sweep import sweep_parts
+from geo_assets.tasks.sweep import sweep_once, sweep_parts
 
 OLD = time.time() - 2 * 86_400
 KILLED_WHILE_WRITING = """
@@ -39,6 +40,7 @@ def test_sweep_parts_when_files_are_of_others_then_they_stay(tmp_path):
         tmp_path / "cells" / "mine.part",
         tmp_path / "cells" / "a.parquet",
         tmp_path / "cube" / f"x.{'0' * 32}.part",
+        tmp_path / "mine" / f"x.{'0' * 32}.part",
     ]
     for file in foreign:
         file.parent.mkdir(exist_ok=True)
@@ -46,6 +48,32 @@ def test_sweep_parts_when_files_are_of_others_then_they_stay(tmp_path):
         aged(file)
     assert sweep_parts(storage) == 0
     assert all(file.exists() for file in foreign)
+
+
+def test_sweep_once_when_a_process_asks_again_then_the_folders_are_not_walked_again(tmp_path, monkeypatch):
+    storage, walks, walk = Storage(str(tmp_path)), [], os.walk
+    monkeypatch.setattr(os, "walk", lambda top: [walks.append(top), *walk(top)][1:])
+    for _ in range(3):
+        sweep_once(storage)
+    assert sorted(walks) == sorted(storage.uri(folder) for folder in path.FOLDERS)
+
+
+def test_sweep_parts_when_a_file_cannot_be_removed_then_the_others_are(tmp_path, monkeypatch):
+    (tmp_path / "cells").mkdir()
+    names = [f"cells/{n}.json.{n * 32}.part" for n in "ab"]
+    for name in names:
+        (tmp_path / name).touch()
+        aged(tmp_path / name)
+    unlink = os.unlink
+
+    def refusing(file):
+        if "a.json" in str(file):
+            raise OSError(30, "Read-only file system")
+        unlink(file)
+
+    monkeypatch.setattr(os, "unlink", refusing)
+    assert sweep_parts(Storage(str(tmp_path))) == 1
+    assert list((tmp_path / "cells").iterdir()) == [tmp_path / names[0]]
 
 
 def test_sweep_parts_when_there_is_nothing_yet_or_no_disk_then_nothing_happens(tmp_path):
