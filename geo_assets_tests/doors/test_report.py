@@ -15,6 +15,7 @@ from geo_assets.doors.report import charts, pictures, tables
 from geo_assets.doors.report.markup import Markup, data_size, duration, el, percent
 from geo_assets.doors.report.page import write_report
 from geo_assets.eo.picture import blank, encode_png
+from geo_assets.eo.scenes import decide, write_scenes
 from geo_assets.errors import StoreError
 from geo_assets.model import path
 from geo_assets.model.crs import parse_resolution
@@ -25,6 +26,7 @@ from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, Sc
 from geo_assets.registry import load
 from geo_assets.storage import Storage
 from geo_assets.tasks.cells import write_cells
+from geo_assets.tasks.search import dropped
 
 EVIL = '<script>alert("x")</script>'
 GRID = PixelGrid.build("EPSG:32633", parse_resolution(10), block_px=64, chunk_px=16, region_blocks=2)
@@ -147,6 +149,50 @@ def test_report_when_partitions_are_made_then_figures_and_provenance_are_told(st
         assert fact in text
     assert "S9" not in text  # it reached no block
     assert "SECRET" not in page.source
+
+
+def item(baseline, time, updated, red):
+    ring = shapely.geometry.mapping(shapely.box(15, 47, 15.1, 47.1))
+    properties = {"datetime": time, "updated": updated, "s2:processing_baseline": baseline}
+    return {"type": "Feature", "id": "S1", "collection": "s2", "geometry": ring, "properties": properties, "assets": {"red": {"href": red}}, "links": []}  # fmt: skip
+
+
+def rows_of(page, caption):
+    """Texts of a table's cells."""
+    body = next(t for t in re.findall(r"<table.*?</table>", page.source, re.S) if f"{caption}</caption>" in t)
+    return [[re.sub(r"<[^>]*>", "", c) for c in re.findall(r"<(?:td|th)[^>]*>(.*?)</(?:td|th)>", r, re.S)] for r in re.findall(r"<tr.*?</tr>", body, re.S)[1:]]  # fmt: skip
+
+
+def test_report_when_two_items_have_one_id_then_each_has_its_own_row(storage, tmp_path):
+    old = item("04.00", "2024-03-02T10:00:00Z", "2024-03-03T00:00:00Z", "https://host/old.tif")
+    new = item("05.09", "2024-03-02T10:00:09Z", "2024-03-04T00:00:00Z", "https://host/new.tif")
+    sensor = load("sensors", "sentinel-2-l2a")
+    table = decide([old, new], sensor)
+    storage.write(path.scenes(sensor.name, REGION, "2024-03"), write_scenes(table))
+    other = Dropped(id="S1", reason="cloud cover 90 % is over max_cloud_cover 60 %")
+    storage.write_receipt(receipt(dropped=[*dropped(table), other]))
+    page = write(storage, tmp_path)
+    (used,), gone = rows_of(page, "Scenes used"), rows_of(page, "Scenes dropped, and why")
+    assert used[:4] == ["S1", "2024-03-02 10:00:00", "2024-03-02", "05.09"]
+    assert [(row[3], row[4].split(":")[0]) for row in gone] == [
+        ("04.00", "the catalog has several items S1"),
+        ("–", other.reason),
+    ]
+    assert "1 used; 2 dropped" in page.text
+
+
+def test_report_when_ids_of_two_collections_are_equal_then_both_are_used(storage, tmp_path):
+    twin = use("S1").model_copy(update={"collection": "s2-new"})
+    storage.write_receipt(receipt(scenes=[use("S1"), twin]))
+    page = write(storage, tmp_path)
+    assert len(rows_of(page, "Scenes used")) == 2
+    assert "2 used; 0 dropped" in page.text
+
+
+def test_report_when_a_scene_table_is_damaged_then_it_is_written_without_it(storage, tmp_path):
+    storage.write_receipt(receipt(dropped=[Dropped(id="S0", reason="cloud")]))
+    storage.write(path.scenes("sentinel-2-l2a", REGION, "2024-03"), b"damaged")
+    assert rows_of(write(storage, tmp_path), "Scenes dropped, and why")[0][:2] == ["S0", "–"]
 
 
 def test_report_when_it_says_how_to_open_then_shell_and_python_are_blocks_of_their_own(storage, tmp_path):

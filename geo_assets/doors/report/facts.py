@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from geo_assets.doors.reader import Store
-from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
+from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, SceneUse
 from geo_assets.tasks.partition import PRODUCT
 
 _PLACES = 6  # partitions that are remembered of a scene
 
+Key = tuple[object, ...]  # what tells a row from others: a catalog may have several items of one id
 Chunks = tuple[int, int, int, int]  # first and last row, first and last column of what is made of a block
 
 
@@ -31,8 +32,8 @@ class Partition:
     pixels: int
     observed: int
     clear_days: float
-    used: frozenset[str]
-    dropped: frozenset[str]
+    used: frozenset[Key]
+    dropped: frozenset[Key]
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,29 @@ class Failure:
 
 
 @dataclass
-class SceneFacts:
-    """One scene over all partitions."""
+class UsedScene:
+    """One version of a scene that composites were made from, over all partitions."""
 
     id: str
+    time: str
+    solar_day: str
+    baseline: str
+    offset: int
+    used_in: list[tuple[str, str]] = field(default_factory=list)
+    uses: int = 0
+
+
+@dataclass
+class DroppedScene:
+    """One scene that was left out for a reason, over all partitions; when it was acquired its receipts do not say."""
+
+    id: str
+    reason: str
+    duplicate_of: str | None
+    seen_in: tuple[str, str]
     time: str = ""
     solar_day: str = ""
     baseline: str = ""
-    offset: int | None = None
-    used_in: list[tuple[str, str]] = field(default_factory=list)
-    uses: int = 0
-    reason: str | None = None
-    duplicate_of: str | None = None
-    seen_in: tuple[str, str] = ("", "")
 
 
 @dataclass
@@ -69,14 +80,16 @@ class Facts:
     Attributes:
         partitions: Of the composite, by month and region.
         failures: Of their blocks.
-        scenes: By id.
+        used_scenes: By their key.
+        dropped_scenes: By their key.
         made: By region and block the chunks that are made in any month.
         products: Partitions by product.
     """
 
     partitions: list[Partition] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    scenes: dict[str, SceneFacts] = field(default_factory=dict)
+    used_scenes: dict[Key, UsedScene] = field(default_factory=dict)
+    dropped_scenes: dict[Key, DroppedScene] = field(default_factory=dict)
     made: dict[str, dict[tuple[int, int], Chunks]] = field(default_factory=lambda: defaultdict(dict))
     products: Counter[str] = field(default_factory=Counter)
 
@@ -91,18 +104,14 @@ class Facts:
         return sorted({p.month for p in self.partitions})
 
     @property
-    def used(self) -> list[SceneFacts]:
+    def used(self) -> list[UsedScene]:
         """Scenes that a composite was made from, by time."""
-        return sorted((s for s in self.scenes.values() if s.uses), key=lambda s: (s.time, s.id))
+        return sorted(self.used_scenes.values(), key=lambda s: (s.time, s.id))
 
     @property
-    def dropped(self) -> list[SceneFacts]:
+    def dropped(self) -> list[DroppedScene]:
         """Scenes that were left out, by partition."""
-        return sorted((s for s in self.scenes.values() if s.reason), key=lambda s: (s.seen_in[1], s.id))
-
-    def scene(self, scene_id: str) -> SceneFacts:
-        """The facts of a scene, new if it was not met before."""
-        return self.scenes.setdefault(scene_id, SceneFacts(scene_id))
+        return sorted(self.dropped_scenes.values(), key=lambda s: (s.seen_in[1], s.id))
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,9 @@ def collect(store: Store) -> Facts:
 
 def _add(facts: Facts, receipt: PartitionReceipt) -> None:
     month, blocks = receipt.month or "all", receipt.blocks
-    used = frozenset(i for b in blocks for i in b.scene_ids)
+    reached = {i for b in blocks for i in b.scene_ids}
+    used = {_use_key(s): s for s in receipt.scenes if s.id in reached}
+    gone = {_gone_key(d): d for d in receipt.dropped}
     pixels = sum(b.pixels for b in blocks)
     facts.partitions.append(
         Partition(
@@ -169,25 +180,31 @@ def _add(facts: Facts, receipt: PartitionReceipt) -> None:
             pixels=pixels,
             observed=sum(b.observed for b in blocks),
             clear_days=sum(b.n_clear_mean * b.pixels for b in blocks) / pixels if pixels else 0.0,
-            used=used,
-            dropped=frozenset(d.id for d in receipt.dropped),
+            used=frozenset(used),
+            dropped=frozenset(gone),
         )
     )
-    _add_scenes(facts, receipt, used, month)
+    _add_scenes(facts, used, gone, (receipt.region, month))
     for block in blocks:
         _add_block(facts, receipt.region, month, block)
 
 
-def _add_scenes(facts: Facts, receipt: PartitionReceipt, used: frozenset[str], month: str) -> None:
-    for use in receipt.scenes:
-        scene = facts.scene(use.id)
-        scene.time, scene.solar_day, scene.baseline, scene.offset = use.time, use.solar_day, use.baseline, use.offset
-        if use.id in used:
-            scene.uses += 1
-            scene.used_in += [(month, receipt.region)] if len(scene.used_in) < _PLACES else []
-    for gone in receipt.dropped:
-        scene = facts.scene(gone.id)
-        scene.reason, scene.duplicate_of, scene.seen_in = gone.reason, gone.duplicate_of, (receipt.region, month)
+def _use_key(use: SceneUse) -> Key:
+    return use.collection, use.id, use.time, use.baseline, use.offset
+
+
+def _gone_key(gone: Dropped) -> Key:
+    return gone.id, gone.reason, gone.duplicate_of
+
+
+def _add_scenes(facts: Facts, used: dict[Key, SceneUse], gone: dict[Key, Dropped], place: tuple[str, str]) -> None:
+    region, month = place
+    for key, use in used.items():
+        scene = facts.used_scenes.setdefault(key, UsedScene(use.id, use.time, use.solar_day, use.baseline, use.offset))
+        scene.uses += 1
+        scene.used_in += [(month, region)] if len(scene.used_in) < _PLACES else []
+    for key, left in gone.items():
+        facts.dropped_scenes.setdefault(key, DroppedScene(left.id, left.reason, left.duplicate_of, place))
 
 
 def _add_block(facts: Facts, region: str, month: str, block: BlockReceipt) -> None:

@@ -1,13 +1,15 @@
 """Tables of a report: months, scenes used and dropped, partitions, failures."""
 
+import contextlib
 from collections.abc import Sequence
 
 import pandas as pd
 
 from geo_assets.doors.reader import Store
-from geo_assets.doors.report.facts import Facts, Figures, SceneFacts
+from geo_assets.doors.report.facts import DroppedScene, Facts, Figures, UsedScene
 from geo_assets.doors.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, table
 from geo_assets.eo.scenes import read_scenes
+from geo_assets.errors import SourceError
 
 ROWS = 200
 _LOOK_UPS = 40  # scene tables that are read for what a receipt does not say of a dropped scene
@@ -101,7 +103,7 @@ def product_table(facts: Facts) -> Markup:
     return _first("Products stored", ("Product", "Partitions"), rows, "cn", total=len(rows), what="products")
 
 
-def _places(scene: SceneFacts) -> str:
+def _places(scene: UsedScene) -> str:
     months: dict[str, list[str]] = {}
     for month, region in scene.used_in:
         months.setdefault(month, []).append(region)
@@ -114,11 +116,9 @@ def _time(text: str) -> str:
     return text[:19].replace("T", " ") or "–"
 
 
-def _look_up(store: Store, scenes: Sequence[SceneFacts]) -> None:
+def _look_up(store: Store, scenes: Sequence[DroppedScene]) -> None:
     """Fill in when dropped scenes were acquired: their receipts name only id and reason."""
-    wanted = list(dict.fromkeys(s.seen_in for s in scenes if not s.time))[:_LOOK_UPS]
-    if not wanted:
-        return
+    wanted = list(dict.fromkeys(s.seen_in for s in scenes))[:_LOOK_UPS]
     names: dict[tuple[str, str], list[str]] = {}
     for name in store.storage.names("scenes"):
         *_, region, file = name.split("/")
@@ -126,11 +126,14 @@ def _look_up(store: Store, scenes: Sequence[SceneFacts]) -> None:
     for place in wanted:
         for name in names.get(place, []):
             content = store.storage.read(name)
-            if content is not None:
-                _fill(read_scenes(content), {s.id: s for s in scenes if s.seen_in == place})
+            with contextlib.suppress(SourceError):  # a damaged table; the next run makes it again
+                _fill(read_scenes(content or b""), {(s.id, s.reason): s for s in scenes if s.seen_in == place})
 
 
-def _fill(rows: pd.DataFrame, scenes: dict[str, SceneFacts]) -> None:
-    for row in rows[rows["id"].isin(list(scenes))].itertuples():
-        scene = scenes[str(row.id)]
-        scene.time, scene.solar_day, scene.baseline = (str(v or "") for v in (row.time, row.solar_day, row.baseline))
+def _fill(rows: pd.DataFrame, scenes: dict[tuple[str, str], DroppedScene]) -> None:
+    for row in rows[~rows["kept"].astype(bool)].itertuples():
+        scene = scenes.get((str(row.id), str(row.reason or "")))
+        if scene:
+            scene.time, scene.solar_day, scene.baseline = (
+                str(v or "") for v in (row.time, row.solar_day, row.baseline)
+            )
