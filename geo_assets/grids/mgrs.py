@@ -15,7 +15,7 @@ import shapely
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cell_table, polygons_of
 from geo_assets.model.crs import reproject
-from geo_assets.model.lonlat import densify
+from geo_assets.model.lonlat import densify, mended
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Geometries, Ints, regular_cells
 from geo_assets.model.zones import UTM_LAT, zone_polygon
@@ -65,7 +65,7 @@ def _squares(aoi: Area, zone: int, band: str) -> gpd.GeoDataFrame:
     crs = f"EPSG:{(32600 if band >= 'N' else 32700) + zone}"
     part = polygons_of(shapely.intersection(aoi, place))
     area = reproject(densify(part), "EPSG:4326", crs)
-    area = area if area.is_valid else polygons_of(shapely.make_valid(area))
+    area = area if area.is_valid else polygons_of(mended(area))
     row, col = regular_cells(area, origin=(0.0, 0.0), step=(SIDE_M, SIDE_M), what="squares of 100 km")
     boxes = shapely.box(col * SIDE_M, row * SIDE_M, (col + 1) * SIDE_M, (row + 1) * SIDE_M)
     outline = reproject(shapely.segmentize(boxes, _EDGE_M), crs, "EPSG:4326")

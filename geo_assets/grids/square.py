@@ -15,7 +15,7 @@ import shapely
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cell_table, polygons_of
 from geo_assets.model.crs import canonical_crs, reproject, transformer
-from geo_assets.model.lonlat import densify, to_lonlat
+from geo_assets.model.lonlat import densify, mended, to_lonlat
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Bounds, Floats, Geometries, Ints, regular_cells
 
@@ -50,7 +50,7 @@ def project_area(aoi: Area, crs: str) -> Area:
     """An area (EPSG:4326) in a projected CRS.
 
     Raises:
-        ConfigError: It reaches beyond what the CRS can show, or across the line where its plane is cut open.
+        ConfigError: It reaches beyond what the CRS can show, or across the line where its plane is cut open, or is tangled there.
     """
     area = reproject(densify(aoi), "EPSG:4326", crs)
     xy, ring = shapely.get_coordinates(area, return_index=False), _rings(area)
@@ -61,7 +61,7 @@ def project_area(aoi: Area, crs: str) -> Area:
             f"the area reaches beyond what {crs} can show: set grid.crs to a CRS that covers it, or cut the area"
         )
     if not area.is_valid:
-        area = polygons_of(shapely.make_valid(area))
+        area = polygons_of(mended(area))
     return area
 
 

@@ -9,9 +9,9 @@ import shapely
 from affine import Affine
 from pyproj.exceptions import ProjError
 
-from geo_assets.errors import SourceError
+from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model.crs import crs_from, metres_per_unit, transformer
-from geo_assets.model.lonlat import to_lonlat
+from geo_assets.model.lonlat import mended, to_lonlat
 
 _MAX_PIXELS = 200_000**2
 _PIXEL_M = 0.01, 100_000.0  # no known scene has smaller or larger pixels
@@ -52,9 +52,12 @@ def check_place(dataset: Any, crs: str, footprint: bytes, shown: str) -> str | N
         A remark where it covers only a part of the footprint.
 
     Raises:
-        SourceError: It covers less than half of the footprint.
+        SourceError: It covers less than half of the footprint, or that is too tangled to be compared.
     """
-    outline, item = _outline(crs, dataset.transform, dataset.width, dataset.height), _item_area(footprint)
+    try:
+        outline, item = _outline(crs, dataset.transform, dataset.width, dataset.height), _item_area(footprint)
+    except ConfigError as e:
+        raise SourceError(f"{shown}: its item's footprint: {e}") from e
     if outline is None or not item.area > 0:
         return None
     covered = shapely.intersection(shapely.buffer(outline, _TOLERANCE_DEG, quad_segs=2), item).area / item.area
@@ -81,13 +84,13 @@ def _outline(crs: str, transform: Affine, width: int, height: int) -> shapely.Ge
         return None
     if not np.isfinite(outline.bounds).all() or not outline.area > 0:
         return None
-    return outline if outline.is_valid else shapely.make_valid(outline)
+    return outline if outline.is_valid else mended(outline)
 
 
 @functools.lru_cache(maxsize=256)
 def _item_area(footprint: bytes) -> shapely.Geometry:
     area = shapely.from_wkb(footprint)
-    return area if area.is_valid else shapely.make_valid(area)
+    return area if area.is_valid else mended(area)
 
 
 def _place(area: shapely.Geometry) -> str:

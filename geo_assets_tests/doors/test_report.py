@@ -2,6 +2,7 @@ import base64
 import datetime as dt
 import html.parser
 import io
+import json
 import re
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from geo_assets.registry import load
 from geo_assets.storage import Storage
 from geo_assets.tasks.cells import write_cells
 from geo_assets.tasks.search import dropped
+from geo_assets_tests.eo.test_items import spiral
 
 EVIL = '<script>alert("x")</script>'
 GRID = PixelGrid.build("EPSG:32633", parse_resolution(10), block_px=64, chunk_px=16, region_blocks=2)
@@ -340,6 +342,21 @@ def test_map_when_area_crosses_the_antimeridian_then_it_is_narrow(storage, tmp_p
     assert "area of interest: fiji" in page.text
     assert "179.5° E" in page.text or "179.6° E" in page.text
     assert "from 179.5000° E to 179.5000° W" in page.text
+
+
+@pytest.mark.timeout(60)
+def test_map_when_an_area_is_tangled_then_its_hull_is_drawn_at_once(storage, tmp_path):
+    storage.write_receipt(receipt())
+    tangled = shapely.transform(shapely.from_geojson(json.dumps(spiral())), lambda xy: (xy - (15, 47)) * 0.1 + (15, 47))
+    storage.write(path.aoi("star"), shapely.to_geojson(tangled).encode())
+    storage.write(
+        path.aoi("bow"),
+        b'{"type": "Polygon", "coordinates": [[[15, 47], [15.1, 47.1], [15.1, 47], [15, 47.1], [15, 47]]]}',
+    )
+    page = write(storage, tmp_path, areas={"given": tangled})
+    drawn = [a["d"].count("L") for a in page.all("path") if a.get("class") == "aoi"]
+    assert len(drawn) == 3
+    assert all(drawn)
 
 
 def test_el_when_children_are_text_then_escaped_and_markup_is_kept():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from geo_assets import registry
 from geo_assets.errors import ConfigError, PluginError
-from geo_assets.grids import majortom_eg
+from geo_assets.grids import majortom_eg, square
 from geo_assets.model.cell import cells_of
 from geo_assets.model.crs import reproject
 from geo_assets.model.geohash import geohash_at
@@ -424,3 +424,12 @@ def test_custom_grid_when_the_function_fails_then_it_is_said_in_one_line():
     spec = GridRecipe(kind="custom", callable="os:system")
     with pytest.raises(ConfigError, match="the grid os:system failed: TypeError"):
         registry.load("grids", "custom").cells(shapely.box(10, 40, 11, 41), spec)
+
+
+@pytest.mark.timeout(60)
+def test_project_area_when_it_is_tangled_in_the_plane_then_refused_at_once(monkeypatch):
+    monkeypatch.setattr(square, "densify", lambda area: area)  # an area is sound before, and only projecting tangles it
+    turn = np.arange(4001) * np.pi * (1 - 1 / 4001)
+    tangled = shapely.Polygon(np.column_stack([15 + 0.1 * np.cos(turn), 47 + 0.1 * np.sin(turn)]))
+    with pytest.raises(ConfigError, match="crosses itself over 1,000 times"):
+        square.project_area(tangled, "EPSG:3857")

@@ -1,7 +1,9 @@
 """Where a raster lies: headers that cannot be true, and headers that contradict the item."""
 
+import json
 import logging
 import math
+import types
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.lonlat import to_lonlat
 from geo_assets.readers import gdal, stackstac
+from geo_assets.readers._place import check_place
 from geo_assets.testing.conformance_reader import (
     CRS,
     LEFT,
@@ -27,6 +30,7 @@ from geo_assets.testing.conformance_reader import (
     unsigned,
     write_raster,
 )
+from geo_assets_tests.eo.test_items import spiral
 
 __all__ = ["make_place"]
 
@@ -163,3 +167,11 @@ def test_read_when_a_tile_is_corrupt_then_no_name_of_ours_is_in_the_message(read
 
 def test_gdals_warnings_are_not_shown():
     assert not logging.getLogger("rasterio._env").isEnabledFor(logging.WARNING)
+
+
+@pytest.mark.timeout(20)
+def test_check_place_when_a_footprint_is_tangled_then_refused_at_once():
+    file = types.SimpleNamespace(transform=HERE, width=SIZE, height=SIZE)
+    area = shapely.to_wkb(shapely.from_geojson(json.dumps(spiral())))
+    with pytest.raises(SourceError, match=r"a\.tif: its item's footprint: .* crosses itself over 1,000 times"):
+        check_place(file, CRS, area, "a.tif")

@@ -14,9 +14,10 @@ from geo_assets.doors.reader import Store, stored_grid
 from geo_assets.doors.report.charts import digits, nice
 from geo_assets.doors.report.markup import Markup, capped, el, svg
 from geo_assets.doors.report.pictures import parsed
-from geo_assets.errors import GeoAssetsError
+from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.crs import METRES_PER_DEGREE
+from geo_assets.model.lonlat import mended
 
 _CELLS = 1500  # drawn one by one
 _UNITED = 50_000
@@ -63,7 +64,7 @@ class _Frame:
     def outline(self, geometry: Any) -> str:
         """Path of a geometry's polygons, cut at the frame."""
         box = self.west, self.south, self.east, self.north
-        inside = shapely.clip_by_rect(shapely.make_valid(geometry), *box)
+        inside = shapely.clip_by_rect(_sound(geometry), *box)
         rings = [r for p in shapely.get_parts(inside) if p.geom_type == "Polygon" for r in shapely.get_rings(p)]
         return "".join(self._ring(shapely.get_coordinates(r)[:-1]) for r in rings)
 
@@ -147,7 +148,18 @@ def _areas(store: Store) -> Iterator[tuple[str, Any]]:
     for name in store.storage.names(path.AOIS)[:_AREAS]:
         shape = shapely.from_geojson(store.storage.read(name), on_invalid="ignore")
         if shape is not None and not shape.is_empty:
-            yield name.rsplit("/", 1)[-1].removesuffix(".geojson"), shapely.union_all(shapely.get_parts(shape))
+            parts = [_sound(p) for p in shapely.get_parts(shape)]
+            yield name.rsplit("/", 1)[-1].removesuffix(".geojson"), shapely.union_all(parts)
+
+
+def _sound(shape: Any) -> Any:
+    """A valid shape of the same area; the hull of one that is too tangled to be mended."""
+    if shape.is_valid:
+        return shape
+    try:
+        return mended(shape)
+    except ConfigError:
+        return shape.convex_hull
 
 
 def _east_of_antimeridian(shapes: _Shapes) -> _Shapes:
