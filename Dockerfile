@@ -8,11 +8,16 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 # ---- what both images share ----
 FROM ${PYTHON_IMAGE} AS base
+# Loops are compiled while the image is built, for this kind of processor: AVX2, which Lambda, Fargate and all usual machines
+# have. On ARM build with --build-arg CPU=neoverse-n1
+ARG CPU=x86-64-v3
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore \
+    NUMBA_CPU_NAME=${CPU} \
+    NUMBA_CPU_FEATURES= \
     PATH=/opt/venv/bin:$PATH
 # rasterio's wheel leaves libexpat to the system
 # hadolint ignore=DL3008
@@ -29,7 +34,7 @@ COPY requirements/platform.txt /src/requirements/
 RUN pip install --require-hashes --no-deps -r /src/requirements/platform.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY geo_assets /src/geo_assets
-RUN pip install --no-deps --no-build-isolation /src
+RUN pip install --no-deps --no-build-isolation /src && python -m geo_assets.tasks.warm
 
 FROM base AS build-worker
 RUN python -m venv /opt/venv
@@ -38,6 +43,7 @@ RUN pip install --require-hashes --no-deps -r /src/requirements/worker.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY geo_assets /src/geo_assets
 RUN pip install --no-deps --no-build-isolation /src \
+    && python -m geo_assets.tasks.warm \
     && python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("dagster") is not None)'
 
 # ---- worker: the compute backend names the command; tasks arrive pickled ----

@@ -75,6 +75,7 @@ else
 	@$(PIP) --upgrade pip
 	@$(PIP) -e .
 endif
+	@$(BIN)/python -m geo_assets.tasks.warm
 	@touch $@
 
 # The development lock holds the base lock's versions and more, so it completes the base environment too
@@ -87,6 +88,7 @@ else
 	@$(PIP) --upgrade pip
 	@$(PIP) -e '.[dev]' -r requirements/build.in
 endif
+	@$(BIN)/python -m geo_assets.tasks.warm
 	@touch $(VENV)/.base $@
 
 # Tried once: without a browser its tests skip, and nothing else needs it
@@ -110,7 +112,7 @@ browser:  ## Chromium and its driver for the browser test, where this is Debian 
 
 UV := .venv-lock/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-    --no-annotate --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK_FLAGS)
+    --no-annotate --no-strip-extras --custom-compile-command "make lock" $(LOCK_FLAGS)
 # A worker has what the library imports and what its backend and its storage need, without Dagster
 WORKER_IN = $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
     needs = p["dependencies"] + [n for e in ("aws", "dask", "iceberg", "lithops") for n in p["optional-dependencies"][e]]; \

@@ -31,7 +31,9 @@ _FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, Val
 
 
 class ChangedError(SourceError):
-    """A file is no longer the one whose first bytes were read."""
+    """A file is no longer the one whose first bytes were read; another try reads them again."""
+
+    retryable = True
 
 
 @dataclass(frozen=True)

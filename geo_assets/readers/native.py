@@ -152,7 +152,7 @@ class NativeSession:
         return [future.result() for future in waiting]
 
     def _header(self, href: str) -> _Fast | None:
-        source = self._sources.open(href)
+        source = self._sources.open(href, keep=True)  # headers serve all tasks of a process
         try:
             found = layout(source)
         except Unfit as e:

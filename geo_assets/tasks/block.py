@@ -24,13 +24,12 @@ from geo_assets.model.plugin import Layer, ReadSession, Sweep
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
-from geo_assets.tasks.memory import strip_rows
+from geo_assets.tasks.memory import bands_together, strip_rows
 
 Pixels = npt.NDArray[np.uint16]
 Bits = npt.NDArray[np.uint8]
 T = TypeVar("T")
 R = TypeVar("R")
-_TOGETHER = ("medoid", "geomedian")  # statistics that need all bands at once
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class BlockPixels:
             for one in clear:
                 days.setdefault(one.scene.solar_day, []).append(one)
             seen = self._ever(list(days.values()))
-            groups = [self._bands] if self._cube.statistic in _TOGETHER else [[b] for b in self._bands]
+            groups = [self._bands] if bands_together(self._cube) > 1 else [[b] for b in self._bands]
             rows = strip_rows(
                 self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0])
             )

@@ -9,6 +9,11 @@ STRIP_BYTES = 64 * 2**20  # higher strips are not faster
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
 
+def bands_together(cube: CubeRecipe) -> int:
+    """Bands that are reduced at once: all where the statistic compares days by all of them."""
+    return len(cube.bands) if cube.statistic in ("medoid", "geomedian") else 1
+
+
 def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int) -> int:
     """What a block holds from its beginning to its end: masks of one bit a pixel, results, and ranges that were fetched."""
     area = shape[0] * shape[1]

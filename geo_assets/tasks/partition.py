@@ -26,6 +26,7 @@ from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
+from geo_assets.tasks.memory import bands_together, strip_rows
 from geo_assets.tasks.quicklook import update_closeup, update_quicklook
 from geo_assets.tasks.search import dropped, used_scenes
 
@@ -129,9 +130,18 @@ def plan_partition(
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
         reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
+        _check_memory(project, grid, reached)
         todo.append(Todo(plan, reached, key, chunks, reason, adds=same))
     fresh += known.values()  # asked for by cells that are gone: what was made stays
     return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)), fault)
+
+
+def _check_memory(project: Project, grid: PixelGrid, scenes: tuple[Scene, ...]) -> None:
+    """Refuses a block that cannot be made within the recipe's memory, before any pixel is read."""
+    days, side = len({s.solar_day for s in scenes}), grid.block_px
+    strip_rows(
+        project.cube, scenes=len(scenes), days=days, shape=(side, side), bands=bands_together(project.cube)
+    )  # fmt: skip
 
 
 def _reason(

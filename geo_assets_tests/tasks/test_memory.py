@@ -1,0 +1,36 @@
+import pytest
+
+from geo_assets.errors import ConfigError
+from geo_assets.model.recipe import CubeRecipe
+from geo_assets.tasks.memory import bands_together, fixed_bytes, strip_rows
+
+BLOCK = (2048, 2048)
+
+
+def test_strip_rows_when_scenes_become_many_then_strips_become_lower_and_memory_does_not_grow():
+    cube = CubeRecipe()
+    rows = [strip_rows(cube, scenes=n, days=n, shape=BLOCK, bands=1) for n in (1, 4, 16, 64, 128)]
+    assert rows == sorted(rows, reverse=True)
+    assert rows[0] == 2048
+    assert all(r % 16 == 0 for r in rows)
+    for n, r in zip((1, 4, 16, 64, 128), rows, strict=True):
+        strip = r * 2048 * 3 * n
+        assert fixed_bytes(scenes=n, days=n, shape=BLOCK, bands=1) + strip <= cube.memory_mb * 2**20
+
+
+def test_strip_rows_when_nothing_fits_then_it_says_what_to_do():
+    with pytest.raises(
+        ConfigError,
+        match=r"block of 16384 x 16384 pixels with 30 scenes needs \d+ MB.*raise it, or lower cube.block_px",
+    ):
+        strip_rows(CubeRecipe(), scenes=30, days=30, shape=(16_384, 16_384), bands=1)
+    assert strip_rows(CubeRecipe(memory_mb=16_000), scenes=30, days=30, shape=(16_384, 16_384), bands=1) >= 16
+
+
+def test_strip_rows_when_a_block_is_small_then_it_is_one_strip():
+    assert strip_rows(CubeRecipe(), scenes=3, days=2, shape=(9, 9), bands=1) == 9
+    assert strip_rows(CubeRecipe(), scenes=0, days=0, shape=(100, 50), bands=1) == 100
+
+
+def test_bands_together_when_days_are_compared_by_all_bands_then_all_are_held():
+    assert [bands_together(CubeRecipe(statistic=s)) for s in ("median", "medoid", "geomedian")] == [1, 4, 4]
