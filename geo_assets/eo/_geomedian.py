@@ -14,17 +14,24 @@ import numpy as np
 from geo_assets.eo._jit import kernel
 
 LANES = 64
+SHORTER = 2  # how often a step of Newton's is made four times shorter before Weiszfeld's is taken
 SINGULAR = 1e-10  # share of the mean curvature below which a direction counts as flat
 
 
 @kernel
 def geometric_median(stack, nodata, eps, max_iter, whole, out, first, end):
-    """Geometric median of each pixel; ``eps`` is a share of the days' mean distance to their mean."""
+    """Geometric median of each pixel; ``eps`` is a share of the days' mean distance to their mean.
+
+    Of a lane, ``point`` has the point, the days' pull on it, Weiszfeld's and Newton's steps from it, the best point so far
+    and both steps from there; ``sums`` those of distances and of their inverses, the number of days on it, and scratch.
+    """
     bands, days, _, cols = stack.shape
-    values, there = np.empty((days, bands, LANES)), np.empty((days, LANES))
-    point, sums = np.empty((6, bands, LANES)), np.empty((4, LANES))
-    curve = np.empty((bands, bands, LANES))
-    state, best, least = np.empty((4, LANES), np.int64), np.empty(LANES), np.empty(LANES)
+    kept, steps = days * bands, days * (bands + 1)
+    work = np.empty((steps + 7 * bands + 6, LANES))  # all there is of a lane, so that it is moved in one loop
+    values, there = work[:kept].reshape(days, bands, LANES), work[kept:steps]
+    point, sums = work[steps : steps + 7 * bands].reshape(7, bands, LANES), work[steps + 7 * bands :]
+    best, least, curve = sums[4], sums[5], np.empty((bands, bands, LANES))
+    state = np.empty((4, LANES), np.int64)
     pixel, turns, counts, trial = state[0], state[1], state[2], state[3]
     following, active = first * cols, 0
     while True:
@@ -49,17 +56,14 @@ def geometric_median(stack, nodata, eps, max_iter, whole, out, first, end):
                 lane += 1
                 continue
             if not done:
-                point[0, :, lane] = point[4, :, lane]
-            _settled(values, counts[lane], point, lane)
+                _copy(point[4], point[0], lane)
+            _settled(values, counts[lane], point, best[lane], lane)
             _store(point, lane, counts[lane], nodata, whole, out, pixel[lane])
             active -= 1
-            values[:, :, lane], there[:, lane], point[:, :, lane] = (
-                values[:, :, active],
-                there[:, active],
-                point[:, :, active],
-            )
-            sums[:, lane], state[:, lane] = sums[:, active], state[:, active]
-            best[lane], least[lane] = best[active], least[active]
+            for k in range(work.shape[0]):
+                work[k, lane] = work[k, active]
+            for k in range(4):
+                state[k, lane] = state[k, active]
 
 
 @kernel
@@ -98,6 +102,20 @@ def _start(values, n, point, lane):
 
 
 @kernel
+def _clear(rows):
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        for c in range(row.size):
+            row[c] = 0
+
+
+@kernel
+def _copy(source, target, lane):
+    for b in range(source.shape[0]):
+        target[b, lane] = source[b, lane]
+
+
+@kernel
 def _distance(values, k, point, lane):
     square = 0.0
     for b in range(values.shape[1]):
@@ -110,11 +128,12 @@ def _look(values, there, n, point, sums, curve, active):
     """At each lane's point: sum of distances, of their inverses, days on it, pull of the others, and curvature."""
     bands = values.shape[1]
     total, weight, hits, near = sums[0, :active], sums[1, :active], sums[2, :active], sums[3, :active]
-    total[:], weight[:], hits[:] = 0, 0, 0
-    point[1] = 0
-    curve[:] = 0
+    _clear(sums[:3])
+    _clear(point[1])
+    for b in range(bands):
+        _clear(curve[b])
     for k in range(n):
-        near[:] = 0
+        _clear(sums[3:4])
         for b in range(bands):
             x, y, gap = values[k, b, :active], point[0, b, :active], point[2, b, :active]
             for c in range(active):
@@ -152,7 +171,7 @@ def _solve(curve, point, sums, active):
     """Steps of Weiszfeld (into ``point[2]``) and Newton (``point[3]``), by a Cholesky factorisation in place."""
     bands = curve.shape[0]
     weight, hits, share = sums[1, :active], sums[2, :active], sums[3, :active]
-    share[:] = 0
+    _clear(sums[3:4])
     for b in range(bands):
         pull = point[1, b, :active]
         for c in range(active):
@@ -202,30 +221,40 @@ def _solve(curve, point, sums, active):
 
 @kernel
 def _move(values, n, point, sums, best, least, trial, lane):
-    """Takes a step; returns whether the point is the median. The best so far and Weiszfeld's step from it are kept."""
+    """Takes a step; returns whether the point is the median. The best point so far and the steps from it are kept."""
     bands = values.shape[1]
     if trial[lane] and not sums[0, lane] < best[lane]:
-        trial[lane] = 0
-        point[0, :, lane] = point[4, :, lane]
-        if _settled(values, n, point, lane):
-            return True
+        _copy(point[4], point[0], lane)
+        if trial[lane] == 1:
+            found = _settled(values, n, point, best[lane], lane)
+            if found:
+                trial[lane] = 0
+                return found == 2
+        way, share = 5, 1.0
+        if trial[lane] <= SHORTER:
+            way, share = 6, 0.25 ** trial[lane]
+        trial[lane] = trial[lane] + 1 if way == 6 else 0
         for b in range(bands):
-            point[0, b, lane] += point[5, b, lane]
+            point[0, b, lane] += share * point[way, b, lane]
         return False
     best[lane] = sums[0, lane]
     way = 3 if sums[2, lane] == 0 else 2  # on a day there is no curvature
     trial[lane] = way == 3
     square = 0.0
     for b in range(bands):
-        point[4, b, lane], point[5, b, lane] = point[0, b, lane], point[2, b, lane]
+        point[4, b, lane] = point[0, b, lane]
+        point[5, b, lane], point[6, b, lane] = point[2, b, lane], point[3, b, lane]
         point[0, b, lane] += point[way, b, lane]
         square += point[way, b, lane] ** 2
     return square <= least * least
 
 
 @kernel
-def _settled(values, n, point, lane):
-    """Whether the day nearest to the point is the median; if so, moves the point there."""
+def _settled(values, n, point, best, lane):
+    """Moves the point to the day nearest to it, if that is the median (2) or at least better than the best so far (1).
+
+    Iterates only come close to a median that is a day, and creep past a day that nearly is: Vardi and Zhang's test tells.
+    """
     bands = values.shape[1]
     nearest, least = 0, np.inf
     for k in range(n):
@@ -233,23 +262,25 @@ def _settled(values, n, point, lane):
         if distance < least:
             nearest, least = k, distance
     pull = point[1]
-    pull[:, lane] = 0
-    same = 0
+    for b in range(bands):
+        pull[b, lane] = 0
+    same, total, force = 0, 0.0, 0.0
     for k in range(n):
         square = 0.0
         for b in range(bands):
             square += (values[k, b, lane] - values[nearest, b, lane]) ** 2
         same += square == 0
-        inverse = 1 / math.sqrt(square) if square > 0 else 0.0
+        distance = math.sqrt(square)
+        inverse = 1 / distance if square > 0 else 0.0
+        total += distance
         for b in range(bands):
             pull[b, lane] += inverse * (values[k, b, lane] - values[nearest, b, lane])
-    force = 0.0
     for b in range(bands):
         force += pull[b, lane] ** 2
-    if math.sqrt(force) > same:
-        return False
-    point[0, :, lane] = values[nearest, :, lane]
-    return True
+    found = 2 if math.sqrt(force) <= same else 1 if total < best else 0
+    if found:
+        _copy(values[nearest], point[0], lane)
+    return found
 
 
 @kernel

@@ -64,11 +64,12 @@ def coarse(mask: npt.NDArray[np.bool_], step: int, row_phase: int, col_phase: in
     """
     if step < 1 or not (0 <= row_phase < step and 0 <= col_phase < step):
         raise ValueError(f"cells of {step} px with phases {row_phase} and {col_phase}")
+    phases = (row_phase, col_phase)
     if not mask.size:
         return np.zeros(
-            [-(-(n + p) // step) if n else 0 for n, p in zip(mask.shape, (row_phase, col_phase), strict=True)], bool
+            [-(-(n + phase) // step) if n else 0 for n, phase in zip(mask.shape, phases, strict=True)], bool
         )
-    starts = [np.maximum(0, np.arange(-p, n, step)) for n, p in zip(mask.shape, (row_phase, col_phase), strict=True)]
-    rows = np.maximum.reduceat(mask.view(np.uint8), starts[0], axis=0)
-    cells: npt.NDArray[np.bool_] = np.maximum.reduceat(rows, starts[1], axis=1).view(bool)
+    tops, lefts = (np.maximum(0, np.arange(-phase, n, step)) for n, phase in zip(mask.shape, phases, strict=True))
+    strips = [mask[top:end].any(axis=0) for top, end in zip(tops, [*tops[1:], len(mask)], strict=True)]
+    cells: npt.NDArray[np.bool_] = np.logical_or.reduceat(strips, lefts, axis=1)
     return cells

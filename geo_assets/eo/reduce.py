@@ -100,7 +100,7 @@ def medoid(stack: Array, *, nodata: float = 0, out: Array | None = None, rows: R
 def geometric_median(
     stack: Array,
     *,
-    eps: float = 1e-4,
+    eps: float = 1e-6,
     max_iter: int = 100,
     nodata: float = 0,
     out: Array | None = None,

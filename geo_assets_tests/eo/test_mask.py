@@ -51,12 +51,19 @@ def test_clean_up_when_pixels_are_any_then_it_is_scipys_also_at_the_border(class
 
 
 def test_clean_up_when_worked_out_by_hand_then_it_joins_two_clouds_and_drops_a_speck():
-    rows = [".........", ".###.###.", ".###.###.", ".###.###.", ".........", ".........", ".#......."]
+    cloud, empty = "..###.###..", "..........."
+    rows = [empty, empty, cloud, cloud, cloud, empty, empty, "..#........", empty, empty]
     bad = np.array([[c == "#" for c in row] for row in rows])
     clear = clear_from_classes(np.where(bad, 9, 4).astype(np.uint8), [4], close_px=1, open_px=1)
-    assert ["".join(".#"[not c] for c in row) for row in clear] == [
-        ".........", "..##.##..", ".#######.", "..##.##..", ".........", ".........", ".........",
-    ]  # fmt: skip
+    made = ["".join(".#"[not c] for c in row) for row in clear]
+    assert made == [empty, empty, "...##.##...", "..#######..", "...##.##...", *[empty] * 5]
+
+
+def test_closing_when_a_cloud_is_near_the_border_then_it_reaches_it():
+    classes = np.full((5, 5), 4, np.uint8)
+    classes[1:4, 1] = 9
+    found = clear_from_classes(classes, [4], close_px=1)
+    assert (~found).astype(int).tolist() == [[0] * 5, [0, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0] * 5]
 
 
 def test_clear_when_classes_are_no_bytes_then_they_are_refused():
