@@ -1,0 +1,1 @@
+"""The raster engine against its peers, on the same scenes, interleaved: ``python -m benchmarks.raster``."""

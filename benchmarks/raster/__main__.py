@@ -1,0 +1,91 @@
+"""The command line: measure, then write the page; or write the page again from earlier measurements."""
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.raster import plan as plans
+from benchmarks.raster import report, server
+from benchmarks.raster.measure import Bench, about, of_chips, say
+from benchmarks.raster.scenes import Store
+
+RESULT = Path(__file__).parent / "result.json"
+PAGE = server.ROOT / "docs" / "performance.md"
+
+
+def options() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.raster", description="The raster engine against its peers."
+    )
+    parser.add_argument("--quick", action="store_true", help="a smoke run of two minutes; writes no page")
+    parser.add_argument(
+        "--cache", type=Path, default=Path(tempfile.gettempdir()) / "geo-assets-bench", help="folder of the scenes"
+    )
+    parser.add_argument("--out", type=Path, help=f"result file (default: {RESULT.name} beside this module)")
+    parser.add_argument("--page", type=Path, help="page to write (default: docs/performance.md)")
+    parser.add_argument(
+        "--sections",
+        default="",
+        help=f"which of {', '.join(plans.SECTIONS)}, by comma (default: all; with --quick all but tune)",
+    )
+    parser.add_argument("--only", default="", help="candidates by comma (default: all)")
+    parser.add_argument("--pairs", type=int, default=5, help="rounds of each comparison")
+    parser.add_argument("--latency-ms", type=float, default=30, help="delay before each answer of the server")
+    parser.add_argument("--render", action="store_true", help="only write the page from the result file")
+    parser.add_argument("--add", action="store_true", help="keep the result file's other sections and settings")
+    return parser.parse_args()
+
+
+def main(asked: argparse.Namespace) -> None:
+    """Measure and write."""
+    out = (
+        asked.out or (Path(tempfile.gettempdir()) / "geo-assets-bench-quick.json" if asked.quick else RESULT)
+    ).resolve()
+    if not asked.render:
+        measure(asked, out)
+    text = report.page(json.loads(out.read_text()))
+    if asked.quick and not asked.page:
+        print(text)
+    else:
+        (asked.page or PAGE).write_text(text)
+        say(f"wrote {asked.page or PAGE}")
+
+
+def measure(asked: argparse.Namespace, out: Path) -> None:
+    """Make the scenes, serve them, and run every section."""
+    plan = plans.quick() if asked.quick else plans.full(asked.pairs)
+    sections = [
+        s
+        for s in plans.SECTIONS
+        if (s in asked.sections.split(",") if asked.sections else s != "tune" or not asked.quick)
+    ]
+    only = {name for name in asked.only.split(",") if name}
+    store = Store(asked.cache.resolve())
+    say(f"scenes in {store.folder} (made once, some minutes) ...")
+    items = [item for target in plan.targets_of(sections) for item in store.prepare(target)]
+    files = {a["href"]: a["file"] for item in [*items, *of_chips(store, plan.chips)] for a in item["assets"].values()}
+    with server.serve(files, latency_s=asked.latency_ms / 1000) as running:
+        bench = Bench(store, running, out)
+        if asked.add and out.exists():
+            bench.result = json.loads(out.read_text())
+            redone = [
+                r for r in bench.result["runs"] if r["section"] not in sections or (only and r["candidate"] not in only)
+            ]
+            bench.result["runs"] = redone
+        settings = {
+            "chips": plan.chips.count,
+            "command": shlex.join(["python", "-m", "benchmarks.raster", *sys.argv[1:]]),
+            "latency_ms": asked.latency_ms,
+            "quick": asked.quick,
+        }
+        bench.result["about"] = about(settings)
+        for section in sections:
+            getattr(plans, section)(bench, plan, only)
+
+
+if __name__ == "__main__":
+    main(options())
