@@ -44,6 +44,7 @@ class Grid(NamedTuple):
     py: Any
 
 
+_ROUNDING = 1e-6  # an edge of a pixel is not beyond it
 _DENSITY = 1e-6  # GDAL's least weight of observed pixels
 _EDGE = 1e-10  # GDAL's slack at pixel edges when averaging
 
@@ -400,8 +401,11 @@ def _mean(src, left, right, top, bottom, width, height, stored, has):
 
 
 @kernel
-def mark(gx, gy, wanted, reach_y, reach_x, tile_y, tile_x, height, width, first, end):
-    """For each tile the rows that wanted cells of the lattice need: ``first`` shrinks and ``end`` grows."""
+def mark(gx, gy, wanted, reach, tile, limits, first, end):
+    """For each tile the rows that wanted cells of the lattice need: ``first`` shrinks and ``end`` grows.
+
+    ``limits`` are the first and end row, the first and end column that the window can need at all.
+    """
     for i in range(wanted.shape[0]):
         for j in range(wanted.shape[1]):
             if not wanted[i, j]:
@@ -413,12 +417,14 @@ def mark(gx, gy, wanted, reach_y, reach_x, tile_y, tile_x, height, width, first,
                     x, y = gx[2 * i + p, 2 * j + q], gy[2 * i + p, 2 * j + q]
                     x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
             # As floats until they are cut: points far away do not fit into integers
-            left, right = int(max(0.0, math.floor(x0) - reach_x)), int(min(float(width), math.ceil(x1) + reach_x))
-            top, bottom = int(max(0.0, math.floor(y0) - reach_y)), int(min(float(height), math.ceil(y1) + reach_y))
+            top = int(max(float(limits[0]), math.floor(y0 + _ROUNDING) - reach[0]))
+            bottom = int(min(float(limits[1]), math.ceil(y1 - _ROUNDING) + reach[0]))
+            left = int(max(float(limits[2]), math.floor(x0 + _ROUNDING) - reach[1]))
+            right = int(min(float(limits[3]), math.ceil(x1 - _ROUNDING) + reach[1]))
             if left >= right or top >= bottom:
                 continue
-            for ty in range(top // tile_y, (bottom - 1) // tile_y + 1):
-                a, b = max(top, ty * tile_y), min(bottom, (ty + 1) * tile_y)
-                for tx in range(left // tile_x, (right - 1) // tile_x + 1):
+            for ty in range(top // tile[0], (bottom - 1) // tile[0] + 1):
+                a, b = max(top, ty * tile[0]), min(bottom, (ty + 1) * tile[0])
+                for tx in range(left // tile[1], (right - 1) // tile[1] + 1):
                     first[ty, tx] = min(first[ty, tx], a)
                     end[ty, tx] = max(end[ty, tx], b)

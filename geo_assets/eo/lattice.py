@@ -31,6 +31,8 @@ class Nodes:
         error: How far the parabolas may be from the truth in a cell, in units of the source's CRS, dims (down, across).
         row: Place of the window's first row in its first cell, 0 to 15.
         col: Place of the window's first column in its first cell, 0 to 15.
+        edge_x: X of points along the window's border, which may run through its outer cells.
+        edge_y: Y of these points.
     """
 
     x: Coordinates
@@ -38,6 +40,8 @@ class Nodes:
     error: Coordinates
     row: int
     col: int
+    edge_x: Coordinates
+    edge_y: Coordinates
 
 
 def phase(box: GeoBox) -> tuple[int, int]:
@@ -71,7 +75,19 @@ def nodes(box: GeoBox, crs: str) -> Nodes:
                 with np.errstate(invalid="ignore"):
                     off = np.abs(_inside(at, between) - true)
                 error = np.maximum(error, np.where(np.isfinite(off), off, np.inf))
-    return Nodes(at_x, at_y, error * _SAFETY, row, col)
+    return Nodes(at_x, at_y, error * _SAFETY, row, col, *_border(box, crs))
+
+
+def _border(box: GeoBox, crs: str) -> tuple[Coordinates, Coordinates]:
+    """Points along a window's border, every sixteen pixels."""
+    left, bottom, right, top = box.bounds
+    t = np.linspace(0.0, 1.0, max(2, max(box.shape) // CELL_PX + 2))
+    across, down = left + (right - left) * t, top + (bottom - top) * t
+    x = np.concatenate([across, across, np.full_like(t, left), np.full_like(t, right)])
+    y = np.concatenate([np.full_like(t, top), np.full_like(t, bottom), down, down])
+    if box.crs != crs:
+        x, y = transformer(box.crs, crs).transform(x, y)
+    return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
 def _positions(first: Fraction, step: Fraction, n: int) -> Coordinates:

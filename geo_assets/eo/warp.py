@@ -23,6 +23,7 @@ from geo_assets.model.geometry import GeoBox
 TOLERANCE_PX = 1e-4  # cells whose coordinates may be further off are transformed pixel by pixel
 _SHRINK_SLACK = 1.0001  # so that a factor that is exact but for rounding counts as reached
 _SNAP = 0.05  # GDAL takes a shrink factor this close to an integer for that integer
+_DIGITS = 6
 _UNROLLED = 8  # widest kernel that has a loop of its own
 _WIDE = 0.95  # from here on GDAL counts a pixel as not shrunk
 
@@ -117,8 +118,20 @@ class Placement:
         self.cols, self.rows = self._to_pixels(self._lattice.x, self._lattice.y)
         pixel = min(math.hypot(self._t.a, self._t.d), math.hypot(self._t.b, self._t.e))
         self._rough = self._lattice.error > TOLERANCE_PX * pixel
+        self._limits = self._pixel_limits()
         # A node out of the CRS's reach makes its cells rough, so that single pixels decide
         self._rough |= ~(_all_finite(self.cols) & _all_finite(self.rows))
+
+    def _pixel_limits(self) -> tuple[int, int, int, int]:
+        """First and end row, first and end column of the level that the window covers, without what kernels reach beyond."""
+        height, width = self.raster.shape
+        cols, rows = self._to_pixels(self._lattice.edge_x, self._lattice.edge_y)
+        if not (np.isfinite(cols).all() and np.isfinite(rows).all()):
+            return 0, height, 0, width
+        cols, rows = cols.round(_DIGITS), rows.round(_DIGITS)  # an edge of a pixel is not beyond it
+        low, high = np.clip([rows.min(), rows.max()], -1e9, 1e9)
+        left, right = np.clip([cols.min(), cols.max()], -1e9, 1e9)
+        return math.floor(low), math.ceil(high), math.floor(left), math.ceil(right)
 
     def _to_pixels(self, x: Array, y: Array) -> tuple[Array, Array]:
         t = self._t
@@ -139,8 +152,10 @@ class Placement:
     @property
     def reach(self) -> tuple[int, int]:
         """Pixels of the level that a kernel may reach beyond the one under the centre: rows, columns."""
-        if self.resampling == "nearest" or self.identity is not None:
-            return 1, 1
+        if self.identity is not None:
+            return 0, 0
+        if self.resampling == "nearest":
+            return (0, 0) if self._separable else (1, 1)
         taps = 2 if self.resampling == "cubic" else 1
         return tuple(math.ceil(taps / min(1.0, s)) + 1 for s in (self._scale.y, self._scale.x))  # type: ignore[return-value]
 
@@ -156,35 +171,24 @@ class Placement:
         Returns:
             First row and end row of the level, dims (tiles down, tiles across); equal where nothing is needed of a tile.
         """
-        down, across = -(-self.raster.shape[0] // tile[0]), -(-self.raster.shape[1] // tile[1])
-        first = np.full((down, across), np.iinfo(np.int64).max)
-        end = np.zeros((down, across), np.int64)
+        (height, width), (down, across) = self.raster.shape, self.reach
+        first = np.full((-(-height // tile[0]), -(-width // tile[1])), np.iinfo(np.int64).max)
+        end = np.zeros(first.shape, np.int64)
         if wanted is None:
             wanted = np.ones(self._rough.shape, bool)
+        top, bottom, left, right = self._limits
+        limits = max(0, top - down), min(height, bottom + down), max(0, left - across), min(width, right + across)
         cols, rows = self._finite_nodes()
-        kernels.mark(
-            cols,
-            rows,
-            wanted,
-            self.reach[0],
-            self.reach[1],
-            tile[0],
-            tile[1],
-            self.raster.shape[0],
-            self.raster.shape[1],
-            first,
-            end,
-        )
+        kernels.mark(cols, rows, wanted, self.reach, tile, limits, first, end)
         return np.minimum(first, end), end
 
     def columns(self) -> tuple[int, int]:
         """First column and end column of the level that the window needs; empty if none."""
-        cols, _ = self._finite_nodes()
         left, right = (
-            max(0.0, math.floor(cols.min()) - self.reach[1]),
-            min(float(self.raster.shape[1]), math.ceil(cols.max()) + self.reach[1]),
+            max(0, self._limits[2] - self.reach[1]),
+            min(self.raster.shape[1], self._limits[3] + self.reach[1]),
         )
-        return (int(left), int(right)) if left < right else (0, 0)
+        return (left, right) if left < right else (0, 0)
 
     def span(self, first: int, end: int) -> tuple[int, int]:
         """First row and end row of the level that rows ``first`` to ``end`` of the window need; empty if none."""
@@ -195,6 +199,7 @@ class Placement:
             max(0.0, math.floor(part.min()) - self.reach[0]),
             min(float(self.raster.shape[0]), math.ceil(part.max()) + self.reach[0]),
         )
+        low, high = max(low, self._limits[0] - self.reach[0]), min(high, self._limits[1] + self.reach[0])
         return (int(low), int(high)) if low < high else (0, 0)
 
     def _finite_nodes(self) -> tuple[Array, Array]:

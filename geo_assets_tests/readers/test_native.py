@@ -1,0 +1,296 @@
+"""The engine's own way to pixels: what it fetches, what it leaves to GDAL, and that both give the same."""
+
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.shutil import copy as copy_raster
+
+from geo_assets.errors import SourceError
+from geo_assets.model.geometry import GeoBox
+from geo_assets.model.href import Access
+from geo_assets.model.plugin import Layer
+from geo_assets.readers import native
+from geo_assets.readers._files import HEADER_BYTES
+from geo_assets.readers._tiff import Unfit
+from geo_assets.testing.conformance_reader import CRS, LEFT, POWER, RED, SIZE, TILE, TOP, WINDOWS, pixels, write_raster
+
+WHOLE = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (SIZE, SIZE))
+KERNELS = ("nearest", "bilinear", "cubic", "average")
+
+
+def session(folder: Path, **options: Any) -> native.NativeSession:
+    return native.NativeSession(Access(roots=(str(folder),)), lambda href: href, **options)
+
+
+def read(path: Path, box: GeoBox, resampling: str = "bilinear", band: Any = RED) -> tuple[Any, native.NativeSession]:
+    with session(path.parent) as reading:
+        return reading.read(str(path), band, box, resampling=resampling), reading
+
+
+def cog(path: Path, values: np.ndarray, **options: Any) -> Path:
+    """A Cloud Optimized GeoTIFF with overviews."""
+    plain = write_raster(path.with_suffix(".plain.tif"), values)
+    settings = {
+        "compress": "DEFLATE",
+        "predictor": "YES",
+        "blocksize": 128,
+        "overviews": "AUTO",
+        "overview_resampling": "average",
+    }
+    copy_raster(plain, path, driver="COG", **{**settings, **options})
+    return path
+
+
+def header_at_the_end(folder: Path) -> Path:
+    """GDAL appends the directory of a file that is changed after it was written."""
+    path = write_raster(folder / "a.tif", pixels())
+    body = path.read_bytes()
+    (first,) = np.frombuffer(body[4:8], "<u4")
+    entries = int(np.frombuffer(body[first : first + 2], "<u2")[0])
+    directory = body[first : first + 2 + entries * 12 + 4]
+    padded = body + b"\0" * (2**20 + 2**17)
+    path.write_bytes(padded[:4] + np.uint32(len(padded)).tobytes() + padded[8:] + directory)
+    return path
+
+
+def jpeg_2000(folder: Path) -> Path:
+    plain = write_raster(folder / "plain.tif", pixels())
+    copy_raster(
+        plain, folder / "a.jp2", driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES", BLOCKXSIZE=256, BLOCKYSIZE=256
+    )
+    return folder / "a.jp2"
+
+
+OTHERS = {
+    "LZW": lambda folder: write_raster(folder / "a.tif", pixels(), compress="lzw"),
+    "ZSTD": lambda folder: write_raster(folder / "a.tif", pixels(), compress="zstd"),
+    "LERC": lambda folder: write_raster(folder / "a.tif", pixels(), compress="lerc", max_z_error=0),
+    "strips": lambda folder: write_raster(folder / "a.tif", pixels(), tiled=False, blockysize=16),
+    "JPEG 2000": jpeg_2000,
+    "a mask": lambda folder: masked(folder),
+    "big-endian": lambda folder: write_raster(folder / "a.tif", pixels(), endianness="big"),
+    "headers at the end": header_at_the_end,
+    "pixel centres": lambda folder: centred(folder),
+}
+FITTING = {
+    "predictor 2": lambda folder: write_raster(folder / "a.tif", pixels(), predictor=2),
+    "no compression": lambda folder: write_raster(folder / "a.tif", pixels(), compress=None),
+    "BigTIFF": lambda folder: write_raster(folder / "a.tif", pixels(), bigtiff="yes", predictor=2),
+    "oblong tiles": lambda folder: write_raster(folder / "a.tif", pixels(), blockxsize=256, blockysize=64, predictor=2),
+    "a COG": lambda folder: cog(folder / "a.tif", pixels()),
+}
+
+
+def masked(folder: Path) -> Path:
+    path = folder / "a.tif"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        write_raster(path, pixels(), nodata=None)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(np.full((SIZE, SIZE), 255, np.uint8))
+    return path
+
+
+def centred(folder: Path) -> Path:
+    path = write_raster(folder / "a.tif", pixels())
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(AREA_OR_POINT="Point")
+    return path
+
+
+@pytest.mark.parametrize("box", ["its own grid", "a shifted grid", "the next zone", "degrees"])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_read_when_the_fast_path_does_not_know_a_file_then_gdal_decodes_it_to_the_same(tmp_path, kind, box):
+    (tmp_path / "fast").mkdir()
+    known = write_raster(tmp_path / "fast" / "a.tif", pixels())
+    other = OTHERS[kind](tmp_path)
+    for resampling in KERNELS:
+        wanted, fast = read(known, WINDOWS[box], resampling)
+        found, slow = read(other, WINDOWS[box], resampling)
+        assert np.array_equal(found, wanted)
+        assert not fast.usage.notes
+        assert [n for n in slow.usage.notes if "read by GDAL: " in n]
+
+
+@pytest.mark.parametrize("kind", FITTING)
+def test_read_when_a_file_is_stored_in_another_way_that_fits_then_nothing_changes(tmp_path, kind):
+    (tmp_path / "plain").mkdir()
+    wanted, _ = read(write_raster(tmp_path / "plain" / "a.tif", pixels()), WINDOWS["the next zone"])
+    found, reading = read(FITTING[kind](tmp_path), WINDOWS["the next zone"])
+    assert np.array_equal(found, wanted)
+    assert not reading.usage.notes
+
+
+@pytest.mark.parametrize("resampling", KERNELS)
+@pytest.mark.parametrize("resolution", [10, 25, 60])
+def test_read_when_overviews_are_used_then_gdals_decoder_and_ours_give_the_same(
+    tmp_path, monkeypatch, resolution, resampling
+):
+    path = cog(tmp_path / "a.tif", pixels())
+    box = GeoBox("EPSG:32632", Fraction(resolution), Fraction(957_000), Fraction(5_218_000), (60, 70))
+    found, reading = read(path, box, resampling)
+
+    def unfit(_: Any) -> Any:
+        raise Unfit("told so")
+
+    monkeypatch.setattr(native, "layout", unfit)
+    other, by_gdal = read(path, box, resampling)
+    assert np.array_equal(found, other)
+    assert found.any()
+    assert not reading.usage.notes
+    assert by_gdal.usage.notes == [f"{path}: read by GDAL: told so"]
+
+
+def test_read_when_a_grid_is_rotated_then_it_is_read_all_the_same(tmp_path):
+    turned = Affine.translation(LEFT, TOP) @ Affine.rotation(20) @ Affine.scale(10, -10)
+    path = write_raster(tmp_path / "a.tif", pixels(), transform=turned)
+    box = GeoBox(CRS, Fraction(10), Fraction(LEFT + 2000), Fraction(TOP + 500), (80, 90))
+    found, reading = read(path, box, "nearest")
+    x, y = np.meshgrid(*box.centers())
+    col, row = ~turned @ (x, y)
+    col, row = np.floor(col).astype(int), np.floor(row).astype(int)
+    inside = (col >= 0) & (row >= 0) & (col < SIZE) & (row < SIZE)
+    assert inside.mean() > 0.5
+    assert np.array_equal(found[inside], pixels()[row[inside], col[inside]])
+    assert not found[~inside].any()
+    assert "no plain georeference" in reading.usage.notes[0]
+
+
+def test_read_when_tiles_are_not_stored_then_they_are_empty(tmp_path):
+    values = pixels()
+    values[:TILE] = 0
+    path = write_raster(tmp_path / "a.tif", values, sparse_ok=True)
+    found, reading = read(path, WHOLE, "nearest")
+    assert np.array_equal(found, values)
+    assert not reading.usage.notes
+    alone, _ = read(path, WHOLE.window(0, 0, 64, 64), "nearest")
+    assert alone is not None
+    assert not alone.any()
+
+
+def test_read_when_a_window_is_small_then_only_its_tiles_are_fetched(tmp_path):
+    path = cog(tmp_path / "a.tif", pixels())
+    with rasterio.open(path) as file:
+        size = int(file.get_tag_item("BLOCK_SIZE_1_1", "TIFF", bidx=1))
+    found, reading = read(path, WHOLE.window(TILE + 10, TILE + 10, 50, 50), "nearest")
+    assert np.array_equal(found, pixels()[TILE + 10 : TILE + 60, TILE + 10 : TILE + 60])
+    assert reading.usage.requests == 2
+    assert reading.usage.bytes <= HEADER_BYTES + size
+
+
+def test_sweep_when_a_file_is_read_in_strips_then_every_byte_is_fetched_once(tmp_path):
+    path = cog(tmp_path / "a.tif", pixels())
+    with session(tmp_path) as reading:
+        whole = reading.read(str(path), RED, WHOLE, resampling="nearest")
+        once = reading.usage.bytes
+    with session(tmp_path) as reading:
+        (sweep,) = reading.sweep([Layer(str(path), RED, WHOLE, "nearest")], 16)
+        assert sweep is not None
+        strips = [sweep.rows(r, r + 16) for r in range(0, SIZE, 16)]
+        assert reading.usage.bytes == once
+    assert np.array_equal(np.concatenate(strips), whole)
+
+
+def test_sweep_when_memory_is_short_then_tiles_come_in_pieces_and_stay_the_same(tmp_path):
+    random = np.random.default_rng(1).integers(1, 60_000, (1024, 1024)).astype(np.uint16)
+    paths = []
+    for n in range(3):
+        plain = write_raster(tmp_path / f"plain-{n}.tif", random + n, blockxsize=512, blockysize=512)
+        paths.append(plain)
+    box = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (1024, 1024))
+
+    def run(fetch_bytes: int) -> tuple[list[np.ndarray], int, int]:
+        with session(tmp_path, fetch_bytes=fetch_bytes) as reading:
+            sweeps = reading.sweep([Layer(str(p), RED, box, "nearest") for p in paths], 64)
+            made = [
+                np.concatenate(parts)
+                for parts in zip(*([s.rows(r, r + 64) for s in sweeps] for r in range(0, 1024, 64)), strict=True)
+            ]
+            return made, reading._fetcher.peak_bytes, reading.usage.requests
+
+    (wide, much, few), (narrow, little, many) = run(2**30), run(2**20)
+    assert all(np.array_equal(a, b) for a, b in zip(wide, narrow, strict=True))
+    assert all(np.array_equal(a, random + n) for n, a in enumerate(wide))
+    assert many > few
+    assert little < much / 2
+
+
+def test_sweep_when_cells_are_not_wanted_then_their_tiles_are_not_fetched(tmp_path):
+    path = cog(tmp_path / "a.tif", pixels())
+    cells = np.zeros((SIZE // 16 + 1, SIZE // 16 + 1), bool)
+    cells[20, 20] = True  # within one tile
+    with session(tmp_path) as reading:
+        (sweep,) = reading.sweep([Layer(str(path), RED, WHOLE, "nearest", None, cells)], 64)
+        assert sweep is not None
+        for first in range(0, SIZE, 64):
+            sweep.rows(first, first + 64, np.zeros((64, SIZE), bool))
+        assert reading.usage.requests <= 2
+    with session(tmp_path) as reading:
+        assert reading.sweep([Layer(str(path), RED, WHOLE, "nearest", None, np.zeros_like(cells))], 64) == [None]
+
+
+def test_windows_when_chips_share_tiles_then_each_tile_is_fetched_once(tmp_path):
+    path = cog(tmp_path / "a.tif", pixels())
+    boxes = [WHOLE.window(r, c, 48, 48) for r in range(0, 480, 48) for c in range(0, 480, 48)]
+    with session(tmp_path) as reading:
+        found = list(reading.windows([Layer(str(path), RED, b, "nearest") for b in boxes]))
+        assert reading.usage.bytes < path.stat().st_size * 1.05
+    for box, chip in zip(boxes, found, strict=True):
+        row, col = int((TOP - box.top) / 10), int((box.left - LEFT) / 10)
+        assert np.array_equal(chip, pixels()[row : row + 48, col : col + 48])
+
+
+def test_read_when_pixels_are_floats_then_nan_stays_out(tmp_path):
+    values = pixels("float32")
+    values[100:200, 100:200] = np.nan
+    path = write_raster(tmp_path / "a.tif", values, nodata=float("nan"), predictor=1)
+    found, reading = read(path, WINDOWS["a shifted grid"], "bilinear", POWER)
+    assert found.dtype == np.float32
+    assert not reading.usage.notes
+    assert np.isnan(found).any()
+    assert np.nanmin(found) >= np.nanmin(values)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_read_when_a_file_is_cut_off_then_it_is_an_error_that_names_the_tile_or_range(tmp_path, share):
+    path = cog(tmp_path / "a.tif", pixels())
+    body = path.read_bytes()
+    path.write_bytes(body[: int(len(body) * share)])
+    with session(tmp_path) as reading, pytest.raises(SourceError, match=r"a\.tif"):
+        reading.read(str(path), RED, WHOLE, resampling="nearest")
+
+
+def test_read_when_a_size_in_the_header_is_absurd_then_nothing_is_fetched(tmp_path):
+    path = write_raster(tmp_path / "a.tif", pixels(), predictor=2)
+    body = bytearray(path.read_bytes())
+    with rasterio.open(path) as file:
+        sizes = [int(file.get_tag_item(f"BLOCK_SIZE_{c}_{r}", "TIFF", bidx=1)) for r in range(4) for c in range(4)]
+    at = body.find(np.array(sizes, "<u4").tobytes())
+    assert at > 0
+    body[at : at + 4] = np.uint32(2**31).tobytes()
+    path.write_bytes(bytes(body))
+    with session(tmp_path) as reading, pytest.raises(SourceError, match="more than its pixels can take"):
+        reading.read(str(path), RED, WHOLE, resampling="nearest")
+
+
+def test_session_when_a_read_fails_then_nothing_is_left_running(tmp_path):
+    path = cog(tmp_path / "a.tif", pixels())
+    with session(tmp_path) as reading:
+        reading.sweep([Layer(str(path), RED, WHOLE, "nearest")], 64)
+    with pytest.raises((SourceError, RuntimeError)):
+        reading.read(str(path), RED, WHOLE, resampling="nearest")
+
+
+def test_session_when_threads_share_it_then_each_gets_its_own_pixels(tmp_path):
+    paths = [cog(tmp_path / f"{n}.tif", pixels() // (n + 1) + 1) for n in range(4)]
+    with session(tmp_path) as reading, ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(lambda p: reading.read(str(p), RED, WINDOWS["degrees"], resampling="bilinear"), paths * 3)
+        )
+    alone = [read(p, WINDOWS["degrees"])[0] for p in paths]
+    assert all(np.array_equal(a, b) for a, b in zip(found, alone * 3, strict=True))
