@@ -16,6 +16,7 @@ import numpy.typing as npt
 from affine import Affine
 
 from geo_assets.eo import _warp as kernels
+from geo_assets.eo._cover import mark
 from geo_assets.eo.lattice import CELL_PX, Nodes, exact, nodes
 from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox
@@ -179,7 +180,7 @@ class Placement:
         top, bottom, left, right = self._limits
         limits = max(0, top - down), min(height, bottom + down), max(0, left - across), min(width, right + across)
         cols, rows = self._finite_nodes()
-        kernels.mark(cols, rows, wanted, self.reach, tile, limits, first, end)
+        mark(cols, rows, wanted, self.reach, tile, limits, first, end)
         return np.minimum(first, end), end
 
     def columns(self) -> tuple[int, int]:

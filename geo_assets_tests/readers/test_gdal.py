@@ -14,18 +14,8 @@ from geo_assets.errors import SourceError
 from geo_assets.model.geometry import GeoBox
 from geo_assets.readers import gdal
 from geo_assets.readers.gdal import PLUGIN
-from geo_assets.testing.conformance_reader import (
-    CRS,
-    LEFT,
-    RED,
-    TOP,
-    WINDOWS,
-    make_place,
-    nearest,
-    pixels,
-    unsigned,
-    write_raster,
-)
+from geo_assets.testing.conformance_reader import make_place, unsigned
+from geo_assets.testing.rasters import CRS, LEFT, RED, TOP, WINDOWS, nearest, pixels, write_raster
 
 __all__ = ["make_place"]
 

@@ -11,19 +11,9 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.readers import _http
 from geo_assets.readers._http import Patience
-from geo_assets.testing.conformance_reader import (
-    CRS,
-    LEFT,
-    RED,
-    SIZE,
-    TOP,
-    WINDOWS,
-    nearest,
-    pixels,
-    unsigned,
-    write_raster,
-)
+from geo_assets.testing.conformance_reader import unsigned
 from geo_assets.testing.file_server import Fault, serve_files
+from geo_assets.testing.rasters import CRS, LEFT, RED, SIZE, TOP, WINDOWS, nearest, pixels, write_raster
 
 TRIES = 4
 WHOLE = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (SIZE, SIZE))

@@ -18,7 +18,7 @@ from geo_assets.model.plugin import Layer
 from geo_assets.readers import native
 from geo_assets.readers._files import HEADER_BYTES
 from geo_assets.readers._tiff import Unfit
-from geo_assets.testing.conformance_reader import CRS, LEFT, POWER, RED, SIZE, TILE, TOP, WINDOWS, pixels, write_raster
+from geo_assets.testing.rasters import CRS, LEFT, POWER, RED, SIZE, TILE, TOP, WINDOWS, pixels, write_raster
 
 WHOLE = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (SIZE, SIZE))
 KERNELS = ("nearest", "bilinear", "cubic", "average")

@@ -17,19 +17,8 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.lonlat import to_lonlat
 from geo_assets.readers import gdal, stackstac
 from geo_assets.readers._place import check_place
-from geo_assets.testing.conformance_reader import (
-    CRS,
-    LEFT,
-    RED,
-    SIZE,
-    TOP,
-    WINDOWS,
-    make_place,
-    nearest,
-    pixels,
-    unsigned,
-    write_raster,
-)
+from geo_assets.testing.conformance_reader import make_place, unsigned
+from geo_assets.testing.rasters import CRS, LEFT, RED, SIZE, TOP, WINDOWS, nearest, pixels, write_raster
 from geo_assets_tests.eo.test_items import spiral
 
 __all__ = ["make_place"]
