@@ -14,6 +14,7 @@ from geo_assets.assets.ports import Catalog, Compute, Store
 from geo_assets.assets.strip import Made, run_strip
 from geo_assets.errors import SourceError
 from geo_assets.model.period import Periods
+from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import composite as task
 from geo_assets.tasks.partition import (
@@ -121,18 +122,7 @@ class _Maker:
             self._id = cube_id(self._cube)
             self._fits = True
         plan = self._plan(region, month)
-        skipped = None
-        if plan.previous is not None and not plan.todo:
-            receipt, skipped = plan.previous, "same scenes, recipe and code"
-        else:
-            if plan.grid.group not in self._ready:
-                ensure_layout(self._cube, workspace.project, workspace.loaded.sensor, plan.grid, self._periods)
-                self._ready.add(plan.grid.group)
-                self._id = cube_id(self._cube)
-            receipt = make_partition(
-                plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
-                mapper=self._compute.map, run_id=self._context.run.run_id, held_in=self._id,
-            )  # fmt: skip
+        receipt = plan.done or self._made(plan)
         if any(todo.scenes for todo in plan.todo):  # a line in the run's log costs as much as an event
             log.info(f"composite {region} {month}: {receipt.status}, {len(plan.todo)} blocks ({plan.reason})")
         if receipt.failures:
@@ -140,10 +130,22 @@ class _Maker:
             raise SourceError(
                 f"{region} {month}: {len(receipt.failures)} of {len(receipt.blocks)} blocks failed, the first is {first.row},{first.col}: {first.cause}"
             )
+        skipped = "same scenes, recipe and code" if plan.done else None
         metadata = composite_metadata(receipt, workspace.storage, skipped=skipped)
         return Made(
             receipt.data_version, metadata, self._inputs(region, month), [plausible(receipt, workspace.blocks(region))]
         )
+
+    def _made(self, plan: PartitionPlan) -> PartitionReceipt:
+        workspace, sensor = self._workspace, self._workspace.loaded.sensor
+        if plan.grid.group not in self._ready:
+            ensure_layout(self._cube, workspace.project, sensor, plan.grid, self._periods)
+            self._ready.add(plan.grid.group)
+            self._id = cube_id(self._cube)
+        return make_partition(
+            plan, workspace.project, sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
+            mapper=self._compute.map, run_id=self._context.run.run_id, held_in=self._id,
+        )  # fmt: skip
 
     def _inputs(self, region: str, month: str) -> dict[str, str]:
         """Data versions of what the partition was made from."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from geo_assets.assets.context import Workspace
 from geo_assets.errors import PartitionError, SourceError
+from geo_assets.model.geometry import Block
 from geo_assets.model.period import Periods
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import cells as cell_task
@@ -84,23 +85,19 @@ def _composite(workspace: Workspace, region: str, month: str, *, there: str | No
         return PartitionState(PRODUCT, region, month, "missing", known.fault or "not made yet")
     if previous.cube != there:
         return PartitionState(PRODUCT, region, month, "missing", "the cube that held it is gone")
-    if previous.failures:
-        first = previous.failures[0]
-        return PartitionState(
-            PRODUCT,
-            region,
-            month,
-            "failed",
-            f"{len(previous.failures)} of {len(previous.blocks)} blocks: {first.cause}",
-        )
     try:
         plan = plan_partition(
             project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
             table=workspace.scenes(project.cube.sensor, region, month), previous=previous,
         )  # fmt: skip
+        asked = {t.plan.block for t in plan.todo}
+        failures, reason = [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason
     except (PartitionError, SourceError) as e:
-        return PartitionState(PRODUCT, region, month, "stale", str(e))
-    return PartitionState(PRODUCT, region, month, "stale" if plan.todo else "fresh", plan.reason)
+        failures, reason = previous.failures, str(e)
+    if failures:
+        cause = f"{len(failures)} of {len(previous.blocks)} blocks: {failures[0].cause}"
+        return PartitionState(PRODUCT, region, month, "failed", cause)
+    return PartitionState(PRODUCT, region, month, "stale" if reason else "fresh", reason)
 
 
 def document(states: list[PartitionState]) -> dict[str, Any]:

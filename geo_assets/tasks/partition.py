@@ -27,7 +27,8 @@ from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
 from geo_assets.tasks.memory import bands_together, strip_rows
-from geo_assets.tasks.quicklook import update_closeup, update_quicklook
+from geo_assets.tasks.pixels import stored_blocks
+from geo_assets.tasks.quicklook import update_pictures
 from geo_assets.tasks.search import dropped, used_scenes
 
 PRODUCT = "composite"
@@ -68,7 +69,6 @@ class PartitionPlan:
         previous: Receipt of the partition as it is now.
         scenes: Scenes that are used.
         dropped: Scenes that are not.
-        fault: What is wrong with a receipt that was there, or ""; what the cube holds is then unknown.
     """
 
     region: str
@@ -79,7 +79,11 @@ class PartitionPlan:
     previous: PartitionReceipt | None
     scenes: tuple[Scene, ...]
     dropped: tuple[Dropped, ...]
-    fault: str = ""
+
+    @property
+    def done(self) -> PartitionReceipt | None:
+        """The receipt that is there, if it says what is wanted; else there is something to make, or to put right in it."""
+        return self.previous if self.previous and not self.todo and not self.previous.failures else None
 
     @property
     def reason(self) -> str:
@@ -132,8 +136,15 @@ def plan_partition(
         reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
         _check_memory(project, grid, reached)
         todo.append(Todo(plan, reached, key, chunks, reason, adds=same))
-    fresh += known.values()  # asked for by cells that are gone: what was made stays
-    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)), fault)
+    fresh += filter(None, map(_left, known.values()))
+    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
+
+
+def _left(had: BlockReceipt) -> BlockReceipt | None:
+    """Of a block that no cell asks for any more: what was made stays, and that it could not be made again is no matter."""
+    if had.status == "ok":
+        return had
+    return had.model_copy(update={"status": "ok", "cause": None, "error": None}) if had.chunks else None
 
 
 def _check_memory(project: Project, grid: PixelGrid, scenes: tuple[Scene, ...]) -> None:
@@ -214,7 +225,7 @@ def make_partition(
     """
     began = time.perf_counter()
     session = cube.session(plan.grid.group)
-    blank, work = _split_blank(plan)
+    blank, work = _split_blank(plan, cube, [v.name for v in composite.variables(sensor, project.cube)], periods)
     tasks = [_task(todo, plan, project, session, periods) for todo in work]
     done: list[composite.BlockResult] = []
     failed: list[BlockReceipt] = []
@@ -237,23 +248,26 @@ def make_partition(
     )
     kept = plan.previous.snapshot if plan.previous else ""
     receipt = receipt.model_copy(update={"snapshot": snapshot or kept, "cube": held_in or cube_id(cube) or ""})
-    if done:
-        update_quicklook(storage, receipt, plan.grid, done, project.cube.bands)
-        update_closeup(storage, receipt, plan.grid, cube, project.cube, periods.index(plan.month))
+    update_pictures(
+        storage, receipt, plan.grid, done, cube, project.cube, periods.index(plan.month), anew=plan.previous is None
+    )
     storage.write_receipt(receipt)
     return receipt
 
 
-def _split_blank(plan: PartitionPlan) -> tuple[list[BlockReceipt], list[Todo]]:
-    """Receipts of blocks that no scene reaches and that were never made, for which there is nothing to do; and the rest.
+def _split_blank(
+    plan: PartitionPlan, cube: Cube, names: Sequence[str], periods: Periods
+) -> tuple[list[BlockReceipt], list[Todo]]:
+    """Receipts of blocks that no scene reaches and that the cube does not hold, for which there is nothing to do; and the rest.
 
-    Where a receipt was damaged, the cube may hold pixels of scenes that are gone: every block is then made.
+    The cube is asked, since it may hold pixels that no receipt tells of: a receipt may be lost, or a run killed before it.
     """
-    held = {(b.row, b.col) for b in plan.previous.blocks if b.chunks} if plan.previous else set()
+    unreached = [t.plan.block for t in plan.todo if not t.scenes]
+    held = stored_blocks(cube, plan.grid, names, periods.index(plan.month), unreached) if unreached else set()
     receipts, work = [], []
     for todo in plan.todo:
         block = todo.plan.block
-        if todo.scenes or plan.fault or (block.row, block.col) in held:
+        if todo.scenes or block in held:
             work.append(todo)
             continue
         receipts.append(

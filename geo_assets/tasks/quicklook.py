@@ -22,17 +22,40 @@ _CLOSEUP_WINDOW_PX = 1024  # larger areas are well seen in the picture of the re
 _CLOSEUP_PX = 320
 
 
+def update_pictures(
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], cube: Cube, recipe: CubeRecipe, time_index: int, *, anew: bool
+) -> None:  # fmt: skip
+    """Draw both pictures of a partition of which blocks were made; one that cannot be drawn is told, since they are committed.
+
+    Args:
+        storage: Where the pictures are.
+        receipt: Of the partition as it is now.
+        grid: Pixel grid of its group.
+        done: Blocks that were made.
+        cube: Holds them.
+        recipe: Of the cube.
+        time_index: Place of the partition's period on the time axis.
+        anew: Whether pictures that are there may show something else, such as a cube that was replaced.
+    """
+    try:
+        if done:
+            update_quicklook(storage, receipt, grid, done, recipe.bands, anew=anew)
+            update_closeup(storage, receipt, grid, cube, recipe, time_index)
+        elif anew:
+            for name in (path.quicklook, path.closeup):
+                storage.delete(name(receipt.product, receipt.region, str(receipt.month)))
+    except StoreError as e:
+        _log.warning("%s %s: no picture: %s", receipt.region, receipt.month, e)
+
+
 def update_quicklook(
-    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], bands: list[str]
-) -> None:
-    """Paste the new blocks' previews into the picture of the region."""
-    if not done:
-        return
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], bands: list[str], *, anew: bool
+) -> None:  # fmt: skip
+    """Paste the new blocks' previews into the picture of the region, or into an empty one."""
     region, n = Region.parse(receipt.region), grid.region_blocks
     side = done[0].preview.shape[0]
     name = path.quicklook(receipt.product, receipt.region, str(receipt.month))
-    stored = storage.read(name)
-    held = decode_png(stored)
+    held = None if anew else decode_png(storage.read(name))
     fits = held is not None and held.shape[:2] == (n * side, n * side)
     picture = held.copy() if held is not None and fits else blank(n * side, n * side)
     for result in done:
@@ -70,10 +93,11 @@ def update_closeup(
     if max(rows.stop - rows.start, cols.stop - cols.start) > _CLOSEUP_WINDOW_PX:
         storage.delete(name)  # it was small before more cells were registered
         return
-    group = zarr.open_group(cube.zarr_store(), path=grid.group, mode="r", zarr_format=3)
+    faults: tuple[type[Exception], ...] = (StoreError, *cube.faults)
     try:
+        group = zarr.open_group(cube.zarr_store(), path=grid.group, mode="r", zarr_format=3)
         picture = _read(cube, group, recipe, (time_index, rows, cols))
-    except StoreError as e:  # of a block that this run did not make; what it made is committed, and counts
+    except faults as e:  # such as of a block that this run did not make
         _log.warning("%s %s: no close-up: %s", receipt.region, receipt.month, e)
         storage.delete(name)
         return

@@ -88,8 +88,8 @@ def _make(run: PlainRun, region: str, month: str, *, overwrite: bool) -> None:
         previous=loaded.storage.read_receipt(PRODUCT, region, month), overwrite=overwrite,
     )  # fmt: skip
     run.plans[region, month] = plan
-    if plan.previous is not None and not plan.todo:
-        run.receipts[region, month] = plan.previous
+    if plan.done is not None:
+        run.receipts[region, month] = plan.done
         return
     cube, periods = loaded.cube, loaded.periods()
     ensure_layout(cube, project, loaded.sensor, grid, periods)
