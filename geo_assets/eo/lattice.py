@@ -1,13 +1,12 @@
 """Where target pixels lie in a source's CRS: cells of a fixed lattice, whose coordinates depend on nothing but the pixel."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from geo_assets.model.crs import transformer
-from geo_assets.model.geometry import GeoBox
+from geo_assets.model.geometry import GeoBox, spaced
 
 CELL_PX = (
     16  # cells of the lattice; coordinates are a parabola in each direction through three transformed points a side
@@ -43,6 +42,11 @@ class Nodes:
     edge_x: Coordinates
     edge_y: Coordinates
 
+    @property
+    def points(self) -> int:
+        """How many."""
+        return self.x.size
+
 
 def phase(box: GeoBox) -> tuple[int, int]:
     """Place of a window's first row and column in its first cell, 0 to 15 each."""
@@ -62,8 +66,9 @@ def nodes(box: GeoBox, crs: str) -> Nodes:
     rows, cols = box.shape
     row, col = phase(box)
     down, across = -(-(row + rows) // CELL_PX), -(-(col + cols) // CELL_PX)
-    y = _positions(box.top + row * box.resolution, -box.resolution, 2 * down + 1)
-    x = _positions(box.left - col * box.resolution, box.resolution, 2 * across + 1)
+    # Every eighth corner
+    y = spaced(box.top + row * box.resolution, -box.resolution * _HALF_PX, 2 * down + 1)
+    x = spaced(box.left - col * box.resolution, box.resolution * _HALF_PX, 2 * across + 1)
     quarter = float(box.resolution) * _HALF_PX / 2
     at_x, at_y = _moved(x, y, box.crs, crs)
     error = np.zeros((down, across))
@@ -88,12 +93,6 @@ def _border(box: GeoBox, crs: str) -> tuple[Coordinates, Coordinates]:
     if box.crs != crs:
         x, y = transformer(box.crs, crs).transform(x, y)
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
-
-
-def _positions(first: Fraction, step: Fraction, n: int) -> Coordinates:
-    """Corners every eight pixels, each correctly rounded, so that they do not depend on where counting began."""
-    stride = step * _HALF_PX
-    return np.array([float(first + k * stride) for k in range(n)])
 
 
 def _moved(x: Coordinates, y: Coordinates, source: str, target: str) -> tuple[Coordinates, Coordinates]:

@@ -6,6 +6,7 @@ kernels widen when pixels grow, integers are rounded half up, and a valid result
 coordinates along a line, within a tolerance; here they are exact to 1e-4 of a source pixel, mostly to 1e-6.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from geo_assets.eo import _warp as kernels
 from geo_assets.eo._cover import mark
 from geo_assets.eo.lattice import CELL_PX, Nodes, exact, nodes
 from geo_assets.model.crs import transformer
-from geo_assets.model.geometry import GeoBox
+from geo_assets.model.geometry import GeoBox, spaced
 
 TOLERANCE_PX = 1e-4  # cells whose coordinates may be further off are transformed pixel by pixel
 _SHRINK_SLACK = 1.0001  # so that a factor that is exact but for rounding counts as reached
@@ -120,8 +121,14 @@ class Placement:
         pixel = min(math.hypot(self._t.a, self._t.d), math.hypot(self._t.b, self._t.e))
         self._rough = self._lattice.error > TOLERANCE_PX * pixel
         self._limits = self._pixel_limits()
+        self._whole: dict[tuple[int, int], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
         # A node out of the CRS's reach makes its cells rough, so that single pixels decide
         self._rough |= ~(_all_finite(self.cols) & _all_finite(self.rows))
+
+    @property
+    def points(self) -> int:
+        """Nodes of its lattice."""
+        return self._lattice.points
 
     def _pixel_limits(self) -> tuple[int, int, int, int]:
         """First and end row, first and end column of the level that the window covers, without what kernels reach beyond."""
@@ -141,7 +148,7 @@ class Placement:
         inverse = ~t
         return x * inverse.a + y * inverse.b + inverse.c, x * inverse.d + y * inverse.e + inverse.f
 
-    @property
+    @functools.cached_property
     def identity(self) -> tuple[int, int] | None:
         """Row and column of the level's pixel that is the window's first, if every target pixel is one of the level."""
         res = float(self.box.resolution)
@@ -150,7 +157,7 @@ class Placement:
         col, row = (self.box.bounds[0] - self._t.c) / res, (self._t.f - self.box.bounds[3]) / res
         return (round(row), round(col)) if row == round(row) and col == round(col) else None
 
-    @property
+    @functools.cached_property
     def reach(self) -> tuple[int, int]:
         """Pixels of the level that a kernel may reach beyond the one under the centre: rows, columns."""
         if self.identity is not None:
@@ -172,16 +179,20 @@ class Placement:
         Returns:
             First row and end row of the level, dims (tiles down, tiles across); equal where nothing is needed of a tile.
         """
+        if wanted is None and tile in self._whole:
+            return self._whole[tile]
         (height, width), (down, across) = self.raster.shape, self.reach
         first = np.full((-(-height // tile[0]), -(-width // tile[1])), np.iinfo(np.int64).max)
         end = np.zeros(first.shape, np.int64)
-        if wanted is None:
-            wanted = np.ones(self._rough.shape, bool)
+        cells = np.ones(self._rough.shape, bool) if wanted is None else wanted
         top, bottom, left, right = self._limits
         limits = max(0, top - down), min(height, bottom + down), max(0, left - across), min(width, right + across)
         cols, rows = self._finite_nodes()
-        mark(cols, rows, wanted, self.reach, tile, limits, first, end)
-        return np.minimum(first, end), end
+        mark(cols, rows, cells, self.reach, tile, limits, first, end)
+        found = np.minimum(first, end), end
+        if wanted is None:
+            self._whole[tile] = found
+        return found
 
     def columns(self) -> tuple[int, int]:
         """First column and end column of the level that the window needs; empty if none."""
@@ -357,9 +368,7 @@ def _all_finite(at: Array) -> npt.NDArray[np.bool_]:
 
 def _edges(box: GeoBox) -> tuple[Array, Array]:
     rows, cols = box.shape
-    xs = np.array([float(box.left + k * box.resolution) for k in range(cols + 1)])
-    ys = np.array([float(box.top - k * box.resolution) for k in range(rows + 1)])
-    return xs, ys
+    return spaced(box.left, box.resolution, cols + 1), spaced(box.top, -box.resolution, rows + 1)
 
 
 def _stored(nodata: float | None, dtype: npt.DTypeLike) -> tuple[Any, bool]:

@@ -66,17 +66,19 @@ class GeoBox:
     def centers(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """X of the columns and y of the rows at pixel centres, float64, CRS units, correctly rounded."""
         rows, cols = self.shape
-        return _centers(self.left, self.resolution, cols), _centers(self.top, -self.resolution, rows)
+        half = self.resolution / 2
+        return spaced(self.left + half, self.resolution, cols), spaced(self.top - half, -self.resolution, rows)
 
     def lonlat(self) -> Polygon | MultiPolygon:
         """Outline in EPSG:4326 with densified edges, split at the antimeridian."""
         return to_lonlat(shapely.box(*self.bounds), self.crs)
 
 
-def _centers(first_edge: Fraction, step: Fraction, n: int) -> npt.NDArray[np.float64]:
-    denominator = math.lcm((first_edge + step / 2).denominator, step.denominator)
-    first, stride = (first_edge + step / 2) * denominator, step * denominator
-    numbers: npt.NDArray[np.float64] = (int(first) + np.arange(n, dtype=np.int64) * int(stride)) / denominator
+def spaced(first: Fraction, step: Fraction, n: int) -> npt.NDArray[np.float64]:
+    """``n`` numbers from ``first`` on, each correctly rounded, so that they do not depend on where counting began."""
+    denominator = math.lcm(first.denominator, step.denominator)
+    start, stride = first * denominator, step * denominator
+    numbers: npt.NDArray[np.float64] = (int(start) + np.arange(n, dtype=np.int64) * int(stride)) / denominator
     return numbers
 
 

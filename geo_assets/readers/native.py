@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from affine import Affine
 
-from geo_assets.eo.lattice import Nodes, nodes
+from geo_assets.eo.lattice import nodes
 from geo_assets.eo.warp import Placement, Raster, Scale, coarsest, scale_of
 from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
@@ -32,9 +33,10 @@ from geo_assets.readers._tiff import Layout, Unfit, layout
 
 FETCH_THREADS = 16
 FETCH_BYTES = 112 * 2**20  # fetched ahead and not used yet
-_LATTICES = 8
+_KEPT_POINTS = 2**21
 
 Array = npt.NDArray[Any]
+Place = Callable[[Layer, str, Affine, Sequence[tuple[int, int]], float | None], tuple[int, Placement]]
 
 
 @dataclass
@@ -65,7 +67,8 @@ class NativeSession:
         self._pool = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="open")
         self._gdal = _Gdal(access, sign, self.usage)
         self._open: dict[str, Future[_Fast | None]] = {}
-        self._lattices: OrderedDict[tuple[GeoBox, str], Nodes] = OrderedDict()
+        self._lattices = _Kept(nodes)
+        self._placements = _Kept(self._new_placement)
         self._placed: set[tuple[str, bytes]] = set()
         self._lock = threading.Lock()
 
@@ -85,7 +88,7 @@ class NativeSession:
         fast: list[_TiffSweep] = []
         for layer, asset in zip(layers, opened, strict=True):
             if asset is None:
-                sweeps.append(self._gdal.sweep(layer, self._lattice))
+                sweeps.append(self._gdal.sweep(layer, self._place))
                 continue
             made = self._tiff_sweep(layer, asset)
             sweeps.append(made)
@@ -130,9 +133,7 @@ class NativeSession:
 
     def _tiff_window(self, layer: Layer, asset: _Fast, shared: dict[tuple[str, int], SharedLevel]) -> TiffWindow | None:
         self._check(layer, asset)
-        number, placement = place(
-            layer, asset.crs, asset.layout.transform, asset.shapes, asset.layout.nodata, self._lattice
-        )
+        number, placement = self._place(layer, asset.crs, asset.layout.transform, asset.shapes, asset.layout.nodata)
         key = layer.href, number
         if key not in shared:
             shared[key] = SharedLevel(asset.source, asset.layout, asset.layout.levels[number])
@@ -161,15 +162,21 @@ class NativeSession:
         check_header(found, found.crs, source.shown)
         return _Fast(source, found)
 
-    def _lattice(self, box: GeoBox, crs: str) -> Nodes:
-        """Nodes of a target, computed once for all scenes of a CRS."""
-        key = box, crs
-        with self._lock:
-            if key not in self._lattices:
-                self._lattices[key] = nodes(box, crs)
-                while len(self._lattices) > _LATTICES:
-                    self._lattices.popitem(last=False)
-            return self._lattices[key]
+    def _place(
+        self, layer: Layer, crs: str, transform: Affine, shapes: Sequence[tuple[int, int]], nodata: float | None
+    ) -> tuple[int, Placement]:
+        """The level of a file that a layer is read from, and the target over it: the same for all scenes of a tile."""
+        resampling = "nearest" if layer.band.categorical else layer.resampling
+        stored = layer.band.nodata if nodata is None else nodata
+        scale = scale_of(layer.box, crs, transform, shapes[0])
+        number = 0 if resampling == "nearest" else coarsest(shapes, scale)
+        (height, width), full = shapes[number], shapes[0]
+        down, across = full[0] / height, full[1] / width
+        raster = Raster(crs, transform @ Affine.scale(across, down), (height, width), stored)
+        return number, self._placements.get(layer.box, raster, Scale(scale.x * across, scale.y * down), resampling)
+
+    def _new_placement(self, box: GeoBox, raster: Raster, scale: Scale, resampling: str) -> Placement:
+        return Placement(box, raster, scale, resampling, self._lattices.get(box, raster.crs))
 
     def _check(self, layer: Layer, asset: _Fast) -> None:
         """Whether a file is what and where its item says."""
@@ -187,7 +194,7 @@ class NativeSession:
     def _tiff_sweep(self, layer: Layer, asset: _Fast) -> "_TiffSweep | None":
         self._check(layer, asset)
         found = asset.layout
-        number, placement = place(layer, found.crs, found.transform, asset.shapes, found.nodata, self._lattice)
+        number, placement = self._place(layer, found.crs, found.transform, asset.shapes, found.nodata)
         rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells)
         return None if rows.empty else _TiffSweep(layer, placement, rows)
 
@@ -207,21 +214,29 @@ class NativeSession:
         self._fetcher.plan([parcel for _, _, parcel in parcels])
 
 
-def place(
-    layer: Layer, crs: str, transform: Any, shapes: Sequence[tuple[int, int]], nodata: float | None, lattice: Callable[[GeoBox, str], Nodes]
-) -> tuple[int, Placement]:  # fmt: skip
-    """The level of a file that a layer is read from, and the layer's target over it."""
-    resampling = "nearest" if layer.band.categorical else layer.resampling
-    scale = scale_of(layer.box, crs, transform, shapes[0])
-    number = 0 if resampling == "nearest" else coarsest(shapes, scale)
-    (height, width), full = shapes[number], shapes[0]
-    down, across = full[0] / height, full[1] / width
-    raster = Raster(
-        crs, transform @ type(transform).scale(across, down), (height, width), layer.band.nodata if nodata is None else nodata
-    )  # fmt: skip
-    return number, Placement(
-        layer.box, raster, Scale(scale.x * across, scale.y * down), resampling, lattice(layer.box, crs)
-    )
+class _Kept:
+    """What was made lately from the same arguments, as long as it is not too much; for several threads.
+
+    Args:
+        make: Makes something with an attribute ``points``: its size.
+    """
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+        self._found: OrderedDict[Any, Any] = OrderedDict()
+        self._points = 0
+        self._lock = threading.Lock()
+
+    def get(self, *key: Any) -> Any:
+        """The one of these arguments."""
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = made = self._make(*key)
+                self._points += made.points
+                while self._points > _KEPT_POINTS and len(self._found) > 1:
+                    self._points -= self._found.popitem(last=False)[1].points
+            self._found.move_to_end(key)
+            return self._found[key]
 
 
 class _TiffSweep:
@@ -256,13 +271,13 @@ class _Gdal:
         self._pool.submit(self._rasters.close).result()
         self._pool.shutdown()
 
-    def sweep(self, layer: Layer, lattice: Callable[[GeoBox, str], Nodes]) -> "_GdalSweep | None":
-        return self._pool.submit(self._sweep, layer, lattice).result()
+    def sweep(self, layer: Layer, place: Place) -> "_GdalSweep | None":
+        return self._pool.submit(self._sweep, layer, place).result()
 
-    def _sweep(self, layer: Layer, lattice: Callable[[GeoBox, str], Nodes]) -> "_GdalSweep | None":
+    def _sweep(self, layer: Layer, place: Place) -> "_GdalSweep | None":
         with self._rasters.use(layer.href, layer.band, layer.footprint) as raster:
             number, placement = place(
-                layer, raster.crs, raster.dataset.transform, raster.shapes, raster.nodata(layer.band), lattice
+                layer, raster.crs, raster.dataset.transform, raster.shapes, raster.nodata(layer.band)
             )
             left, right = placement.columns()
             low, high = placement.span(0, layer.box.shape[0])
