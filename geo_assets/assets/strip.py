@@ -13,6 +13,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from geo_assets.errors import GeoAssetsError
 
+_SHOWN, _LONGEST = 50, 500  # causes that the UI shows one by one, and characters of each
+_FURTHER, _SHORT = "further", 120  # where the others are, and characters of theirs: many fail for one reason
 _USER_VERSION = "dagster/data_version_is_user_provided"
 
 
@@ -81,8 +83,18 @@ def run_strip(
 def _failure(failed: Mapping[str, GeoAssetsError], total: int) -> dg.Failure:
     first = next(iter(failed.values()))
     retry = all(e.retryable for e in failed.values())
-    metadata = {key: dg.MetadataValue.text(str(e)[:500]) for key, e in list(failed.items())[:50]}
+    texts = {str(key): str(e)[:_LONGEST] for key, e in failed.items()}
+    metadata: dict[str, Any] = {key: dg.MetadataValue.text(text) for key, text in list(texts.items())[:_SHOWN]}
+    if len(texts) > _SHOWN:
+        metadata[_FURTHER] = dg.MetadataValue.json({key: text[:_SHORT] for key, text in list(texts.items())[_SHOWN:]})
     return dg.Failure(f"{len(failed)} of {total} partitions failed: {first}", metadata=metadata, allow_retries=retry)
+
+
+def causes_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Why keys failed, by key, out of the metadata of a step's failure."""
+    causes = {key: value.value for key, value in metadata.items()}
+    further = causes.pop(_FURTHER, {})
+    return {str(key): str(cause) for key, cause in (causes | further).items()}
 
 
 def _evaluation(asset: dg.AssetKey, key: str, check: Check) -> dg.AssetCheckEvaluation:

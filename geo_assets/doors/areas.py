@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from geo_assets.assets.partitions import register_regions
 from geo_assets.doors.home import open_instance
-from geo_assets.doors.instance import enter
+from geo_assets.doors.instance import deployed, enter
 from geo_assets.eo.aoi import Aoi, read_aoi
 from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import AoiRecipe, SafeName
@@ -24,7 +24,7 @@ def add_area(loaded: LoadedProject, name: str, file: str, layer: str | None) -> 
     aoi = read_aoi(checked_name(name), AoiRecipe(path=file, layer=layer), ".")
     table = cells.cut([aoi], loaded.project.grid, loaded.project.cube)
     with open_instance(enter(loaded)) as instance:
-        areas.register(loaded, aoi)
+        areas.register(deployed(loaded), aoi)
         new = register_regions(instance, table.regions)
     return {
         "name": name,
@@ -56,8 +56,17 @@ def list_areas(loaded: LoadedProject) -> list[dict[str, Any]]:
             "source": "project file" if a.name in loaded.project.aois else "aoi add",
             "notes": list(a.notes),
         }
-        for a in areas.areas(loaded)
+        for a in areas.areas(deployed(loaded))
     ]
+
+
+def remove_area(loaded: LoadedProject, name: str) -> None:
+    """Take a registered area away.
+
+    Raises:
+        ConfigError: There is no such area, or it stands in the project file.
+    """
+    areas.unregister(deployed(loaded), name)
 
 
 def _km2(aoi: Aoi) -> float:

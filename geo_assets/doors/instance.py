@@ -4,19 +4,22 @@ import importlib
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.plain import PlainStore
+from geo_assets.assets.strip import causes_of
 from geo_assets.doors.home import entered, home_of, open_instance
 from geo_assets.project import ENVIRONMENT, LoadedProject
 
@@ -102,6 +105,11 @@ def workspace(loaded: LoadedProject) -> Workspace:
     return Workspace.of(loaded, storage=PlainStore(effective_storage(loaded)))
 
 
+def deployed(loaded: LoadedProject) -> LoadedProject:
+    """The project with its deployment's storage in place of its own."""
+    return workspace(loaded).loaded
+
+
 class Runner:
     """Executes strips in this process, as ordinary runs of the instance that the UI shows and can start again."""
 
@@ -141,7 +149,7 @@ class Runner:
         result = execute_run(self._job.get_subset(asset_selection=keys), run, self.instance, raise_on_error=False)
         if result.success:
             return Outcome(run.run_id, True, False, {})
-        return Outcome(run.run_id, False, self._interrupted(run.run_id), self._causes(run.run_id))
+        return Outcome(run.run_id, False, self._interrupted(run.run_id), self._causes(run.run_id, keys))
 
     def _interrupted(self, run_id: str) -> bool:
         for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
@@ -152,19 +160,29 @@ class Runner:
                 error = error.cause
         return False
 
-    def _causes(self, run_id: str) -> dict[tuple[str, str], str]:
+    def _causes(self, run_id: str, assets: Iterable[dg.AssetKey]) -> dict[tuple[str, str], str]:
+        names = {a.to_python_identifier(): a.to_user_string() for a in assets}
         causes: dict[tuple[str, str], str] = {}
         for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
             event = entry.get_dagster_event()
             data = event.step_failure_data
-            asset = (event.step_key or "").replace("__", "/", 1)
+            asset = names.get(event.step_key or "", event.step_key or "")
             if data.user_failure_data and data.user_failure_data.metadata:
-                for key, value in data.user_failure_data.metadata.items():
-                    causes[asset, key] = str(value.value)
+                causes |= {(asset, key): cause for key, cause in causes_of(data.user_failure_data.metadata).items()}
             elif data.error:
                 inner = data.error.cause or data.error
                 causes[asset, ""] = inner.message.strip().splitlines()[-1]
         return causes
+
+    def failed(self, asset: str) -> set[str]:
+        """Keys of an asset whose latest run failed, as the UI shows them."""
+        key = dg.AssetKey(asset.split("/"))
+        partitions = self._defs.resolve_assets_def(key).partitions_def
+        status = get_and_update_asset_status_cache_value(self.instance, key, partitions)
+        if status is None or partitions is None:
+            return set()
+        with partition_loading_context(dynamic_partitions_store=self.instance):
+            return {str(k) for k in status.deserialize_failed_partition_subsets(partitions).get_partition_keys()}
 
     def fail_orphans(self) -> list[str]:
         """Mark runs as failed whose process on this machine is gone; returns their ids."""

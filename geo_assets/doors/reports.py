@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from geo_assets.doors.instance import effective_storage
+from geo_assets.doors.instance import deployed, effective_storage
 from geo_assets.doors.report.page import write_report
 from geo_assets.doors.run import Summary
 from geo_assets.errors import ConfigError, StoreError
@@ -49,7 +49,7 @@ def write_reports(loaded: LoadedProject, summary: Summary, folder: Path) -> None
 
 def write_project_report(loaded: LoadedProject, file: Path, *, title: str) -> Path:
     """The HTML report of a project, as its deployment runs it."""
-    outlines = {aoi.name: aoi.geometry for aoi in areas(loaded)}
+    outlines = {aoi.name: aoi.geometry for aoi in areas(deployed(loaded))}
     shell, python = how_to_open(loaded)
     return write_report(
         effective_storage(loaded), file, title=title, commands=[shell], how_to_open=python, areas=outlines

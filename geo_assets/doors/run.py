@@ -1,21 +1,23 @@
 """``geo-assets run``: materializes through Dagster, strip by strip, and says what came of it."""
 
+import contextlib
 import resource
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from geo_assets.assets.partitions import cube_key, register_regions
 from geo_assets.doors.catalog import refuse_unusable
-from geo_assets.doors.instance import Outcome, Runner
+from geo_assets.doors.instance import Outcome, Runner, deployed
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
+from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
 from geo_assets.tasks.partition import refuse_other_layout, refuse_other_store
@@ -87,47 +89,38 @@ def run_project(
     Raises:
         ConfigError: The project or the selection is wrong; nothing was started.
     """
-    products = loaded.wanted(options.products)
-    table = cells.cut(areas.areas(loaded), loaded.project.grid, loaded.project.cube)
+    products, place = loaded.wanted(options.products), deployed(loaded)
+    table = cells.cut(areas.areas(place), loaded.project.grid, loaded.project.cube)
     regions = select(table.regions, options.regions)
     periods = loaded.periods()
     months = [p.key for p in periods.between(options.first_month, options.last_month)]
     if products != ["cells"]:
-        refuse_unusable(loaded)
+        refuse_unusable(place)
     runner = Runner(loaded, console=console)
-    storage = Storage(runner.storage_root)
     runner.fail_orphans()
     if options.initialize:
-        initialize(storage)
-    _check_storage(loaded, storage)
+        initialize(place.storage)
+    _check_storage(place)
+    run = _Run(runner, place, products, options, progress)
     keys = [(r, m) for r in regions for m in months]
     if options.retry_failed:
-        keys = [k for k in keys if _to_retry(storage, *k)]
+        keys = run.failed(keys)
     keys = keys[: options.limit]
     if options.limit or options.retry_failed:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
-    return _Run(runner, storage, loaded, products, options, progress).go(regions, keys, periods.keys)
+    return run.go(regions, keys, periods.keys)
 
 
-def _to_retry(storage: Storage, region: str, month: str) -> bool:
-    """Whether a partition failed, is partial, or has a receipt that cannot tell."""
-    known = path.receipt("composite", region, month)
-    receipt = storage.sound_receipt("composite", region, month)
-    return storage.read(known) is not None if receipt is None else receipt.status != "ok"
-
-
-def _check_storage(loaded: LoadedProject, storage: Storage) -> None:
+def _check_storage(loaded: LoadedProject) -> None:
     """Find out before work starts what would stop every partition.
 
     Raises:
         ConfigError: The storage cannot be written, or holds a cube that does not fit the project.
     """
-    project = loaded.project.model_copy(update={"storage": storage.root})
-    cube = replace(loaded, project=project).cube
     try:
-        refuse_other_store(project, storage)
-        refuse_other_layout(cube, project, loaded.periods())
-        cube.probe()
+        refuse_other_store(loaded.project, loaded.storage)
+        refuse_other_layout(loaded.cube, loaded.project, loaded.periods())
+        loaded.cube.probe()
     except StoreError as e:
         raise ConfigError(f"{e}; nothing was started") from e
 
@@ -136,17 +129,28 @@ class _Run:
     def __init__(
         self,
         runner: Runner,
-        storage: Storage,
         loaded: LoadedProject,
         products: list[Any],
         options: RunOptions,
         progress: Progress | None,
     ) -> None:
-        self._runner, self._storage, self._loaded, self._products = runner, storage, loaded, products
+        self._runner, self._storage, self._loaded, self._products = runner, loaded.storage, loaded, products
         self._options, self._progress = options, progress
         self._causes: dict[tuple[str, str], str] = {}
-        self._failed: set[str] = set()  # keys of regions or of partitions
+        self._failed: dict[str, str] = {}  # causes by keys of regions or of partitions
         self._summary = Summary()
+
+    def failed(self, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of some partitions that failed, are partial, or have a receipt that cannot tell."""
+        names = [n for p in self._products if p != "cells" for n in self._assets(p)]
+        known = {key for name in names for key in self._runner.failed(name)}
+        return [k for k in keys if str(cube_key(*k)) in known or ("composite" in names and self._is_partial(*k))]
+
+    def _is_partial(self, region: str, month: str) -> bool:
+        receipt = self._storage.sound_receipt("composite", region, month)
+        if receipt is None:
+            return self._storage.read(path.receipt("composite", region, month)) is not None
+        return receipt.status != "ok"
 
     def go(self, regions: list[str], keys: list[tuple[str, str]], months: list[str]) -> Summary:
         began, cpu = time.perf_counter(), _cpu_s()
@@ -177,11 +181,9 @@ class _Run:
 
     def _note(self, strip: Strip, outcome: Outcome) -> None:
         self._summary.run_ids.append(outcome.run_id)
-        self._causes |= {(asset, key or strip.first): cause for (asset, key), cause in outcome.causes.items()}
-        for _, key in outcome.causes:
-            months = strip.months if strip.region else ()
-            keys = [key] if key else [str(cube_key(str(strip.region), m)) for m in months] or [strip.first]
-            self._failed |= set(keys)
+        for (asset, key), cause in outcome.causes.items():
+            self._causes[asset, key or strip.first] = cause
+            self._failed |= dict.fromkeys([key] if key else strip.keys, cause)  # without a key a step failed as a whole
         if outcome.interrupted:
             raise KeyboardInterrupt
 
@@ -195,19 +197,19 @@ class _Run:
         named = {(f["product"], f["region"], f["month"]) for f in self._summary.failures}
         for (product, key), cause in self._causes.items():
             region, month = (key.split("|")[1], key.split("|")[0]) if "|" in key else (key, None)
-            asset = product if product in ("cells", "composite") else self._assets("scenes")[0]
-            if (asset, region, month) not in named:
-                self._fail(asset, region, month, cause)
+            if (product, region, month) not in named:
+                self._fail(product, region, month, cause)
         self._summary.outputs = {p: self._storage.uri(path.CUBE if p == "composite" else p) for p in self._products}
 
     def _count_one(self, product: str, region: str, month: str | None) -> None:
         receipt = self._storage.sound_receipt(product, region, month)
         counts, key = self._summary.partitions, region if month is None else str(cube_key(region, month))
         made = receipt is not None and receipt.run_id in self._summary.run_ids
-        if receipt is None or (not made and self._failed & {key, region}):
+        cause = self._failed.get(key) or self._failed.get(region)
+        if receipt is None or (not made and cause):
             counts["failed"] += 1
             if not any(k[1] in (key, region) for k in self._causes):
-                self._fail(product, region, month, "it was not made; see the run in the UI")
+                self._fail(product, region, month, cause or "it was not made; see the run in the UI")
         elif made or receipt.status != "ok":
             counts[receipt.status] += 1
             self._count_tasks(receipt)
@@ -267,9 +269,26 @@ def _cpu_s() -> float:
 
 
 def initialize(storage: Storage) -> None:
-    """Clear the cube with its receipts and pictures; cells, scenes and areas stay."""
-    for folder in (path.receipts("composite"), "quicklooks/composite", path.CUBE):
-        for name in storage.names(folder):
-            storage.delete(name)
+    """Clear the cube with its receipts and pictures; cells, scenes and areas stay.
+
+    Raises:
+        ConfigError: What lies in the cube's place is none of ours; nothing was deleted.
+    """
+    cube, receipts = storage.names(path.CUBE), storage.names(path.receipts("composite"))
+    if cube and not receipts and not _is_cube(storage.uri(path.CUBE)):
+        raise ConfigError(
+            f"{storage.uri(path.CUBE)} holds files and is no cube of geo_assets: move it away, or choose another storage"
+        )
+    # Receipts last: after a cube that is damaged, or half deleted, they tell that it is ours
+    for name in (*cube, *storage.names("quicklooks/composite"), *receipts):
+        storage.delete(name)
     if "://" not in storage.root:
         shutil.rmtree(storage.uri(path.CUBE), ignore_errors=True)
+
+
+def _is_cube(uri: str) -> bool:
+    for kind in available("stores"):
+        with contextlib.suppress(StoreError, ConfigError):  # foreign, damaged, or of a store that cannot be there
+            if load("stores", kind).open(uri).describe() is not None:
+                return True
+    return False

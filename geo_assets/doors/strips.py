@@ -22,6 +22,7 @@ class Strip:
         last: Last key.
         region: Its region; None for a strip of regions.
         months: Its periods.
+        keys: All keys, from the first to the last.
     """
 
     assets: tuple[str, ...]
@@ -29,11 +30,13 @@ class Strip:
     last: str
     region: str | None
     months: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 def region_strips(asset: str, regions: Iterable[str], order: Sequence[str]) -> list[Strip]:
     """Runs of an asset that is partitioned by region; ``order`` is the instance's order of regions."""
-    return [Strip((asset,), first, last, None) for first, last in contiguous(list(regions), order)]
+    spans = contiguous(list(regions), order)
+    return [Strip((asset,), a, b, None, keys=tuple(order[order.index(a) : order.index(b) + 1])) for a, b in spans]
 
 
 def cube_strips(assets: Sequence[str], keys: Iterable[tuple[str, str]], months: Sequence[str]) -> list[Strip]:
@@ -45,12 +48,13 @@ def cube_strips(assets: Sequence[str], keys: Iterable[tuple[str, str]], months: 
     for region in by_region:
         for first, last in contiguous(by_region[region], months):
             span = tuple(months[months.index(first) : months.index(last) + 1])
-            strips.append(Strip(tuple(assets), str(cube_key(region, first)), str(cube_key(region, last)), region, span))
+            made = tuple(str(cube_key(region, month)) for month in span)
+            strips.append(Strip(tuple(assets), made[0], made[-1], region, span, made))
     return strips
 
 
 def select(known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
-    """The regions that were asked for, or all.
+    """The regions that were asked for, each once, or all.
 
     Raises:
         PartitionError: One is not a region of the project.
@@ -59,4 +63,4 @@ def select(known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
     if unknown:
         shown = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
         raise PartitionError(f"region {unknown[0]!r} is not touched by the project's cells; it has {shown}")
-    return list(asked) if asked else list(known)
+    return list(dict.fromkeys(asked or known))

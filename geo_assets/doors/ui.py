@@ -9,7 +9,7 @@ from types import FrameType
 
 from geo_assets.assets.partitions import register_regions
 from geo_assets.doors.home import open_instance
-from geo_assets.doors.instance import enter, working_directory, write_workspace
+from geo_assets.doors.instance import deployed, enter, working_directory, write_workspace
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import areas, cells
 
@@ -28,7 +28,7 @@ def serve_ui(loaded: LoadedProject, *, host: str, port: int) -> int:
         ConfigError: The areas cannot be used.
     """
     home = enter(loaded)
-    regions = cells.cut(areas.areas(loaded), loaded.project.grid, loaded.project.cube).regions
+    regions = cells.cut(areas.areas(deployed(loaded)), loaded.project.grid, loaded.project.cube).regions
     with open_instance(home) as instance:
         register_regions(instance, regions)  # or there would be no partition to choose
     workspace = write_workspace(loaded, home)

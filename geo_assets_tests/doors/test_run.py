@@ -9,13 +9,14 @@ from typer.testing import CliRunner
 import geo_assets
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.plain import PlainStore
+from geo_assets.catalogs.static import StaticCatalog
 from geo_assets.doors import cli, run
 from geo_assets.doors.instance import Outcome
 from geo_assets.doors.run import RunOptions, run_project
 from geo_assets.doors.status import status
-from geo_assets.errors import ConfigError
+from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.project import load_project
-from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
+from geo_assets_tests.assets.tiny import MONTHS, SCENES, WORLD, Tiny
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,72 @@ def test_run_when_a_step_fails_as_a_whole_then_its_partitions_count_as_failed(ti
     summary = run_project(load_project(tiny.file), RunOptions())
     assert (summary.partitions["failed"], summary.complete) == (1, False)
     assert [f["cause"] for f in summary.failures] == ["no room"]
+
+
+def test_run_when_a_step_fails_as_a_whole_then_partitions_of_earlier_runs_are_not_counted_as_fresh(tiny, monkeypatch):
+    def failing(self, assets, first, last, *, config=None):
+        return Outcome("r", False, False, {(assets[-1], ""): "no room"})
+
+    monkeypatch.setattr(run.Runner, "run", failing)
+    summary = run_project(load_project(tiny.file), RunOptions(products=["cells"]))
+    assert summary.partitions == {"total": 2, "ok": 0, "partial": 0, "failed": 2, "skipped": 0}
+    assert {f["cause"] for f in summary.failures} == {"no room"}
+
+
+def test_run_when_a_region_is_asked_for_twice_then_it_counts_once(tiny):
+    (region, _), *_ = tiny.receipts()
+    summary = run_project(load_project(tiny.file), RunOptions(regions=[region, region]))
+    assert summary.partitions == {"total": 1, "ok": 0, "partial": 0, "failed": 0, "skipped": 1}
+
+
+def failing_search(*args, **kwargs):
+    raise CatalogError("the catalog answers 502")
+
+
+def test_retry_when_a_search_failed_so_that_nothing_was_made_then_it_is_among_those_that_failed(tiny, monkeypatch):
+    (region, _), *_ = tiny.receipts()
+    tiny.change(storage="./other")
+    with monkeypatch.context() as patch:
+        patch.setattr(StaticCatalog, "search", failing_search)
+        failed = run_project(load_project(tiny.file), RunOptions(regions=[region]))
+    assert failed.partitions["failed"] == 1
+    assert [(f["product"], f["cause"]) for f in failed.failures][-1][0] == SCENES
+    again = run_project(load_project(tiny.file), RunOptions(retry_failed=True))
+    assert again.partitions == {"total": 1, "ok": 1, "partial": 0, "failed": 0, "skipped": 0}
+    assert run_project(load_project(tiny.file), RunOptions(retry_failed=True)).partitions["total"] == 0
+
+
+def test_retry_when_a_search_failed_and_an_older_table_is_there_then_it_is_asked_again(tiny, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(StaticCatalog, "search", failing_search)
+        run_project(load_project(tiny.file), RunOptions())
+    again = run_project(load_project(tiny.file), RunOptions(retry_failed=True))
+    assert again.partitions == {"total": 2, "ok": 0, "partial": 0, "failed": 0, "skipped": 2}
+
+
+def test_initialize_when_what_lies_there_is_no_cube_then_it_is_left_alone(tiny):
+    tiny.change(storage="./other")
+    mine = tiny.folder / "other" / "cube" / "thesis.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(ConfigError, match="no cube of geo_assets"):
+        run_project(load_project(tiny.file), RunOptions(initialize=True))
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", ["killed", "damaged"])
+def test_initialize_when_a_cube_of_ours_is_damaged_or_half_deleted_then_it_is_made_anew(tiny, damage):
+    cube = tiny.folder / "data" / "cube"
+    if damage == "killed":
+        for folder in cube.iterdir():
+            shutil.rmtree(
+                folder
+            ) if folder.is_dir() and folder.name != "chunks" else folder.is_file() and folder.unlink()
+    else:
+        for file in (f for f in cube.rglob("*") if f.is_file() and f.parent.name != "chunks"):
+            file.write_bytes(b"damaged")
+    summary = run_project(load_project(tiny.file), RunOptions(initialize=True))
+    assert summary.partitions == {"total": 2, "ok": 2, "partial": 0, "failed": 0, "skipped": 0}
 
 
 def test_cube_when_opened_then_variables_stand_in_the_projects_order(tiny):

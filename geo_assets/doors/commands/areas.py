@@ -72,9 +72,9 @@ def remove(
 
     With `--json`: `{"removed": name}`.
     """
-    from geo_assets.tasks.areas import unregister
+    from geo_assets.doors.areas import remove_area
 
     with session(verbose=verbose):
         file, (name,) = with_project(arguments, 1, "NAME")
-        unregister(load_project(file), name)
+        remove_area(load_project(file), name)
     print(json.dumps({"removed": name}) if json_ else f"area {name} is removed; what was made for it stays")

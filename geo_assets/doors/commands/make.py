@@ -112,6 +112,7 @@ def run(
     `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd`; `failures`, each with `product, region, month,
     block, cells, cause`; `outputs`, the URI by product.
     """
+    from geo_assets.doors.instance import effective_storage
     from geo_assets.doors.reports import refuse_folder, write_reports
     from geo_assets.doors.run import RunOptions, run_project
 
@@ -120,7 +121,7 @@ def run(
         if report_dir:
             refuse_folder(report_dir)
         if initialize:
-            ask(f"--initialize deletes the cube in {loaded.project.storage}.", yes=yes)
+            ask(f"--initialize deletes the cube in {effective_storage(loaded)}.", yes=yes)
         first, last = months_of(months)
         options = RunOptions(
             first, last, list_of(regions), list_of(products), limit, overwrite, initialize, retry_failed

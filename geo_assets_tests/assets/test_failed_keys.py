@@ -1,0 +1,27 @@
+"""Why keys of a strip failed: told for each of them, also where many do."""
+
+import dagster as dg
+
+from geo_assets.assets.strip import causes_of, run_strip
+from geo_assets.errors import CatalogError
+
+MONTHS = [f"20{y:02d}-{m:02d}" for y in range(20, 30) for m in range(1, 13)]
+
+
+def test_failure_when_many_keys_fail_then_each_has_its_cause():
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(MONTHS), backfill_policy=dg.BackfillPolicy.single_run())
+    def broken(context: dg.AssetExecutionContext):
+        def make(key):
+            raise CatalogError(f"{key}: " + "no answer " * 200)
+
+        yield from run_strip(context, make)
+
+    tags = {"dagster/asset_partition_range_start": MONTHS[0], "dagster/asset_partition_range_end": MONTHS[-1]}
+    with dg.instance_for_test() as instance:
+        result = dg.materialize([broken], instance=instance, tags=tags, raise_on_error=False)
+    data = result.failure_data_for_node("broken").user_failure_data
+    causes = causes_of(data.metadata)
+    assert list(causes) == MONTHS
+    assert all(cause.startswith(f"{key}: no answer") for key, cause in causes.items())
+    assert len(data.metadata) == 51
+    assert sum(len(str(v.value)) for v in data.metadata.values()) < 50_000
