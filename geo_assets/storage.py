@@ -139,11 +139,7 @@ class Storage:
         content = self.read(name)
         if content is None:
             return None
-        receipt = self._receipt(name, content)
-        about = path.receipt(receipt.product, receipt.region, receipt.month)
-        if about != name:
-            raise self._damaged(name, f"it is that of {about.removeprefix('receipts/').removesuffix('.json')[:200]!r}")
-        return receipt
+        return self._receipt(name, content)
 
     def sound_receipt(self, product: str, region: str, month: str | None = None) -> PartitionReceipt | None:
         """Receipt of a partition, or None where there is none that can be used; warns of a damaged one."""
@@ -155,10 +151,14 @@ class Storage:
 
     def _receipt(self, name: str, content: bytes) -> PartitionReceipt:
         try:
-            return PartitionReceipt.model_validate_json(content)
+            receipt = PartitionReceipt.model_validate_json(content)
         except ValidationError as e:
             faults = "; ".join(dict.fromkeys(error["msg"] for error in e.errors()[:3]))
             raise self._damaged(name, faults) from e
+        about = path.receipt(receipt.product, receipt.region, receipt.month)
+        if about != name:
+            raise self._damaged(name, f"it is that of {about.removeprefix('receipts/').removesuffix('.json')[:200]!r}")
+        return receipt
 
     def _damaged(self, name: str, fault: str) -> DamagedError:
         return DamagedError(f"{self.uri(name)}: is no receipt: {fault}; run the partition again, which makes a new one")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from geo_assets.errors import ConfigError
 
 VARIABLE = "GEO_ASSETS_DEPLOYMENT"
+_VARIABLES = {"name": VARIABLE, "storage_root": "GEO_ASSETS_STORAGE", "workers": "GEO_ASSETS_WORKERS"}
 
 
 class Deployment(BaseModel):
@@ -32,18 +33,12 @@ def deployment() -> Deployment:
     Raises:
         ConfigError: Unknown, or a setting that it needs is missing.
     """
-    name = os.environ.get(VARIABLE, "local")
+    given = {field: value for field, name in _VARIABLES.items() if (value := os.environ.get(name))}
     try:
-        found = Deployment.model_validate(
-            {
-                "name": name,
-                "storage_root": os.environ.get("GEO_ASSETS_STORAGE") or None,
-                "workers": os.environ.get("GEO_ASSETS_WORKERS") or None,
-            }
-        )
+        found = Deployment.model_validate(given)
     except ValidationError as e:
         first = e.errors()[0]
-        raise ConfigError(f"{VARIABLE}={name!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ConfigError(f"{_VARIABLES[str(first['loc'][0])]}={first['input']!r}: {first['msg']}") from None
     if found.name == "cloud" and (found.storage_root is None or "://" not in found.storage_root):
         raise ConfigError(
             f"{VARIABLE}=cloud needs GEO_ASSETS_STORAGE with the URI of a bucket, such as s3://bucket/prefix"

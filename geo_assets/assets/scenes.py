@@ -60,7 +60,7 @@ class _Search:
                 self._failed, self._misses = e, _MOST_MISSES if len(months) == 1 else 0
         if month not in self._tables:
             if self._failed and self._misses >= _MOST_MISSES:
-                raise CatalogError(str(self._failed)) from self._failed
+                raise self._failed  # as it is, since it knows whether a retry can help
             try:
                 self._tables |= self._search(region, [month])
                 self._misses = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run
@@ -32,11 +33,7 @@ _NO_CONSOLE = {
     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}
 }  # the events are in the instance all the same
 
-_WORKSPACE_YAML = """\
-# Written by geo-assets.
-load_from:
-  - python_module: {{module_name: {module}, working_directory: "{folder}", location_name: {location}}}
-"""
+_WORKSPACE_HEADER = "# Written by geo-assets.\n"
 
 
 def enter(loaded: LoadedProject) -> Path:
@@ -62,7 +59,9 @@ def working_directory(loaded: LoadedProject) -> Path:
 def write_workspace(loaded: LoadedProject, home: Path) -> Path:
     """The workspace file for Dagster's own commands."""
     file = home / "workspace.yaml"
-    file.write_text(_WORKSPACE_YAML.format(module=MODULE, folder=working_directory(loaded), location=LOCATION))
+    module = {"module_name": MODULE, "working_directory": str(working_directory(loaded)), "location_name": LOCATION}
+    text = yaml.safe_dump({"load_from": [{"python_module": module}]}, sort_keys=False, allow_unicode=True)
+    file.write_text(_WORKSPACE_HEADER + text, encoding="utf-8")
     return file
 
 
@@ -186,9 +185,8 @@ class Runner:
 
     def fail_orphans(self) -> list[str]:
         """Mark runs as failed whose process on this machine is gone; returns their ids."""
-        started = dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING], tags={_HOST_TAG: socket.gethostname()}
-        )
+        going = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+        started = dg.RunsFilter(statuses=going, tags={_HOST_TAG: socket.gethostname()})
         gone = [r for r in self.instance.get_runs(started) if not _alive(r.tags.get(_PID_TAG, ""))]
         for run in gone:
             self.instance.report_run_failed(run, f"the process that ran it ({run.tags.get(_PID_TAG)}) is gone")

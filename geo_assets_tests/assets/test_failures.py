@@ -10,6 +10,8 @@ import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from geo_assets.assets import strip
+from geo_assets.catalogs._http import RefusedError
 from geo_assets.catalogs.static import StaticCatalog
 from geo_assets.errors import CatalogError
 from geo_assets.model.scene import SceneQuery
@@ -113,6 +115,25 @@ def test_a_catalog_that_is_down_is_not_asked_for_every_month(
     assert len(calls) == 3  # all months at once, then two alone
     assert summary.partitions["failed"] == 6
     assert tiny.receipts() == {}
+
+
+def test_a_search_that_is_refused_for_good_is_not_retried(
+    tmp_path: Path, shared_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise RefusedError("the catalog gives no access")
+
+    monkeypatch.setattr(StaticCatalog, "search", refuse)
+    failures = []
+    real = strip._failure
+    monkeypatch.setattr(strip, "_failure", lambda *a: failures.append(real(*a)) or failures[-1])
+    tiny = Tiny.create(tmp_path / "project", shared_world)
+    runner = tiny.runner()
+    runner.instance.add_dynamic_partitions("region", [WEST])
+    for months in (MONTHS, MONTHS[:1]):
+        outcome = runner.run([SCENES], key(WEST, months[0]), key(WEST, months[-1]))
+        assert outcome.causes == {(SCENES, key(WEST, m)): "the catalog gives no access" for m in months}
+    assert [f.allow_retries for f in failures] == [False, False]
 
 
 def test_a_failed_search_keeps_the_scene_table_that_is_there(project: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

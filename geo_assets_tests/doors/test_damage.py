@@ -209,3 +209,20 @@ def test_closeup_when_a_chunk_is_cut_off_then_there_is_none_and_nothing_is_raise
     update_closeup(loaded.storage, receipt, grid, loaded.cube, loaded.project.cube, 0)
     assert loaded.storage.read(name) is None
     assert "no close-up: variable utm33n/red of the cube is damaged" in caplog.text
+
+
+def test_run_when_the_report_cannot_be_written_then_there_is_one_document_still(tiny, ga):
+    """A table of a region that the run has nothing to do with is damaged."""
+    code, out, err = ga("run", "--regions", REGIONS[1], "--json")
+    (tiny.folder / "data" / path.cells(REGIONS[0])).write_bytes(b"damaged")
+    code, out, err = ga("run", "--regions", REGIONS[1], "--report-dir", "r", "--json")
+    assert code == 1
+    assert json.loads(out)["partitions"]["failed"] == 0
+    assert path.cells(REGIONS[0]) in err
+
+
+def test_reader_when_a_receipt_is_a_copy_of_another_then_it_is_not_counted(tiny):
+    copy = receipt_file(tiny).with_name("2024-09.json")
+    copy.write_bytes(receipt_file(tiny).read_bytes())
+    with pytest.warns(UserWarning, match=r"2024-09\.json: is no receipt: it is that of"):
+        assert len(geo_assets.open(str(tiny.folder / "data")).receipts()) == 2

@@ -1,12 +1,18 @@
 """The Dagster instance of a new project, made by several processes at once."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+from dagster import DagsterRun, DagsterRunStatus
+
 from geo_assets.doors import ui
 from geo_assets.doors.home import open_instance
+from geo_assets.doors.instance import _HOST_TAG, _PID_TAG, Runner, write_workspace
+from geo_assets.project import load_project
 from geo_assets_tests.e2e.tools import environment
 
 OPEN = """\
@@ -55,3 +61,26 @@ def test_ui_when_dagster_is_started_then_it_does_not_advertise_another_command(t
     assert "SupersessionWarning" in loud.stderr
     assert "SupersessionWarning" not in quiet.stderr
     assert quiet.returncode == loud.returncode != 0
+
+
+def test_workspace_when_the_folder_has_odd_signs_then_dagster_reads_it(tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / 'a "b" \\n {c}: #'
+    folder.mkdir()
+    (folder / "geo_assets.yaml").write_text("months: {start: 2024-01, end: 2024-01}")
+    monkeypatch.chdir(folder)
+    file = write_workspace(load_project(folder), tmp_path)
+    (entry,) = yaml.safe_load(file.read_text())["load_from"]
+    module = {"module_name": "geo_assets.definitions", "working_directory": str(folder), "location_name": "geo_assets"}
+    assert entry == {"python_module": module}
+
+
+def test_orphans_when_a_run_was_stopped_and_its_process_killed_then_it_does_not_hang_for_ever(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "geo_assets.yaml").write_text("months: {start: 2024-01, end: 2024-01}")
+    runner = Runner(load_project(tmp_path))
+    tags = {_HOST_TAG: socket.gethostname(), _PID_TAG: "999999999"}
+    states = (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING, DagsterRunStatus.SUCCESS)
+    runs = [runner.instance.add_run(DagsterRun("cells_job", status=status, tags=tags)) for status in states]
+    assert sorted(runner.fail_orphans()) == sorted(r.run_id for r in runs[:2])

@@ -17,7 +17,7 @@ from geo_assets.doors.commands.options import (
     months_of,
 )
 from geo_assets.doors.terminal import ask, err, out, print_error, progress, session
-from geo_assets.errors import StoreError
+from geo_assets.errors import GeoAssetsError
 from geo_assets.project import load_project
 
 
@@ -135,7 +135,7 @@ def run(
         if report_dir:
             try:
                 write_reports(loaded, summary, report_dir)
-            except StoreError as e:  # the summary is the one document, and the run stands as it is
+            except GeoAssetsError as e:  # the summary is the one document, and the run stands as it is
                 print_error(str(e))
                 raise typer.Exit(1) from e
     raise typer.Exit(0 if summary.complete else 1)
