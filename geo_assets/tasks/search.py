@@ -77,8 +77,8 @@ def _spans(periods: Sequence[Period]) -> list[list[Period]]:
 
 
 def scenes_version(table: gpd.GeoDataFrame, sensor: Sensor) -> str:
-    """Data version of a scene table: changes with any decision about any scene."""
-    used = [list(map(str, s.identity)) for s in scenes_of(table, list(sensor.bands))]
+    """Data version of a scene table: changes with any decision about any scene, and with where it lies."""
+    used = [[*map(str, s.identity), s.footprint.hex()] for s in scenes_of(table, list(sensor.bands))]
     left_out = [[d.id, d.reason, d.duplicate_of or ""] for d in dropped(table)]
     return digest([CODE_VERSION, sorted(used), sorted(left_out)])
 

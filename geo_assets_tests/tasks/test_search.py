@@ -1,16 +1,19 @@
 """What a search lists: every scene that the catalog names, also those that cannot be used."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from geo_assets.eo.scenes import read_scenes, write_scenes
+from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Month, Period
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe
 from geo_assets.model.scene import SceneQuery
+from geo_assets.project import load_project
 from geo_assets.registry import load
 from geo_assets.tasks import search as task
 
@@ -84,6 +87,25 @@ def test_the_data_version_tells_what_was_left_out_whatever_the_order(monkeypatch
         task.scenes_version(tables(monkeypatch, some)["2024-06"], sensor) for some in (items, items[::-1], items[:1])
     ]
     assert versions[0] == versions[1] != versions[2]
+
+
+def test_a_footprint_that_a_catalog_corrects_gets_into_the_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It decides which blocks a scene may reach."""
+    (tmp_path / "geo_assets.yaml").write_text("months: {start: 2024-06, end: 2024-06}")
+    loaded = load_project(tmp_path)
+    rings = [[[x, y] for x, y in ((15, 0), (e, 0), (e, 1), (15, 1), (15, 0))] for e in (15.5, 16)]
+    changes = []
+    for ring in (rings[0], rings[0], rings[1]):
+        table = tables(monkeypatch, [item("good", geometry={"type": "Polygon", "coordinates": [ring]})])["2024-06"]
+        _, changed = task.store_scenes(
+            loaded.storage, loaded.project, loaded.sensor, "epsg4326_r1_c1", "2024-06", table, run_id="r"
+        )
+        changes.append(changed)
+    stored = read_scenes(loaded.storage.read(path.scenes(loaded.sensor.name, "epsg4326_r1_c1", "2024-06")))
+    assert changes == [True, False, True]
+    assert stored.geometry[0].bounds[2] == 16
 
 
 def test_tables_with_unusable_scenes_can_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
