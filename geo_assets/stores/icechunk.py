@@ -6,7 +6,7 @@ import pickle
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import icechunk
 
@@ -250,9 +250,20 @@ def _lock(uri: str) -> Iterator[None]:
 
     path = Path(uri + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _is_at(handle, path):  # removed while it was waited for: the next one locks another file
+                continue
+            yield
+            return
+
+
+def _is_at(handle: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class _Icechunk:

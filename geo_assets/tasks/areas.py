@@ -69,8 +69,8 @@ def _stored(loaded: LoadedProject, name: str) -> Aoi:
         feature = json.loads(content or b"{}")["features"][0]
         geometry, _ = clean_geometry(shapely.from_geojson(json.dumps(feature["geometry"])), "EPSG:4326")
         return Aoi(name, MultiPolygon(geometry), tuple(feature["properties"].get("notes", ())))
-    except (ValueError, LookupError, TypeError, AttributeError, shapely.errors.ShapelyError) as e:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as e:
         raise ConfigError(
-            f"{loaded.storage.uri(path.aoi(name))}: is no registered area ({type(e).__name__}): remove it with "
+            f"{loaded.storage.uri(path.aoi(name))}: is no registered area: {' '.join(str(e).split())[:200]}; remove it with "
             f"`geo-assets aoi remove {name}`, then add it again"
         ) from e

@@ -1,5 +1,7 @@
 """Where products go: the storage and the cube in it."""
 
+import contextlib
+import fcntl
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +24,17 @@ def storage_findings(loaded: LoadedProject) -> Iterator[Finding]:
         yield from _commits(loaded)
     finally:
         if local is not None and new:
-            Path(f"{loaded.storage.uri(path.CUBE)}.lock").unlink(missing_ok=True)
+            remove_lock(Path(f"{loaded.storage.uri(path.CUBE)}.lock"))
         for folder in (local / "doctor", *([local] if new else [])) if local else ():
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def remove_lock(file: Path) -> None:
+    """Take the file of a lock away, unless somebody holds it: a first run may have begun meanwhile."""
+    with contextlib.suppress(FileNotFoundError, BlockingIOError), file.open("r+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink()
 
 
 def _round_trip(loaded: LoadedProject) -> Iterator[Finding]:
