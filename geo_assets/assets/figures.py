@@ -1,13 +1,14 @@
 """Receipts as Dagster metadata."""
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
 from geo_assets.eo.picture import Picture, decode_png, encode_png
 from geo_assets.model import path
-from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.receipt import Dropped, PartitionReceipt
 from geo_assets.storage import Storage
 
 _QUICKLOOK_PX = 192
@@ -44,6 +45,14 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
         "item_ids": dg.MetadataValue.json([s.id for s in receipt.scenes[:_MOST_IDS]]),
         "cube": dg.MetadataValue.path(storage.uri(path.CUBE)),
     }
+
+
+def reasons(dropped: Iterable[Dropped]) -> dict[str, str]:
+    """Why scenes are not used, by id; a catalog may have several items of one id."""
+    found: dict[str, dict[str, None]] = {}
+    for one in dropped:
+        found.setdefault(one.id, {})[one.reason] = None
+    return {scene: "; ".join(why) for scene, why in found.items()}
 
 
 def inline_png(picture: Picture) -> str:

@@ -7,6 +7,7 @@ import dagster as dg
 import geopandas as gpd
 
 from geo_assets.assets.context import Workspace
+from geo_assets.assets.figures import reasons
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Store
 from geo_assets.assets.strip import Made, run_strip
@@ -85,7 +86,7 @@ class _Search:
         shown = {
             "status": "made" if changed else "unchanged: same items and decisions",
             **receipt.figures,
-            "not_used": dg.MetadataValue.json({d.id: d.reason for d in receipt.dropped[:100]}),
+            "not_used": dg.MetadataValue.json(reasons(receipt.dropped[:100])),
             "table": dg.MetadataValue.path(workspace.storage.uri(path.scenes(self._sensor, region, month))),
         }
         return Made(receipt.data_version, shown)

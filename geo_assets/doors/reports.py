@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -61,8 +62,8 @@ def how_to_open(loaded: LoadedProject) -> tuple[str, list[str]]:
     root = effective_storage(loaded)
     beside = Path(sys.executable).with_name("geo-assets")
     command = "geo-assets" if shutil.which("geo-assets") or not beside.exists() else str(beside)
-    return f"{command} ui {loaded.file}", [
+    return f"{shlex.quote(command)} ui {shlex.quote(str(loaded.file))}", [
         "import geo_assets",
-        f'data = geo_assets.open("{root}")',
+        f"data = geo_assets.open({json.dumps(root, ensure_ascii=False)})",
         "cube = data.cube()  # xarray.Dataset, lazy",
     ]

@@ -7,8 +7,10 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from geo_assets.assets.figures import reasons
 from geo_assets.eo.picture import decode_png, to_rgb
 from geo_assets.model import path
+from geo_assets.model.receipt import Dropped
 from geo_assets_tests.assets.tiny import MIDDLE, MONTHS, SCENES, WEST, Tiny, counts, events, key, materializations
 
 KEYS = sorted(key(r, m) for r in (WEST, MIDDLE) for m in MONTHS)
@@ -139,3 +141,8 @@ def test_every_asset_names_owner_group_and_code(made: Tiny, asset: str) -> None:
     assert spec.group_name == {"cells": "area", "composite": "cube"}.get(asset, "catalog")
     assert spec.code_version
     assert spec.description
+
+
+def test_metadata_when_two_items_of_one_id_are_not_used_then_both_reasons_stand() -> None:
+    gone = [Dropped(id=i, reason=r) for i, r in (("a", "old"), ("b", "cloud"), ("a", "older"), ("a", "old"))]
+    assert reasons(gone) == {"a": "old; older", "b": "cloud"}

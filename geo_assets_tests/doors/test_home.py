@@ -1,6 +1,7 @@
 """The Dagster instance of a new project, made by several processes at once."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import yaml
 from dagster import DagsterRun, DagsterRunStatus
+from typer.testing import CliRunner
 
-from geo_assets.doors import ui
+import geo_assets
+from geo_assets.doors import cli, ui
 from geo_assets.doors.home import open_instance
 from geo_assets.doors.instance import _HOST_TAG, _PID_TAG, Runner, write_workspace
+from geo_assets.doors.reports import how_to_open
 from geo_assets.project import load_project
 from geo_assets_tests.e2e.tools import environment
 
@@ -84,3 +88,26 @@ def test_orphans_when_a_run_was_stopped_and_its_process_killed_then_it_does_not_
     states = (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING, DagsterRunStatus.SUCCESS)
     runs = [runner.instance.add_run(DagsterRun("cells_job", status=status, tags=tags)) for status in states]
     assert sorted(runner.fail_orphans()) == sorted(r.run_id for r in runs[:2])
+
+
+def test_how_to_open_when_the_folder_has_odd_signs_then_its_lines_can_be_run(tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / 'it\'s "a" \\n folder'
+    folder.mkdir()
+    (folder / "geo_assets.yaml").write_text("months: {start: 2024-01, end: 2024-01}")
+    monkeypatch.chdir(tmp_path)
+    shell, python = how_to_open(load_project(folder))
+    assert shlex.split(shell)[1:] == ["ui", str(folder / "geo_assets.yaml")]
+    given = []
+    monkeypatch.setattr(geo_assets, "open", given.append)
+    exec("\n".join(python[:2]))
+    assert given == [str(folder / "data")]
+
+
+def test_init_when_the_folder_has_odd_signs_then_its_commands_can_be_run(tmp_path: Path) -> None:
+    file = tmp_path / "a 'b'" / "geo_assets.yaml"
+    file.parent.mkdir()
+    result = CliRunner().invoke(
+        cli.app, ["init", str(file), "--bbox", "15", "46", "15.3", "46.2", "--months", "2023-06:2023-08"]
+    )
+    assert result.exit_code == 0, result.output
+    assert shlex.split(result.stdout.splitlines()[1])[3].removesuffix(",") == str(file)

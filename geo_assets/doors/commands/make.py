@@ -1,6 +1,7 @@
 """Commands that make something: ``init``, ``demo`` and ``run``."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,10 +53,11 @@ def init(
     if json_:
         print(json.dumps({"project": str(file)}))
     else:
+        name = shlex.quote(str(file))
         out.print(
-            f"wrote {file}\nnext: geo-assets doctor {file}, then geo-assets plan {file} and geo-assets run {file}",
-            highlight=False,
-        )
+            f"wrote {file}\nnext: geo-assets doctor {name}, then geo-assets plan {name} and geo-assets run {name}",
+            markup=False, highlight=False,
+        )  # fmt: skip
 
 
 def demo(
