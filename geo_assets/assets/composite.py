@@ -17,16 +17,8 @@ from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import composite as task
-from geo_assets.tasks.partition import (
-    PRODUCT,
-    PartitionPlan,
-    cube_id,
-    ensure_layout,
-    make_partition,
-    plan_partition,
-    refuse_other_layout,
-    refuse_other_store,
-)
+from geo_assets.tasks.layout import cube_id, ensure_layout, refuse_other_layout, refuse_other_store
+from geo_assets.tasks.partition import PRODUCT, PartitionPlan, make_partition, plan_partition
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.search import product as scenes_product
 from geo_assets.tasks.sweep import sweep_once

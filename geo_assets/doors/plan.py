@@ -16,7 +16,8 @@ from geo_assets.project import LoadedProject, parse_loaded, parse_yaml
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import composite
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.partition import PRODUCT, cube_id, plan_partition
+from geo_assets.tasks.layout import cube_id
+from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.previous import read_previous
 
 # Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop

@@ -20,7 +20,7 @@ from geo_assets.project import LoadedProject
 from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
-from geo_assets.tasks.partition import refuse_other_layout, refuse_other_store
+from geo_assets.tasks.layout import refuse_other_layout, refuse_other_store
 from geo_assets.tasks.search import product as scenes_product
 
 Progress = Callable[[str, int, int], None]

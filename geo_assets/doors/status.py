@@ -11,7 +11,8 @@ from geo_assets.model.period import Periods
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.partition import PRODUCT, cube_id, plan_partition, refuse_other_layout, refuse_other_store
+from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
+from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.search import product as scenes_product
 

@@ -16,7 +16,8 @@ from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 from geo_assets.tasks import areas, cells, search
-from geo_assets.tasks.partition import PRODUCT, PartitionPlan, ensure_layout, make_partition, plan_partition
+from geo_assets.tasks.layout import ensure_layout
+from geo_assets.tasks.partition import PRODUCT, PartitionPlan, make_partition, plan_partition
 
 Key = tuple[str, str]
 _RUN = "plain"

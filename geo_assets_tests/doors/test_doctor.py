@@ -16,7 +16,7 @@ from geo_assets.project import load_project
 from geo_assets.storage import Storage
 from geo_assets.stores.icechunk import IcechunkCube
 from geo_assets.tasks.cells import region_grid
-from geo_assets.tasks.partition import ensure_layout
+from geo_assets.tasks.layout import ensure_layout
 from geo_assets.testing.stac_server import Answer, serve
 
 BBOX = [11.0, 47.0, 11.1, 47.1]

@@ -18,7 +18,7 @@ from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.registry import load
 from geo_assets.tasks.composite import variables
-from geo_assets.tasks.partition import ensure_layout
+from geo_assets.tasks.layout import ensure_layout
 
 MONTHS = ["2024-01", "2024-02"]
 BANDS = ["nir", "red"]

@@ -15,7 +15,8 @@ from geo_assets.model.crs import reproject
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.registry import load
 from geo_assets.tasks import areas, block
-from geo_assets.tasks.partition import PRODUCT, check_layout, layout_attrs, make_partition, plan_partition
+from geo_assets.tasks.layout import check_layout, layout_attrs
+from geo_assets.tasks.partition import PRODUCT, make_partition, plan_partition
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets.testing.world import SampleWorld
 

@@ -12,7 +12,7 @@ from geo_assets.errors import GeoAssetsError
 from geo_assets.model import path
 from geo_assets.project import LoadedProject
 from geo_assets.registry import available, load
-from geo_assets.tasks.partition import check_layout, layout_attrs
+from geo_assets.tasks.layout import check_layout, layout_attrs
 
 
 def storage_findings(loaded: LoadedProject) -> Iterator[Finding]:
