@@ -177,6 +177,18 @@ class Variable:
     bands: tuple[str, ...] = ()
 
 
+class BlockReader(Protocol):
+    """A worker's view of the cube as its session began, with what one other task of the session wrote."""
+
+    def read(self, variable: str, time_index: int, rows: slice, cols: slice) -> npt.NDArray[Any]:
+        """A window of one period as stored, dims (y, x) or (y, x, band); the fill where nothing was written.
+
+        Raises:
+            StoreError: A chunk of it is lost or damaged, or there is no such array.
+        """
+        ...
+
+
 class BlockWriter(Protocol):
     """A worker's hand on the cube; changes count only once the driver has committed them."""
 
@@ -240,9 +252,19 @@ class Cube(Protocol):
         ...
 
     def prepare(
-        self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]
-    ) -> None:
-        """Create what is missing: root, group, arrays; extend the time axis. Safe to call at any time."""
+        self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable],
+        levels: Sequence[PixelGrid] = (),
+    ) -> None:  # fmt: skip
+        """Create what is missing: root, group, arrays; extend the time axis. Safe to call at any time.
+
+        Args:
+            attrs: Of the root.
+            group: Name of the group.
+            grid: Its pixel grid.
+            periods: Its time axis.
+            variables: Its arrays.
+            levels: Pixel grids of the levels of its pyramid, from 1 on; none are made where it is empty.
+        """
         ...
 
     def session(self, group: str) -> CubeSession:
@@ -275,6 +297,10 @@ class Store(Protocol):
 
     def writer(self, handle: bytes) -> BlockWriter:
         """A worker's writer from ``CubeSession.handle``."""
+        ...
+
+    def reader(self, handle: bytes, changes: bytes = b"") -> BlockReader:
+        """A worker's reader from ``CubeSession.handle``, which sees the ``changes`` of another task of that session."""
         ...
 
 

@@ -14,7 +14,7 @@ from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Variable
-from geo_assets.stores import _layout, _probe
+from geo_assets.stores import _layout, _levels, _probe
 
 _BRANCH = "main"
 _REBASE_TRIES = 100
@@ -82,18 +82,26 @@ class IcechunkCube:
         grid: PixelGrid,
         periods: Periods,
         variables: Sequence[Variable],
+        levels: Sequence[PixelGrid] = (),
     ) -> None:
         """Create what is missing, in one commit; see ``Cube``."""
         with _as_store_error(self._uri, "prepare"), _lock(self._uri):
             for _ in range(_REBASE_TRIES):
                 repo = self._writable()
-                if not _layout.needs_work(repo.readonly_session(_BRANCH).store, self._uri, group, periods, variables):
+                there = repo.readonly_session(_BRANCH).store
+                if not (
+                    _layout.needs_work(there, self._uri, group, periods, variables)
+                    or _levels.needs_work(there, self._uri, group, grid, periods, variables, levels)
+                ):
                     return
                 session = repo.writable_session(_BRANCH)
                 _layout.prepare(session.store, attrs, group, grid, periods, variables)
+                _levels.prepare(session.store, group, grid, periods, variables, levels)
                 # On object storage another process may be first: then look again at what is still missing
                 with contextlib.suppress(icechunk.ConflictError):
-                    session.commit(f"prepare {group}", metadata={"product": "layout", "group": group})
+                    session.commit(
+                        f"prepare {group}{' pyramid' if levels else ''}", metadata={"product": "layout", "group": group}
+                    )
                     return
             raise StoreError(f"{self._uri}: other processes kept changing the cube; try again")
 
@@ -275,6 +283,13 @@ class _Icechunk:
         """A worker's writer."""
         fork, group = pickle.loads(handle)  # noqa: S301 - made by IcechunkSession in the same run
         return IcechunkWriter(fork, group)
+
+    def reader(self, handle: bytes, changes: bytes = b"") -> _levels.ZarrBlockReader:
+        """A worker's reader."""
+        fork, group = pickle.loads(handle)  # noqa: S301 - made by IcechunkSession in the same run
+        if changes:
+            fork = pickle.loads(changes)  # noqa: S301 - made by IcechunkWriter in the same run
+        return _levels.ZarrBlockReader(fork.store, group, (*_ERRORS, ValueError, RuntimeError))
 
 
 PLUGIN = _Icechunk()

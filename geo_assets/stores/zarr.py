@@ -17,7 +17,7 @@ from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Variable
-from geo_assets.stores import _layout, _probe
+from geo_assets.stores import _layout, _levels, _probe
 
 
 def _open(uri: str, *, read_only: bool) -> Any:
@@ -54,12 +54,20 @@ class ZarrCube:
             return attrs
 
     def prepare(
-        self, attrs: Mapping[str, Any], group: str, grid: PixelGrid, periods: Periods, variables: Sequence[Variable]
+        self,
+        attrs: Mapping[str, Any],
+        group: str,
+        grid: PixelGrid,
+        periods: Periods,
+        variables: Sequence[Variable],
+        levels: Sequence[PixelGrid] = (),
     ) -> None:
         """Create what is missing; see ``Cube``."""
         self.describe()
         with _as_store_error(self._uri, "prepare"):
-            _layout.prepare(_open(self._uri, read_only=False), attrs, group, grid, periods, variables)
+            store = _open(self._uri, read_only=False)
+            _layout.prepare(store, attrs, group, grid, periods, variables)
+            _levels.prepare(store, group, grid, periods, variables, levels)
 
     def session(self, group: str) -> "ZarrSession":
         """A session for one partition."""
@@ -133,6 +141,11 @@ class _Zarr:
         """A worker's writer."""
         uri, group = pickle.loads(handle)  # noqa: S301 - made by ZarrSession in the same run
         return ZarrWriter(_open(uri, read_only=False), group)
+
+    def reader(self, handle: bytes, changes: bytes = b"") -> _levels.ZarrBlockReader:
+        """A worker's reader; what other tasks wrote is there already."""
+        uri, group = pickle.loads(handle)  # noqa: S301 - made by ZarrSession in the same run
+        return _levels.ZarrBlockReader(_open(uri, read_only=True), group, ZarrCube.faults)
 
 
 PLUGIN = _Zarr()

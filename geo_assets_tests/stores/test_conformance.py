@@ -3,6 +3,7 @@
 import pytest
 
 from geo_assets import registry
+from geo_assets.testing.conformance_levels import LevelsConformance
 from geo_assets.testing.conformance_store import LocalStoreConformance
 
 CUBES = [k for k in sorted(registry.available("stores")) if hasattr(registry.load("stores", k), "writer")]
@@ -25,6 +26,20 @@ class TestTransactional(LocalStoreConformance):
 
 
 class TestPlain(LocalStoreConformance):
+    transactional = False
+
+    @pytest.fixture
+    def kind(self):
+        return "zarr"
+
+
+class TestLevels(LevelsConformance):
+    @pytest.fixture(params=[k for k in CUBES if k != "zarr"])
+    def kind(self, request):
+        return request.param
+
+
+class TestPlainLevels(LevelsConformance):
     transactional = False
 
     @pytest.fixture

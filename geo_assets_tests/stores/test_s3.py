@@ -9,6 +9,7 @@ import pytest
 from geo_assets import registry
 from geo_assets.errors import StoreError
 from geo_assets.storage import Storage
+from geo_assets.testing.conformance_levels import LevelsConformance
 from geo_assets.testing.conformance_store import GROUP, StoreConformance, block, made, put, stored, write
 from geo_assets_tests.stores.s3 import BUCKET, SECRETS, moto_server, proxy, use
 
@@ -46,6 +47,20 @@ class TestTransactional(StoreConformance):
 
 
 class TestPlain(StoreConformance):
+    transactional = False
+
+    @pytest.fixture
+    def kind(self):
+        return "zarr"
+
+
+class TestLevels(LevelsConformance):
+    @pytest.fixture
+    def kind(self):
+        return "icechunk"
+
+
+class TestPlainLevels(LevelsConformance):
     transactional = False
 
     @pytest.fixture
