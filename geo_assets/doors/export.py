@@ -21,6 +21,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from geo_assets import __version__
+from geo_assets.doors.overviews import write_overviews
 from geo_assets.doors.reader import stored_grid
 from geo_assets.errors import ConfigError, GeoAssetsError, PartitionError, StoreError
 from geo_assets.model.geometry import Block, GeoBox, PixelGrid, Region
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 _PRODUCT = "composite"
 _CLEAR = "n_clear"
 _CACHE_MB = 256
+_TILE_PX = 512
 _EPOCH = dt.date(1970, 1, 1)
 
 
@@ -71,7 +73,7 @@ def export_cog(
     """Write one Cloud-Optimized GeoTIFF a region and month, and one with its clear days beside it.
 
     Pixels are those of the cube, cut to the chunks that were made: stored numbers with scale and names of the bands,
-    0 = not observed. A file appears under its name ``<project>_<region>_<month>[_n_clear].tif`` when it is whole; one
+    0 = not observed. Overviews are computed as the levels of the pyramid are, from the file's upper left. A file appears under its name ``<project>_<region>_<month>[_n_clear].tif`` when it is whole; one
     that is there is kept unless ``overwrite``.
 
     Args:
@@ -279,7 +281,7 @@ def _whole_file(file: Path) -> Iterator[tuple[Path, Path]]:
 def _check_space(out: Path, box: GeoBox, windows: list[GeoBox], layers: Sequence[_Layer]) -> None:
     """Refuses to begin where the disk cannot hold the pixels twice, with overviews: GDAL reports a full disk too late."""
     pixels = sum(math.prod(w.shape) for w in windows)
-    need = int(2.4 * pixels * sum(np.dtype(layer.array.dtype).itemsize for layer in layers))
+    need = int(2.7 * pixels * sum(np.dtype(layer.array.dtype).itemsize for layer in layers))
     free = shutil.disk_usage(out).free
     if need > free:
         raise StoreError(
@@ -334,12 +336,12 @@ def _read(
 
 
 def _write_cog(raw: Path, part: Path, layers: Sequence[_Layer]) -> None:
-    """Copy with overviews: means of what was observed for bands, sampled values for counts, which have no nodata."""
-    counts = layers[0].fill is None
+    """Copy with overviews: means of what was observed, also for counts, whose 0 is no observation."""
     floats = np.issubdtype(layers[0].array.dtype, np.floating)
     options = {
-        "COMPRESS": "DEFLATE", "PREDICTOR": "FLOATING_POINT" if floats else "STANDARD", "BLOCKSIZE": 512, "BIGTIFF": "IF_SAFER",
-        "OVERVIEW_RESAMPLING": "NEAREST" if counts else "AVERAGE", "NUM_THREADS": 2,
+        "COMPRESS": "DEFLATE", "PREDICTOR": "FLOATING_POINT" if floats else "STANDARD", "BLOCKSIZE": _TILE_PX, "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": 2,
     }  # fmt: skip
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        write_overviews(raw, [float(layer.array.fill_value) for layer in layers], largest_px=_TILE_PX)
         rasterio.shutil.copy(raw, part, driver="COG", **options)
