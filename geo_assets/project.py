@@ -13,6 +13,7 @@ import yaml
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.href import is_link_local
+from geo_assets.model.levels import levels
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
 from geo_assets.model.project import MADE, Product, Project, parse_project
@@ -115,13 +116,15 @@ class LoadedProject:
         """Products to make with all that they need, in the order of making.
 
         Raises:
-            ConfigError: One is not made by this version.
+            ConfigError: One is not made by this version, or cannot be made of this cube.
         """
         names = asked or list(self.project.products)
         for name in names:
             if name not in MADE:
                 raise ConfigError(f"product {name!r} is not made by this version; it makes {', '.join(MADE)}")
         last = max(MADE.index(n) for n in MADE if n in names)
+        if MADE[last] == "pyramid":
+            levels(self.project.cube.any_grid())
         return list(MADE[: last + 1])
 
 

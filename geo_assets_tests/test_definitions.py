@@ -58,6 +58,7 @@ def test_the_assets_form_the_graph_of_the_contract(folder: Path) -> None:
             "group": "cube",
             "partitions": "MultiPartitionsDefinition",
         },
+        "pyramid": {"parents": ["composite"], "group": "cube", "partitions": "MultiPartitionsDefinition"},
     }
     assert found["jobs"] == ["cells_job", "cube_job"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets import cells, composite, plain, scenes
+from geo_assets.assets import cells, composite, plain, pyramid, scenes
 from geo_assets.project import LoadedProject
 
 EXECUTOR = dg.in_process_executor.configured(
@@ -36,6 +36,8 @@ def _definitions(loaded: LoadedProject, resources: Mapping[str, Any]) -> dg.Defi
     periods = loaded.periods()
     searches = [scenes.build(loaded, entry.sensor, periods) for entry in loaded.project.sensors]
     cube = [*searches, composite.build(loaded, periods)]
+    levels = pyramid.build(loaded, periods)
+    asked = [levels] if "pyramid" in loaded.project.products else []
     jobs = [
         dg.define_asset_job(
             "cells_job",
@@ -43,9 +45,14 @@ def _definitions(loaded: LoadedProject, resources: Mapping[str, Any]) -> dg.Defi
             description="Cut the areas into cells, by region.",
         ),
         dg.define_asset_job(
-            "cube_job", selection=cube, description="Search scenes and make composites, by region and month."
+            "cube_job",
+            selection=[*cube, *asked],
+            description="Search scenes and make what the project asks for of the cube, by region and month.",
         ),
     ]
     return dg.Definitions(
-        assets=[cells_asset, *cube], jobs=jobs, executor=EXECUTOR, resources={**plain.bind(loaded.project), **resources}
+        assets=[cells_asset, *cube, levels],
+        jobs=jobs,
+        executor=EXECUTOR,
+        resources={**plain.bind(loaded.project), **resources},
     )

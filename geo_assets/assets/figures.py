@@ -47,6 +47,29 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
     }
 
 
+def pyramid_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: str | None) -> dict[str, Any]:
+    """What the UI shows of a pyramid partition."""
+    f = receipt.figures
+    shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
+    if not any(b.days for b in receipt.blocks):
+        shown["note"] = "no scene in this period: the levels are all nodata"
+    picture = decode_png(storage.read(path.quicklook(receipt.product, receipt.region, str(receipt.month))))
+    if picture is not None:
+        shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
+    return shown | {
+        "levels": int(f.get("levels", 0)),
+        "blocks": len(receipt.blocks),
+        "blocks_made": 0 if skipped else int(f.get("blocks_made", 0)),
+        "shards": 0 if skipped else int(f.get("shards", 0)),
+        "pixels_read": 0 if skipped else int(f.get("pixels_read", 0)),
+        "seconds": 0.0 if skipped else receipt.wall_s,
+        "composite": str(f.get("composite", "")),
+        "code_version": receipt.code_version,
+        "snapshot": receipt.snapshot,
+        "cube": dg.MetadataValue.path(storage.uri(path.CUBE)),
+    }
+
+
 def reasons(dropped: Iterable[Dropped]) -> dict[str, str]:
     """Why scenes are not used, by id; a catalog may have several items of one id."""
     found: dict[str, dict[str, None]] = {}

@@ -17,8 +17,10 @@ from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import composite
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.layout import cube_id
-from geo_assets.tasks.partition import PRODUCT, plan_partition
+from geo_assets.tasks.partition import PRODUCT, PartitionPlan, plan_partition
 from geo_assets.tasks.previous import read_previous
+from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
+from geo_assets.tasks.pyramid_partition import plan_pyramid
 
 # Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
 _STORED_SHARE = 0.6
@@ -26,6 +28,7 @@ _BYTES_PER_S = 25e6
 _CELLS_PER_S = 200_000.0
 # What a run takes beside its pixels, measured on two shared cores: a strip is one Dagster run
 _STRIP_S, _SEARCH_S, _PARTITION_S = 0.45, 1.0, 0.07
+_S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ def plan_project(
                 )
                 for s in workspace.project.sensors
             ]
+        elif product == "pyramid":
+            figures = {"product": product, "blocks": estimate.blocks, **estimate.pyramid.figures(base.partitions)}
+            plans.append(ProductPlan(**asdict(base) | figures))
         else:
             pixels_s = estimate.seconds / workspace.project.compute.workers
             seconds = round(pixels_s + base.partitions * _PARTITION_S, 1)
@@ -112,6 +118,7 @@ class _Estimate:
         self.seconds = 0.0
         self._cube = cube_id(workspace.loaded.cube)
         self._bytes_per_px, self._s_per_byte = _learned(list(workspace.storage.receipts(PRODUCT)))
+        self.pyramid = _Pyramid(workspace)
 
     def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
         workspace, project = self._workspace, self._workspace.project
@@ -130,6 +137,7 @@ class _Estimate:
                 project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=known.receipt, cube=self._cube,
                 fault=known.fault,
             )  # fmt: skip
+            self.pyramid.add(plan)
             for todo in plan.todo:
                 pixels = len(todo.chunks) * grid.chunk_px**2 * self._reads(todo.plan, todo.scenes, grid)
                 volume = pixels * (self._bytes_per_px or self._formula(grid))
@@ -148,6 +156,33 @@ class _Estimate:
         if kind != "none":
             bands.append(sensor.bands[sensor.mask_band[kind]])
         return sum(_bytes_of(b, grid) for b in bands)
+
+
+class _Pyramid:
+    """What the levels read of the cube, and how long that takes; learns from the receipts of this storage."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._storage, self._project = workspace.storage, workspace.project
+        made = [r for r in self._storage.receipts(PYRAMID) if r.figures.get("pixels_read")]
+        learned = [r.wall_s / float(r.figures["pixels_read"]) for r in made]
+        self._s_per_px = statistics.median(learned) if learned else (len(self._project.cube.bands) + 1) * _S_PER_VALUE
+        self._pixels = 0
+
+    def add(self, plan: PartitionPlan) -> None:
+        """Count the pixels of blocks that are to be made, and of those over which the levels are not as they should be."""
+        size = plan.grid.chunk_px**2
+        self._pixels += sum(len(t.plan.chunks) * size for t in plan.todo)
+        if plan.previous is not None:
+            known = read_previous(self._storage, PYRAMID, plan.region, plan.month, plan.grid)
+            levels = plan_pyramid(plan.previous, plan.grid, known.receipt, fault=known.fault)
+            again = {t.plan.block for t in plan.todo}
+            self._pixels += sum(len(t.source.chunks) * size for t in levels.todo if t.block not in again)
+
+    def figures(self, partitions: int) -> dict[str, Any]:
+        """Bytes and seconds."""
+        values = self._pixels * (len(self._project.cube.bands) + 1)
+        pixels_s = self._pixels * self._s_per_px
+        return {"bytes": int(values * 2 * _STORED_SHARE), "seconds": round(pixels_s + partitions * _PARTITION_S, 1)}
 
 
 def _bytes_of(band: Band, grid: PixelGrid) -> float:

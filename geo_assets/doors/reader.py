@@ -7,12 +7,14 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import xarray as xr
+import zarr
 
 from geo_assets.eo.scenes import read_scenes
 from geo_assets.errors import ConfigError, SourceError, StoreError
 from geo_assets.model import path
 from geo_assets.model.crs import parse_resolution
 from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.levels import level_path
 from geo_assets.model.period import Month
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import available, load
@@ -33,6 +35,7 @@ _COLUMNS = (
     "made_at",
     "wall_s",
 )
+_OF_ALL = ("multiscales", "proj:", "spatial:", "zarr_conventions")  # attributes about the whole group
 
 
 @dataclass(frozen=True)
@@ -144,24 +147,27 @@ class Store:
         """Groups of the cube that hold a partition, one a CRS."""
         return sorted({Region.parse(r).group for r in self._regions()})
 
-    def _regions(self) -> list[str]:
-        prefix = path.receipts("composite") + "/"
-        return sorted({n.removeprefix(prefix).split("/")[0] for n in self.storage.names(path.receipts("composite"))})
+    def _regions(self, product: str = "composite") -> list[str]:
+        prefix = path.receipts(product) + "/"
+        return sorted({n.removeprefix(prefix).split("/")[0] for n in self.storage.names(path.receipts(product))})
 
-    def cube(self, tag: str | None = None, group: str | None = None, *, chunks: Any = None) -> xr.Dataset:
+    def cube(
+        self, tag: str | None = None, group: str | None = None, level: int = 0, *, chunks: Any = None
+    ) -> xr.Dataset:
         """The cube, lazy, dims (time, y, x): reflectance as float, NaN where not observed, and ``n_clear``.
 
         Args:
             tag: A release; the newest state if left out.
             group: A CRS's group such as ``utm33n``; may be left out where there is only one.
+            level: Of the pyramid: pixels are 2**level times as wide as those of level 0, the composite itself.
             chunks: As in ``xarray.open_zarr``; left out, no dask is used.
 
         Returns:
-            The part of the group that holds its regions.
+            The part of the group that holds its regions; of a level, those whose pyramid was made.
 
         Raises:
             StoreError: There is no cube, or no such group or tag.
-            ConfigError: There are several groups and none is named.
+            ConfigError: There are several groups and none is named, or there is no such level.
         """
         groups = self.groups()
         if not groups:
@@ -175,10 +181,12 @@ class Store:
             raise StoreError(f"the cube has no group {group!r}; it has {', '.join(groups)}")
         cube = load("stores", self._kind()).open(self.storage.uri(path.CUBE))
         store, layout = cube.zarr_store(tag), cube.describe().get("geo_assets", {})
-        whole = xr.open_zarr(store, group=group, consolidated=False, chunks=chunks, drop_variables=["x", "y"])
+        place = _level_place(store, group, level)
+        whole = xr.open_zarr(store, group=place, consolidated=False, chunks=chunks, drop_variables=["x", "y"])
         names = [layout["varname"]] if layout.get("layout") == "stacked" else layout.get("bands", [])
         whole = whole[[*names, *(n for n in whole if n not in names)]]  # in the project's order
-        return _sliced(whole, group, [r for r in self._regions() if Region.parse(r).group == group])
+        regions = self._regions("pyramid" if level else "composite")
+        return _sliced(whole, group, [r for r in regions if Region.parse(r).group == group])
 
     def _kind(self) -> str:
         for kind in sorted(available("stores")):  # icechunk before zarr: an Icechunk repository is no Zarr group
@@ -186,6 +194,25 @@ class Store:
             if described is not None and "geo_assets" in described:
                 return kind
         raise StoreError(f"no cube at {self.storage.uri(path.CUBE)}")
+
+
+def _level_place(store: Any, group: str, level: int) -> str:
+    """Where a level of a group lies.
+
+    Raises:
+        ConfigError: There is no such level; names those that there are.
+    """
+    if level == 0:
+        return group
+    attrs = zarr.open_group(store, path=group, mode="r", zarr_format=3).attrs
+    described: Any = attrs.get("multiscales", {})
+    layout = described.get("layout", [None])
+    if not 0 < level < len(layout):
+        size = parse_resolution(str(attrs["resolution"]))
+        listed = ", ".join(f"{n} (pixels of {float(size * 2**n):g})" for n in range(len(layout)))
+        advice = "" if len(layout) > 1 else "; run the project with --products pyramid to make others"
+        raise ConfigError(f"the cube has no level {level} of {group}; it has {listed}{advice}")
+    return level_path(group, level)
 
 
 def stored_grid(attrs: Any) -> PixelGrid:
@@ -223,7 +250,9 @@ def _sliced(whole: xr.Dataset, group: str, regions: Iterable[str]) -> xr.Dataset
         n: (n, v, {"standard_name": units[n][0], "units": units[n][1], "axis": n.upper()})
         for n, v in (("y", ys), ("x", xs))
     }
-    return whole.isel(y=rows, x=cols).assign_coords(coords).assign_attrs(group=group, regions=",".join(regions))
+    part = whole.isel(y=rows, x=cols).assign_coords(coords)
+    part.attrs = {k: v for k, v in part.attrs.items() if not k.startswith(_OF_ALL)}
+    return part.assign_attrs(group=group, regions=",".join(regions))
 
 
 def _partition_row(receipt: PartitionReceipt) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from geo_assets.tasks.layout import refuse_other_layout, refuse_other_store
 from geo_assets.tasks.search import product as scenes_product
 
 Progress = Callable[[str, int, int], None]
+_OF_CUBE = ("composite", "pyramid")  # assets that lie in the cube, and take a run's --overwrite
+_WORST = ("failed", "partial", "ok", "skipped")
 
 
 @dataclass(frozen=True)
@@ -137,19 +139,20 @@ class _Run:
         self._runner, self._storage, self._loaded, self._products = runner, loaded.storage, loaded, products
         self._options, self._progress = options, progress
         self._causes: dict[tuple[str, str], str] = {}
-        self._failed: dict[str, str] = {}  # causes by keys of regions or of partitions
+        self._failed: dict[tuple[bool, str], str] = {}  # causes by keys of regions or partitions; True: of a pyramid
         self._summary = Summary()
 
     def failed(self, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of some partitions that failed, are partial, or have a receipt that cannot tell."""
         names = [n for p in self._products if p != "cells" for n in self._assets(p)]
         known = {key for name in names for key in self._runner.failed(name)}
-        return [k for k in keys if str(cube_key(*k)) in known or ("composite" in names and self._is_partial(*k))]
+        cube = [n for n in names if n in _OF_CUBE]
+        return [k for k in keys if str(cube_key(*k)) in known or any(self._is_partial(name, *k) for name in cube)]
 
-    def _is_partial(self, region: str, month: str) -> bool:
-        receipt = self._storage.sound_receipt("composite", region, month)
+    def _is_partial(self, product: str, region: str, month: str) -> bool:
+        receipt = self._storage.sound_receipt(product, region, month)
         if receipt is None:
-            return self._storage.read(path.receipt("composite", region, month)) is not None
+            return self._storage.read(path.receipt(product, region, month)) is not None
         return receipt.status != "ok"
 
     def go(self, regions: list[str], keys: list[tuple[str, str]], months: list[str]) -> Summary:
@@ -172,50 +175,51 @@ class _Run:
         return [scenes_product(s.sensor) for s in self._loaded.project.sensors] if product == "scenes" else [product]
 
     def _execute(self, strip: Strip) -> Outcome:
-        config = (
-            {"ops": {"composite": {"config": {"overwrite": True}}}}
-            if self._options.overwrite and "composite" in strip.assets
-            else None
-        )
+        again = [a for a in strip.assets if a in _OF_CUBE] if self._options.overwrite else []
+        config = {"ops": {asset: {"config": {"overwrite": True}} for asset in again}} if again else None
         return self._runner.run(strip.assets, strip.first, strip.last, config=config)
 
     def _note(self, strip: Strip, outcome: Outcome) -> None:
         self._summary.run_ids.append(outcome.run_id)
         for (asset, key), cause in outcome.causes.items():
             self._causes[asset, key or strip.first] = cause
-            self._failed |= dict.fromkeys([key] if key else strip.keys, cause)  # without a key a step failed as a whole
+            keys = [key] if key else strip.keys  # without a key a step failed as a whole
+            self._failed |= {(asset == "pyramid", k): cause for k in keys}
         if outcome.interrupted:
             raise KeyboardInterrupt
 
     def _count(self, regions: list[str], keys: list[tuple[str, str]]) -> None:
-        """Count the partitions of the last product, and every failure of the others."""
+        """Count the partitions of the last product (by the worse of both in the cube), and every failure of the others."""
         last = self._assets(self._products[-1])[-1]
         wanted = [(r, None) for r in regions] if last == "cells" else list[tuple[str, str | None]](keys)
         self._summary.partitions["total"] = len(wanted)
+        counted = _OF_CUBE if last == "pyramid" else (last,)
         for region, month in wanted:
-            self._count_one(last, region, month)
+            states = [self._count_one(product, region, month) for product in counted]
+            self._summary.partitions[min(states, key=_WORST.index)] += 1
         named = {(f["product"], f["region"], f["month"]) for f in self._summary.failures}
         for (product, key), cause in self._causes.items():
             region, month = (key.split("|")[1], key.split("|")[0]) if "|" in key else (key, None)
             if (product, region, month) not in named:
                 self._fail(product, region, month, cause)
-        self._summary.outputs = {p: self._storage.uri(path.CUBE if p == "composite" else p) for p in self._products}
+        self._summary.outputs = {p: self._storage.uri(path.CUBE if p in _OF_CUBE else p) for p in self._products}
 
-    def _count_one(self, product: str, region: str, month: str | None) -> None:
+    def _count_one(self, product: str, region: str, month: str | None) -> str:
+        """Count the tasks of a partition; returns what it came to."""
         receipt = self._storage.sound_receipt(product, region, month)
-        counts, key = self._summary.partitions, region if month is None else str(cube_key(region, month))
+        key = region if month is None else str(cube_key(region, month))
         made = receipt is not None and receipt.run_id in self._summary.run_ids
-        cause = self._failed.get(key) or self._failed.get(region)
+        late = product == "pyramid"  # what failed in one says nothing of the composite
+        cause = self._failed.get((late, key)) or self._failed.get((late, region))
         if receipt is None or (not made and cause):
-            counts["failed"] += 1
             if not any(k[1] in (key, region) for k in self._causes):
                 self._fail(product, region, month, cause or "it was not made; see the run in the UI")
-        elif made or receipt.status != "ok":
-            counts[receipt.status] += 1
+            return "failed"
+        if made or receipt.status != "ok":
             self._count_tasks(receipt)
-        else:
-            counts["skipped"] += 1
-            self._summary.tasks["skipped"] += len(receipt.blocks)
+            return receipt.status
+        self._summary.tasks["skipped"] += len(receipt.blocks)
+        return "skipped"
 
     def _count_tasks(self, receipt: PartitionReceipt) -> None:
         tasks, figures = self._summary.tasks, receipt.figures
@@ -274,13 +278,15 @@ def initialize(storage: Storage) -> None:
     Raises:
         ConfigError: What lies in the cube's place is none of ours; nothing was deleted.
     """
-    cube, receipts = storage.names(path.CUBE), storage.names(path.receipts("composite"))
+    cube = storage.names(path.CUBE)
+    receipts = [name for product in _OF_CUBE[::-1] for name in storage.names(path.receipts(product))]
+    pictures = [name for product in _OF_CUBE for name in storage.names(f"quicklooks/{product}")]
     if cube and not receipts and not _is_cube(storage.uri(path.CUBE)):
         raise ConfigError(
             f"{storage.uri(path.CUBE)} holds files and is no cube of geo_assets: move it away, or choose another storage"
         )
     # Receipts last: after a cube that is damaged, or half deleted, they tell that it is ours
-    for name in (*cube, *storage.names("quicklooks/composite"), *receipts):
+    for name in (*cube, *pictures, *receipts):
         storage.delete(name)
     if "://" not in storage.root:
         shutil.rmtree(storage.uri(path.CUBE), ignore_errors=True)

@@ -6,14 +6,18 @@ from typing import Any, Literal
 
 from geo_assets.assets.context import Workspace
 from geo_assets.errors import PartitionError, SourceError
+from geo_assets.model import path
 from geo_assets.model.geometry import Block
 from geo_assets.model.period import Periods
+from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
-from geo_assets.tasks.previous import read_previous
+from geo_assets.tasks.previous import Previous, read_previous
+from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
+from geo_assets.tasks.pyramid_partition import plan_pyramid, read_composite
 from geo_assets.tasks.search import product as scenes_product
 
 State = Literal["fresh", "stale", "failed", "missing"]
@@ -44,6 +48,8 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     refuse_other_layout(workspace.loaded.cube, workspace.project, periods)
     there = cube_id(workspace.loaded.cube)
     states += [_composite(workspace, r, m, there=there) for r in regions for m in periods.keys]
+    if PYRAMID in workspace.project.products or workspace.storage.names(path.receipts(PYRAMID)):
+        states += [_pyramid(workspace, r, m, there=there) for r in regions for m in periods.keys]
     return states
 
 
@@ -78,27 +84,51 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> Parti
     return PartitionState(name, region, month, "fresh", "")
 
 
+def _pyramid(workspace: Workspace, region: str, month: str, *, there: str | None) -> PartitionState:
+    storage, grid = workspace.storage, workspace.grid(region)
+    known = read_previous(storage, PYRAMID, region, month, grid)
+    previous, missing = known.receipt, _missing(known, there=there)
+    if previous is None or missing:
+        return PartitionState(PYRAMID, region, month, "missing", missing)
+    try:
+        plan = plan_pyramid(read_composite(storage, region, month, grid, cube=there), grid, previous)
+    except PartitionError as e:
+        return _judged(previous, previous.failures, str(e))
+    asked = {t.block for t in plan.todo}
+    return _judged(previous, [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason)
+
+
 def _composite(workspace: Workspace, region: str, month: str, *, there: str | None) -> PartitionState:
     project = workspace.project
     known = read_previous(workspace.storage, PRODUCT, region, month, workspace.grid(region))
-    previous = known.receipt
-    if previous is None:
-        return PartitionState(PRODUCT, region, month, "missing", known.fault or "not made yet")
-    if previous.cube != there:
-        return PartitionState(PRODUCT, region, month, "missing", "the cube that held it is gone")
+    previous, missing = known.receipt, _missing(known, there=there)
+    if previous is None or missing:
+        return PartitionState(PRODUCT, region, month, "missing", missing)
     try:
         plan = plan_partition(
             project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
             table=workspace.scenes(project.cube.sensor, region, month), previous=previous,
         )  # fmt: skip
-        asked = {t.plan.block for t in plan.todo}
-        failures, reason = [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason
     except (PartitionError, SourceError) as e:
-        failures, reason = previous.failures, str(e)
+        return _judged(previous, previous.failures, str(e))
+    asked = {t.plan.block for t in plan.todo}
+    return _judged(previous, [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason)
+
+
+def _missing(known: Previous, *, there: str | None) -> str:
+    """Why what a receipt tells of is not in the cube, or ""."""
+    if known.receipt is None:
+        return known.fault or "not made yet"
+    return "" if known.receipt.cube == there else "the cube that held it is gone"
+
+
+def _judged(previous: PartitionReceipt, failures: list[BlockReceipt], reason: str) -> PartitionState:
+    """State of a partition from the failures that still count, and from why it is not fresh."""
+    product, region, month = previous.product, previous.region, previous.month
     if failures:
         cause = f"{len(failures)} of {len(previous.blocks)} blocks: {failures[0].cause}"
-        return PartitionState(PRODUCT, region, month, "failed", cause)
-    return PartitionState(PRODUCT, region, month, "stale" if reason else "fresh", reason)
+        return PartitionState(product, region, month, "failed", cause)
+    return PartitionState(product, region, month, "stale" if reason else "fresh", reason)
 
 
 def document(states: list[PartitionState]) -> dict[str, Any]:

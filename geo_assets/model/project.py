@@ -30,7 +30,8 @@ from geo_assets.model.recipe import (
 Product = Literal[
     "cells", "scenes", "ard", "composite", "pyramid", "chips", "merged", "embeddings", "change", "prediction", "release", "stac"
 ]  # fmt: skip
-MADE: tuple[Product, ...] = ("cells", "scenes", "composite")  # what this version makes, in the order of making
+# What this version makes, in the order of making
+MADE: tuple[Product, ...] = ("cells", "scenes", "composite", "pyramid")
 
 
 def _aois(value: Any) -> Any:

@@ -251,6 +251,14 @@ class CubeRecipe(Recipe):
             region_blocks=self.region_blocks,
         )
 
+    def any_grid(self) -> PixelGrid:
+        """The pixel grid of one of its groups; in all zones of UTM blocks and regions have as many pixels.
+
+        Raises:
+            ConfigError: The sizes do not fit each other.
+        """
+        return self.pixel_grid("EPSG:32601" if self.crs == "utm" else self.crs)
+
 
 class MaskRecipe(Recipe):
     """Which pixels of a scene count as clear."""

@@ -49,6 +49,44 @@ class CompositeTask:
         return f"{self.region} {self.month} block {self.block.row},{self.block.col}"
 
 
+@dataclass(frozen=True)
+class PyramidTask:
+    """What one block and month of the composite adds to a pyramid; or, without a block, the levels above for the region.
+
+    Attributes:
+        region: Key of the region.
+        month: Key of its period.
+        time_index: Place of the period on the cube's time axis.
+        block: Which block; None for the levels whose shard is the region.
+        grid: Pixel grid of the group.
+        arrays: Name and fill of each array of the group.
+        chunks: Chunks of the block that the composite holds, as (row, column) within it.
+        store: Kind of the cube's store.
+        writer: Handle of the session.
+        below: Without a block, what the levels above are made from: the blocks that hold something, each with the changes
+            of the task that made it anew in this session, or b"".
+        cells: Cells that the block touches, for messages.
+    """
+
+    region: str
+    month: str
+    time_index: int
+    block: Block | None
+    grid: PixelGrid
+    arrays: tuple[tuple[str, float], ...]
+    chunks: tuple[tuple[int, int], ...]
+    store: str
+    writer: bytes
+    below: tuple[tuple[Block, bytes], ...] = ()
+    cells: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For messages: region, month and block."""
+        place = f"block {self.block.row},{self.block.col}" if self.block else "coarse levels"
+        return f"pyramid of {self.region} {self.month} {place}"
+
+
 def scene_hash(scenes: tuple[Scene, ...] | list[Scene]) -> str:
     """Fingerprint of a set of scenes and of all decisions about them; their order does not count."""
     return digest(sorted([list(map(str, s.identity)) for s in scenes]))

@@ -7,6 +7,7 @@ from typing import Any
 from geo_assets.errors import ConfigError
 from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid
+from geo_assets.model.levels import levels
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Cube
 from geo_assets.model.project import Project
@@ -31,6 +32,16 @@ def ensure_layout(cube: Cube, project: Project, sensor: Sensor, grid: PixelGrid,
         periods,
         composite.variables(sensor, project.cube),
     )
+
+
+def ensure_levels(cube: Cube, project: Project, sensor: Sensor, grid: PixelGrid, periods: Periods) -> None:
+    """Create the levels below a group that is there, and extend their time axes.
+
+    Raises:
+        ConfigError: The geometry of the cube has no levels.
+    """
+    variables = composite.variables(sensor, project.cube)
+    cube.prepare(cube.describe() or {}, grid.group, grid, periods, variables, levels(grid))
 
 
 def refuse_other_layout(cube: Cube, project: Project, periods: Periods) -> None:

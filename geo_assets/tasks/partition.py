@@ -133,11 +133,11 @@ def plan_partition(
         reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
         _check_memory(project, grid, reached)
         todo.append(Todo(plan, reached, key, chunks, reason, adds=same))
-    fresh += filter(None, map(_left, known.values()))
+    fresh += filter(None, map(left, known.values()))
     return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
 
 
-def _left(had: BlockReceipt) -> BlockReceipt | None:
+def left(had: BlockReceipt) -> BlockReceipt | None:
     """Of a block that no cell asks for any more: what was made stays, and that it could not be made again is no matter."""
     if had.status == "ok":
         return had

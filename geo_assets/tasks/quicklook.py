@@ -1,4 +1,4 @@
-"""Pictures of a partition: of its whole region from the tasks' previews, and a close-up of a small area from the cube."""
+"""Pictures of a partition: of its whole region from the tasks' previews or the pyramid, and a close-up of a small area."""
 
 import logging
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from geo_assets.eo.picture import Picture, blank, decode_png, encode_png, to_rgb
 from geo_assets.errors import StoreError
 from geo_assets.model import path
 from geo_assets.model.geometry import Block, PixelGrid, Region
+from geo_assets.model.levels import level_path, levels
 from geo_assets.model.plugin import Cube
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.recipe import CubeRecipe
@@ -102,6 +103,21 @@ def update_closeup(
         storage.delete(name)
         return
     storage.write(name, encode_png(picture, max_px=_CLOSEUP_PX))
+
+
+def update_overview(
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, cube: Cube, recipe: CubeRecipe, time_index: int
+) -> None:
+    """Write a picture of the region from the last level of its pyramid; one that cannot be drawn is told."""
+    name, coarser = path.quicklook(receipt.product, receipt.region, str(receipt.month)), levels(grid)
+    window = coarser[-1].array_slices(coarser[-1].region_geobox(Region.parse(receipt.region)))
+    faults: tuple[type[Exception], ...] = (StoreError, *cube.faults)
+    try:
+        place = level_path(grid.group, len(coarser))
+        group = zarr.open_group(cube.zarr_store(), path=place, mode="r", zarr_format=3)
+        storage.write(name, encode_png(_read(cube, group, recipe, (time_index, *window)), max_px=_CLOSEUP_PX))
+    except faults as e:  # the levels are committed, and count
+        _log.warning("%s %s: no picture of the pyramid: %s", receipt.region, receipt.month, e)
 
 
 def _window(receipt: PartitionReceipt, grid: PixelGrid) -> tuple[slice, slice]:

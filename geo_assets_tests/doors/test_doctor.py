@@ -254,3 +254,12 @@ def test_secrets_when_they_stand_in_a_file_then_they_are_found_with_line_and_nev
 def test_secrets_when_a_file_is_plain_then_nothing_is_found():
     plain = "catalog: {kind: stac-api, url: 'https://example.org/v1?limit=100'}\nembeddings: [{sha256: 0123456789abcdef}]\nstorage: s3://bucket/prefix\nhosts: [s3://name]\n"
     assert find_secrets(plain) == []
+
+
+def test_doctor_when_a_pyramid_is_wanted_then_its_levels_are_told_and_an_odd_block_is_an_error(tmp_path):
+    told = found(diagnose(write(tmp_path / "p", products=["pyramid"])), "cube")
+    assert [f.message for f in told[1:]] == ["its pyramid has 6 levels, the last in pixels of 640 CRS units"]
+    odd = write(tmp_path / "q", products=["pyramid"], cube={"block_px": 33, "chunk_px": 33, "region_blocks": 1})
+    told = found(diagnose(odd), "cube")
+    assert told[-1].level == "error"
+    assert "an odd number" in told[-1].message

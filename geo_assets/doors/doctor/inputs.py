@@ -95,7 +95,8 @@ def _disk(loaded: LoadedProject, pixels: int, keys: int) -> Iterator[Finding]:
     """Compares what is still to be stored with the room there is."""
     made = len(loaded.storage.names(path.receipts("composite")))
     left = max(0.0, 1 - made / keys) if keys else 0.0
-    need = pixels * left * 2 * (len(loaded.project.cube.bands) + 1) * _BYTES_SHARE
+    levels = 4 / 3 if "pyramid" in loaded.project.products else 1  # 1 + 1/4 + 1/16 + ...
+    need = pixels * left * 2 * (len(loaded.project.cube.bands) + 1) * _BYTES_SHARE * levels
     text = f"about {need / 1e9:,.1f} GB still to be stored"
     root = loaded.storage.root
     if "://" in root:

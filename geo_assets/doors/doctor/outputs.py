@@ -10,6 +10,7 @@ from geo_assets.doors.doctor.finding import Finding
 from geo_assets.doors.secrets import shown_uri
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model import path
+from geo_assets.model.levels import levels
 from geo_assets.project import LoadedProject
 from geo_assets.registry import available, load
 from geo_assets.tasks.layout import check_layout, layout_attrs
@@ -82,6 +83,10 @@ def cube_findings(loaded: LoadedProject) -> Iterator[Finding]:
         )
     else:
         yield Finding("cube", "ok", "none yet; the first run makes it")
+    if "pyramid" in loaded.project.products:
+        made = levels(loaded.project.cube.any_grid())
+        coarsest = float(made[-1].resolution)
+        yield Finding("cube", "ok", f"its pyramid has {len(made)} levels, the last in pixels of {coarsest:g} CRS units")
 
 
 def _is_ours(kind: str, uri: str) -> bool:
