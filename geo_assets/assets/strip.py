@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as _QUIET
 
+from geo_assets.assets.partitions import split_key
 from geo_assets.errors import GeoAssetsError
 
 _SHOWN, _LONGEST = 50, 500  # causes that the UI shows one by one, and characters of each
@@ -55,7 +56,7 @@ def run_strip(
         make: Makes one key; raises a GeoAssetsError if it cannot.
         checks: Names of the asset's checks.
     """
-    keys = sorted(context.partition_keys)
+    keys = sorted(context.partition_keys, key=_region_first)
     tags = _Tags(context)
     failed: dict[str, GeoAssetsError] = {}
     for key in keys:
@@ -78,6 +79,11 @@ def run_strip(
             yield dg.Output(None, output_name=f"{context.asset_key.to_python_identifier()}_{name}")
     if failed:
         raise _failure(failed, len(keys))
+
+
+def _region_first(key: str) -> tuple[str, str]:
+    """Order of keys in which what is known of a region serves all its months; by themselves they go month by month."""
+    return split_key(key) if "|" in key else (key, "")
 
 
 def _failure(failed: Mapping[str, GeoAssetsError], total: int) -> dg.Failure:

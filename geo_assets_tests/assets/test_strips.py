@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from geo_assets.assets.figures import reasons
+from geo_assets.catalogs.static import StaticCatalog
 from geo_assets.eo.picture import decode_png, to_rgb
 from geo_assets.model import path
 from geo_assets.model.receipt import Dropped
@@ -121,6 +122,22 @@ def test_a_range_over_several_regions_makes_all_their_keys(project: Tiny) -> Non
         str(m.partition) for m in materializations(runner.instance, "composite") if m.metadata["status"].value != "ok"
     ]
     assert sorted(seen) == sorted(key(r, m) for r in (WEST, MIDDLE) for m in MONTHS[:2])
+
+
+def test_a_range_over_several_regions_searches_each_region_once(
+    project: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched, search = [], StaticCatalog.search
+
+    def counted(self, recipe, query):
+        searched.append(query.area.bounds)
+        return search(self, recipe, query)
+
+    monkeypatch.setattr(StaticCatalog, "search", counted)
+    runner = project.runner()
+    outcome = runner.run([SCENES], key(WEST, MONTHS[0]), key(MIDDLE, MONTHS[-1]))
+    assert outcome.success
+    assert len(searched) == len(set(searched)) == 2
 
 
 def test_a_single_key_is_made_as_a_plain_partition_run(project: Tiny) -> None:
