@@ -218,7 +218,8 @@ def _check_host(host: str) -> None:
 
 def _absolute(project: Project, base: Path) -> Project:
     def place(path: str | None) -> str | None:
-        return path if path is None or "://" in path else str(base / path)
+        local = None if path is None else path.removeprefix("file://")
+        return local if local is None or "://" in local else str(base / os.path.expanduser(local))
 
     aois = {name: aoi.model_copy(update={"path": place(aoi.path)}) for name, aoi in project.aois.items()}
     changed: dict[str, Any] = {

@@ -101,6 +101,23 @@ def test_a_catalog_of_ones_own_network_is_taken(tmp_path, host):
     assert host in str(load_project(tmp_path).project.catalog.url)
 
 
+def test_paths_count_from_the_project_file_and_know_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = "aois: {a: ~/a.gpkg, b: b.gpkg}\nstorage: file://data\ngrid: {kind: tiles, path: ~/t.gpkg}\n"
+    (tmp_path / "geo_assets.yaml").write_text(MONTHS + text)
+    loaded = load_project(tmp_path)
+    assert [a.path for a in loaded.project.aois.values()] == [str(tmp_path / "home/a.gpkg"), str(tmp_path / "b.gpkg")]
+    assert loaded.project.grid.path == str(tmp_path / "home/t.gpkg")
+    assert loaded.project.storage == str(tmp_path / "data")
+    (tmp_path / "geo_assets.yaml").write_text(MONTHS + "storage: file:///data/x\n")
+    assert load_project(tmp_path).project.storage == "/data/x"
+
+
+def test_a_catalog_whose_server_is_not_there_is_told_in_one_line(tmp_path):
+    assert "Connection refused" in fault(tmp_path, "catalog: {kind: static, path: 'ftp://127.0.0.1:9/catalog.json'}")
+    assert "cannot be reached" in fault(tmp_path, "catalog: {kind: static, path: 'http://127.0.0.1:9/catalog.json'}")
+
+
 def test_a_device_and_a_pipe_are_no_project_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     faults = []

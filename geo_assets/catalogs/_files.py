@@ -39,14 +39,15 @@ class Folder:
             raise ConfigError(f"catalog.path is missing: give the path of {what}")
         try:
             fs, bare = fsspec.core.url_to_fs(given)
-        except (ImportError, ValueError) as e:
+        except (ImportError, ValueError, OSError) as e:
             raise ConfigError(f"catalog.path {without_query(given)} cannot be opened: {e}") from e
         protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
         local = "file" in protocols
         first = os.path.abspath(bare) if local else given.rstrip("/")
         start = next((name for name in (first, *(posixpath.join(first, n) for n in names)) if fs.isfile(name)), None)
         if start is None:
-            raise ConfigError(f"there is no catalog at {without_query(given)}: give the path of {what}")
+            where = without_query(given) + ("" if local else ", or it cannot be reached")
+            raise ConfigError(f"there is no catalog at {where}: give the path of {what}")
         return cls(start, fs, local)
 
     @property
