@@ -124,9 +124,7 @@ def test_a_range_over_several_regions_makes_all_their_keys(project: Tiny) -> Non
     assert sorted(seen) == sorted(key(r, m) for r in (WEST, MIDDLE) for m in MONTHS[:2])
 
 
-def test_a_range_over_several_regions_searches_each_region_once(
-    project: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_range_over_several_regions_searches_each_region_once(project: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     searched, search = [], StaticCatalog.search
 
     def counted(self, recipe, query):
