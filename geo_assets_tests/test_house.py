@@ -114,7 +114,7 @@ def test_tracked_files_name_no_package_index_and_no_folder_of_this_machine() -> 
         r"/home/(?!geo\b)\w+/",
         r"/Users/\w+/",
         r"/root/",
-        r"--(?:extra-)?index-url",
+        r"--(?:extra-)?index[-]url",
         r"--find-links",
         r"files\.pythonhosted\.org",
     ]
