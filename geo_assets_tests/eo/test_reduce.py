@@ -205,7 +205,7 @@ def test_statistic_when_it_cannot_be_made_then_it_is_refused(stack, arguments, m
             statistic(stack, **{"name": "median", **arguments})
 
 
-@pytest.mark.parametrize("module", ["mask", "scale", "windows", "scenes"])
+@pytest.mark.parametrize("module", ["mask", "scale", "scenes"])
 def test_a_module_when_it_holds_no_compiled_loop_then_it_imports_no_compiler(module):
     code = f"import sys, geo_assets.eo.{module}; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
