@@ -1,4 +1,4 @@
-"""Source pixels on a target grid: nearest, bilinear, cubic and average, aware of nodata.
+"""Source pixels on a target grid: nearest, bilinear, cubic, average and mode, aware of nodata.
 
 A result is a function of the source and of the target pixel alone: the same value whatever window, chunk or strip it is
 computed in. Kernels follow GDAL's warper (alg/gdalwarpkernel.cpp): the source pixel under the centre decides about nodata,
@@ -16,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 
-from geo_assets.eo import _warp as kernels
+from geo_assets.eo._area import average
+from geo_assets.eo._convolve import convolve
+from geo_assets.eo._coordinates import Grid
 from geo_assets.eo._cover import mark
+from geo_assets.eo._nearest import copy, gather, nearest, pick
 from geo_assets.eo.lattice import CELL_PX, Nodes, exact, nodes
 from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox, spaced
@@ -27,6 +30,8 @@ _SHRINK_SLACK = 1.0001  # so that a factor that is exact but for rounding counts
 _SNAP = 0.05  # GDAL takes a shrink factor this close to an integer for that integer
 _DIGITS = 6
 _UNROLLED = 8  # widest kernel that has a loop of its own
+_KEPT_NEEDS = 128
+_AREAS = ("average", "mode")  # what looks at all pixels under a target pixel
 _WIDE = 0.95  # from here on GDAL counts a pixel as not shrunk
 
 Array = npt.NDArray[Any]
@@ -104,7 +109,7 @@ class Placement:
         box: Target window.
         raster: The level.
         scale: Of the level on the target; the same for all windows of a target.
-        resampling: nearest, bilinear, cubic or average.
+        resampling: nearest, bilinear, cubic, average or mode.
         lattice: ``nodes(box, raster.crs)``, if it is there already.
     """
 
@@ -121,7 +126,7 @@ class Placement:
         pixel = min(math.hypot(self._t.a, self._t.d), math.hypot(self._t.b, self._t.e))
         self._rough = self._lattice.error > TOLERANCE_PX * pixel
         self._limits = self._pixel_limits()
-        self._whole: dict[tuple[int, int], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
+        self._needed: dict[Any, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
         # A node out of the CRS's reach makes its cells rough, so that single pixels decide
         self._rough |= ~(_all_finite(self.cols) & _all_finite(self.rows))
 
@@ -179,20 +184,21 @@ class Placement:
         Returns:
             First row and end row of the level, dims (tiles down, tiles across); equal where nothing is needed of a tile.
         """
-        if wanted is None and tile in self._whole:
-            return self._whole[tile]
+        key = tile, None if wanted is None else np.packbits(wanted).tobytes()
+        if key in self._needed:  # the bands of a scene ask for the same
+            return self._needed[key]
         (height, width), (down, across) = self.raster.shape, self.reach
         first = np.full((-(-height // tile[0]), -(-width // tile[1])), np.iinfo(np.int64).max)
         end = np.zeros(first.shape, np.int64)
         cells = np.ones(self._rough.shape, bool) if wanted is None else wanted
         top, bottom, left, right = self._limits
         limits = max(0, top - down), min(height, bottom + down), max(0, left - across), min(width, right + across)
-        cols, rows = self._finite_nodes()
+        cols, rows = self._finite
         mark(cols, rows, cells, self.reach, tile, limits, first, end)
-        found = np.minimum(first, end), end
-        if wanted is None:
-            self._whole[tile] = found
-        return found
+        if len(self._needed) >= _KEPT_NEEDS:
+            self._needed.clear()
+        self._needed[key] = np.minimum(first, end), end
+        return self._needed[key]
 
     def columns(self) -> tuple[int, int]:
         """First column and end column of the level that the window needs; empty if none."""
@@ -205,7 +211,7 @@ class Placement:
     def span(self, first: int, end: int) -> tuple[int, int]:
         """First row and end row of the level that rows ``first`` to ``end`` of the window need; empty if none."""
         above, below = (self._lattice.row + first) // CELL_PX, -(-(self._lattice.row + end) // CELL_PX)
-        _, rows = self._finite_nodes()
+        _, rows = self._finite
         part = rows[2 * above : 2 * below + 1]
         low, high = (
             max(0.0, math.floor(part.min()) - self.reach[0]),
@@ -214,7 +220,8 @@ class Placement:
         low, high = max(low, self._limits[0] - self.reach[0]), min(high, self._limits[1] + self.reach[0])
         return (int(low), int(high)) if low < high else (0, 0)
 
-    def _finite_nodes(self) -> tuple[Array, Array]:
+    @functools.cached_property
+    def _finite(self) -> tuple[Array, Array]:
         """Nodes in pixels; those out of the CRS's reach may lie anywhere, so their cells cover the whole level."""
         if np.isfinite(self.cols).all() and np.isfinite(self.rows).all():
             return self.cols, self.rows
@@ -262,7 +269,7 @@ class Placement:
             where = np.ones(shape, bool)
         if at is not None:
             stored, has = _stored(self.raster.nodata, pixels.dtype)
-            kernels.copy(pixels, at[0] + first - origin[0], at[1] - origin[1], where, stored, has, out)
+            copy(pixels, at[0] + first - origin[0], at[1] - origin[1], where, stored, has, out)
         elif self.resampling == "nearest":
             self._nearest(pixels, origin, first, where, out)
         else:
@@ -277,11 +284,11 @@ class Placement:
         low, high = (
             (float(np.iinfo(pixels.dtype).min), float(np.iinfo(pixels.dtype).max)) if whole else (-np.inf, np.inf)
         )
-        grid = self._grid(first, out.shape[0], corners=self.resampling == "average")
+        grid = self._grid(first, out.shape[0], corners=self.resampling in _AREAS)
         place = (origin[0], origin[1], self.raster.shape[0], self.raster.shape[1])
         limits = (float(fill), low, high, bool(whole))
-        if self.resampling == "average":
-            kernels.average(pixels, place, grid, where, stored, has, limits, out)
+        if self.resampling in _AREAS:
+            average(pixels, place, grid, where, stored, has, limits, self.resampling == "mode", out)
             return
         plain = self._scale.x >= _WIDE and self._scale.y >= _WIDE
         taps = 2 if self.resampling == "cubic" else 1
@@ -291,7 +298,7 @@ class Placement:
         wide = min(2 * (size[1] or taps), _UNROLLED)
         across = (0,) * wide
         squeeze = min(1.0, self._scale.y), min(1.0, self._scale.x)
-        kernels.convolve(pixels, place, grid, where, stored, has, limits, taps == 2, size, squeeze, across, out)
+        convolve(pixels, place, grid, where, stored, has, limits, taps == 2, size, squeeze, across, out)
 
     def _view(self, pixels: Array, row: int, col: int, shape: tuple[int, int], fill: float) -> Array | None:
         """The pixels themselves, if they hold the whole strip and have the result's nodata."""
@@ -310,16 +317,16 @@ class Placement:
                 np.where((at >= 0) & (at < size), np.floor(at) - start, -1).astype(np.int64)
                 for at, size, start in zip((grid.y, grid.x), self.raster.shape, origin, strict=True)
             )
-            kernels.gather(pixels, rows, cols, where, stored, has, out)
+            gather(pixels, rows, cols, where, stored, has, out)
             return
         place = (origin[0], origin[1], self.raster.shape[0], self.raster.shape[1])
-        near = kernels.nearest(pixels, place, grid, where, TOLERANCE_PX, stored, has, out)
+        near = nearest(pixels, place, grid, where, TOLERANCE_PX, stored, has, out)
         if len(near):  # so close to a pixel's edge that interpolated coordinates could take the neighbour
             near_rows, near_cols = near[:, 0], near[:, 1]
             x, y = self._to_pixels(*exact(self.box, self.raster.crs, near_rows + first, near_cols))
-            kernels.pick(pixels, place, x, y, near_rows, near_cols, stored, has, out)
+            pick(pixels, place, x, y, near_rows, near_cols, stored, has, out)
 
-    def _grid(self, first: int, rows: int, *, corners: bool) -> kernels.Grid:
+    def _grid(self, first: int, rows: int, *, corners: bool) -> Grid:
         """Coordinates as kernels take them: separable ones by row and column, or nodes, or pixel by pixel in rough cells."""
         none, no_patch = np.empty(0), np.empty((0, 0, 0))
         if self._separable:
@@ -327,13 +334,11 @@ class Placement:
             col, row = self._to_pixels(xs, ys)
             more = 1 if corners else 0
             index = np.zeros((1, 1), np.int64)
-            return kernels.Grid(
+            return Grid(
                 True, col, row[first : first + rows + more], self.cols, self.rows, 0, 0, index, no_patch, no_patch
             )
         index, x, y = self._patches(first, rows, corners=corners)
-        return kernels.Grid(
-            False, none, none, self.cols, self.rows, self._lattice.row + first, self._lattice.col, index, x, y
-        )
+        return Grid(False, none, none, self.cols, self.rows, self._lattice.row + first, self._lattice.col, index, x, y)
 
     def _patches(self, first: int, rows: int, *, corners: bool) -> tuple[npt.NDArray[np.int64], Array, Array]:
         """Exact coordinates of every pixel of the rough cells of some rows: number of the cell's patch plus 1, and patches."""

@@ -33,3 +33,7 @@ class Band:
     def categorical(self) -> bool:
         """Whether the numbers are classes, which are only ever resampled by nearest or mode."""
         return self.unit == "class"
+
+    def kernel(self, resampling: str) -> str:
+        """How the band is resampled where ``resampling`` is asked for: as it says, but classes are never interpolated."""
+        return resampling if not self.categorical or resampling == "mode" else "nearest"

@@ -64,9 +64,9 @@ class Layer:
 
     Attributes:
         href: Address without signature.
-        band: Expected dtype and nodata; a categorical band is always read by nearest.
+        band: Expected dtype and nodata; a categorical band is read by nearest or mode, whatever is asked for.
         box: The target.
-        resampling: nearest, bilinear, cubic or average.
+        resampling: nearest, bilinear, cubic, average or mode.
         footprint: Valid area by the asset's item; see ``ReadSession.read``.
         cells: Cells of the target's lattice (``eo.lattice``) in which pixels are wanted, dims (down, across); None is all.
     """
@@ -114,8 +114,13 @@ class ReadSession(Protocol):
     usage: Usage
     threads: int
 
-    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> Sequence[Sweep | None]:
+    def sweep(self, layers: Sequence[Layer], strip_rows: int, *, spare_bytes: int = 0) -> Sequence[Sweep | None]:
         """Layers to be read side by side in strips of ``strip_rows``; what they need may be fetched ahead from now on.
+
+        Args:
+            layers: The layers.
+            strip_rows: Rows of the target that will be asked for at once.
+            spare_bytes: What may be kept in memory from strip to strip, if that saves time.
 
         Returns:
             One sweep a layer, None where its asset does not reach the target.
@@ -143,9 +148,9 @@ class ReadSession(Protocol):
 
         Args:
             href: Address without signature.
-            band: Expected dtype and nodata; a categorical band is always read by nearest.
+            band: Expected dtype and nodata; a categorical band is read by nearest or mode, whatever is asked for.
             box: Target window.
-            resampling: nearest, bilinear, cubic or average.
+            resampling: nearest, bilinear, cubic, average or mode.
             footprint: Valid area by the asset's item, EPSG:4326 as WKB. An asset whose header puts it over less than half
                 of it is refused, one that covers under 98 % of it is noted in ``usage``.
 

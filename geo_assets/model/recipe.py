@@ -275,6 +275,10 @@ class MaskRecipe(Recipe):
         default=0, ge=0, le=64, description="radius of the closing of the cloud mask in pixels of the cube"
     )
     open_px: int = Field(default=0, ge=0, le=64, description="radius of the opening that follows")
+    resampling: Literal["nearest", "mode"] = Field(
+        default="nearest",
+        description="class of a pixel of the cube: the one under its centre, or the one that covers most of it",
+    )
     max_cloud_cover: float = Field(
         default=100, ge=0, le=100, description="scenes with more cloud than this (percent, by the item) are left out"
     )

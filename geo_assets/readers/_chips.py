@@ -95,6 +95,7 @@ class SharedLevel:
         if at not in self._tiles and at in self._pieces:
             rows = self._ends[at] - at[0] * self.level.tile[0]
             stream = open_tile(self._layout, self.level, *at, self._pieces.pop(at), self._source.shown)
+            stream.inflate_whole(rows, rows)
             raw = np.frombuffer(stream.read(rows), self._layout.dtype).reshape(rows, -1)
             out = np.empty_like(raw)
             unpredict(raw, 0, self._layout.predictor, out)

@@ -111,15 +111,19 @@ class Raster:
             self._levels[index] = self._open_level(index)
         return self._levels[index]
 
-    def level(self, window: tuple[float, float, float, float], box: GeoBox) -> tuple[Any, dict[str, str]]:
+    def level(
+        self, window: tuple[float, float, float, float], box: GeoBox, *, overviews: bool = True
+    ) -> tuple[Any, dict[str, str]]:
         """The coarsest overview that is not coarser than the target, as gdalwarp chooses it, and its kernel's width.
+
+        Without ``overviews`` it is the full image.
 
         Raises:
             SourceError: Even that has far more pixels under the window than fit into memory.
         """
         wide, high = self.scale(box)
         shrink = _SHRINK_SLACK / max(wide, high)
-        factors = [factor for factor in self.dataset.overviews(1) if factor <= shrink]
+        factors = [factor for factor in self.dataset.overviews(1) if overviews and factor <= shrink]
         factor = factors[-1] if factors else 1
         cols = min(window[2], self.dataset.width) - max(window[0], 0)
         rows = min(window[3], self.dataset.height) - max(window[1], 0)

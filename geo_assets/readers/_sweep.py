@@ -10,7 +10,7 @@ from geo_assets.eo.warp import Placement
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._files import Source
 from geo_assets.readers._tiff import Layout, Level, nodata_of
-from geo_assets.readers._tiles import Piece, TileRows, check_sizes, cut, open_tile, unpredict, wanted_tiles
+from geo_assets.readers._tiles import Piece, Room, TileRows, check_sizes, cut, open_tile, unpredict, wanted_tiles
 
 Array = npt.NDArray[Any]
 
@@ -24,12 +24,13 @@ class TiffRows:
         level: Which level.
         placement: The target over the level.
         cells: Cells of the target's lattice in which pixels are wanted, or None for all.
+        room: Where tiles may wait that were inflated whole and reach further down than a strip.
     """
 
     def __init__(
-        self, source: Source, layout: Layout, level: Level, placement: Placement, cells: npt.NDArray[np.bool_] | None
-    ) -> None:
-        self._source, self._layout, self._level = source, layout, level
+        self, source: Source, layout: Layout, level: Level, placement: Placement, cells: npt.NDArray[np.bool_] | None, room: Room
+    ) -> None:  # fmt: skip
+        self._source, self._layout, self._level, self._room = source, layout, level, room
         self.first, self.end = placement.needs(cells, level.tile)
         needed = self.end > self.first
         self.tiles = wanted_tiles(level, needed)
@@ -134,6 +135,7 @@ class TiffRows:
             tile = self._open[at] = open_tile(
                 self._layout, self._level, down, across, self._pieces[at], self._source.shown
             )
+            tile.inflate_whole(last, wanted, self._room)
         if first > tile.row:
             tile.read(first - tile.row)
         raw = np.frombuffer(tile.read(wanted - first), self._layout.dtype).reshape(wanted - first, -1)

@@ -1,4 +1,4 @@
-"""Tiles of a TIFF as streams of rows: inflated as far as they are needed, and no further."""
+"""Tiles of a TIFF as streams of rows: inflated as far as they are needed and no further, or at once where all is needed."""
 
 import itertools
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import deflate
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
@@ -20,6 +21,7 @@ _SLACK_BYTES = 4096
 _GAP_BYTES = 16 * 1024  # between two tiles that are fetched as one range
 _RUN_BYTES = 16 * 2**20  # longest range that is fetched at once
 _LEAST_PIECE = 64 * 1024
+_MOST = 0.75  # share of a tile from which on inflating all of it (libdeflate) takes no longer than streaming (ISA-L)
 
 
 @kernel
@@ -74,6 +76,25 @@ class Piece:
     end: int
 
 
+class Room:
+    """Bytes that tiles may take while they wait, inflated, for strips further down; shared by several threads."""
+
+    def __init__(self, size: int) -> None:
+        self._left, self._lock = size, threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether there was as much left; it is taken then."""
+        with self._lock:
+            fits = size <= self._left
+            self._left -= size if fits else 0
+            return fits
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            self._left += size
+
+
 class TileRows:
     """One tile, read from its top.
 
@@ -92,15 +113,49 @@ class TileRows:
         self._inflate = isal_zlib.decompressobj() if deflate else None
         self._tail: Any = b""
         self._now: memoryview = memoryview(b"")
+        self._whole: memoryview | None = None
+        self._room: Room | None = None
         self.row = 0
 
-    def read(self, rows: int) -> bytes:
+    def inflate_whole(self, needed: int, at_once: int, room: Room | None = None) -> None:
+        """Inflate the tile at once if that is faster; call it before the first row is read.
+
+        Args:
+            needed: Rows that will be read in the end, from the top on.
+            at_once: Rows that will be read next, all together.
+            room: Where the rest may wait if ``at_once`` is less than ``needed``; none if None.
+
+        Raises:
+            SourceError: The tile is cut off or damaged, or could not be fetched.
+        """
+        size = self._left_bytes
+        if self._inflate is None or needed * self._row_bytes < _MOST * size:
+            return
+        if at_once < needed:
+            if room is None or not room.take(size):
+                return
+            self._room = room
+        parts = [piece.shared.take(piece.start, piece.end) for piece in self._pieces]
+        try:
+            whole = deflate.zlib_decompress(parts[0] if len(parts) == 1 else b"".join(parts), size)
+        except deflate.DeflateError as e:
+            raise SourceError(f"{self._name} is damaged: it cannot be inflated") from e
+        if len(whole) != size:
+            raise SourceError(f"{self._name} ends before its last row")
+        self._release()
+        self._inflate, self._whole = None, memoryview(whole)
+
+    def read(self, rows: int) -> bytes | memoryview:
         """The next rows as they are stored, but inflated.
 
         Raises:
             SourceError: The tile is cut off or damaged, or could not be fetched.
         """
         want = rows * self._row_bytes
+        if self._whole is not None:
+            first = self.row * self._row_bytes
+            self.row += rows
+            return self._whole[first : first + want]
         parts = self._inflated(want) if self._inflate is not None else self._plain(want)
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         self._left_bytes -= want
@@ -172,9 +227,15 @@ class TileRows:
 
     def close(self) -> None:
         """Give back what was fetched and will not be read."""
+        self._release()
+        self._now, self._tail, self._whole = memoryview(b""), b"", None
+        if self._room is not None:
+            self._room.give(self._left_bytes)
+            self._room = None
+
+    def _release(self) -> None:
         while self._pieces:
             self._pieces.pop(0).shared.release()
-        self._now, self._tail = memoryview(b""), b""
 
 
 @dataclass(frozen=True)

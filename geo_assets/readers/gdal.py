@@ -37,7 +37,7 @@ class GdalSession:
     def __exit__(self, *exc: object) -> None:
         self._rasters.close()
 
-    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[WindowSweep]:
+    def sweep(self, layers: Sequence[Layer], strip_rows: int, *, spare_bytes: int = 0) -> list[WindowSweep]:
         """Layers to be read side by side; nothing is fetched ahead. See ``ReadSession``."""
         return [WindowSweep(layer, self.read) for layer in layers]
 
@@ -50,7 +50,7 @@ class GdalSession:
     ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window; see ``ReadSession``."""
         with self._rasters.use(href, band, footprint) as raster:
-            return _on_grid(raster, band, box, "nearest" if band.categorical else resampling)
+            return _on_grid(raster, band, box, band.kernel(resampling))
 
 
 def _on_grid(raster: Raster, band: Band, box: GeoBox, resampling: str) -> npt.NDArray[Any] | None:
@@ -60,7 +60,7 @@ def _on_grid(raster: Raster, band: Band, box: GeoBox, resampling: str) -> npt.ND
         return None
     if resampling == "nearest" or _aligned(raster.crs, dataset.transform, box):
         return _gather(raster, band, box)
-    level, kernel = raster.level(window, box)
+    level, kernel = raster.level(window, box, overviews=resampling != "mode")
     with WarpedVRT(
         level, crs=box.crs, transform=box.transform, width=box.shape[1], height=box.shape[0],
         resampling=Resampling[resampling], src_nodata=raster.nodata(band), nodata=band.nodata,

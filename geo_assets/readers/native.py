@@ -30,6 +30,7 @@ from geo_assets.readers._files import Source, Sources
 from geo_assets.readers._place import check_header, check_place
 from geo_assets.readers._sweep import TiffRows
 from geo_assets.readers._tiff import Layout, Unfit, layout
+from geo_assets.readers._tiles import Room
 
 FETCH_THREADS = 16
 FETCH_BYTES = 112 * 2**20  # fetched ahead and not used yet
@@ -81,16 +82,17 @@ class NativeSession:
         self._gdal.close()
         self._sources.close()
 
-    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[Sweep | None]:
+    def sweep(self, layers: Sequence[Layer], strip_rows: int, *, spare_bytes: int = 0) -> list[Sweep | None]:
         """Layers to be read side by side; see ``ReadSession``."""
         opened = self._opened([layer.href for layer in layers])
         sweeps: list[Sweep | None] = []
         fast: list[_TiffSweep] = []
+        room = Room(spare_bytes)
         for layer, asset in zip(layers, opened, strict=True):
             if asset is None:
                 sweeps.append(self._gdal.sweep(layer, self._place))
                 continue
-            made = self._tiff_sweep(layer, asset)
+            made = self._tiff_sweep(layer, asset, room)
             sweeps.append(made)
             fast += [made] if made else []
         self._plan(fast, strip_rows)
@@ -166,10 +168,10 @@ class NativeSession:
         self, layer: Layer, crs: str, transform: Affine, shapes: Sequence[tuple[int, int]], nodata: float | None
     ) -> tuple[int, Placement]:
         """The level of a file that a layer is read from, and the target over it: the same for all scenes of a tile."""
-        resampling = "nearest" if layer.band.categorical else layer.resampling
+        resampling = layer.band.kernel(layer.resampling)
         stored = layer.band.nodata if nodata is None else nodata
         scale = scale_of(layer.box, crs, transform, shapes[0])
-        number = 0 if resampling == "nearest" else coarsest(shapes, scale)
+        number = 0 if resampling in ("nearest", "mode") else coarsest(shapes, scale)
         (height, width), full = shapes[number], shapes[0]
         down, across = full[0] / height, full[1] / width
         raster = Raster(crs, transform @ Affine.scale(across, down), (height, width), stored)
@@ -191,11 +193,11 @@ class NativeSession:
             if remark:
                 self.usage.note(remark)
 
-    def _tiff_sweep(self, layer: Layer, asset: _Fast) -> "_TiffSweep | None":
+    def _tiff_sweep(self, layer: Layer, asset: _Fast, room: Room) -> "_TiffSweep | None":
         self._check(layer, asset)
         found = asset.layout
         number, placement = self._place(layer, found.crs, found.transform, asset.shapes, found.nodata)
-        rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells)
+        rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells, room)
         return None if rows.empty else _TiffSweep(layer, placement, rows)
 
     def _plan(self, sweeps: Sequence["_TiffSweep"], strip_rows: int) -> None:

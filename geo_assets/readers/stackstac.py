@@ -67,7 +67,7 @@ class StackstacSession:
     def __exit__(self, *exc: object) -> None:
         self._rasters.close()
 
-    def sweep(self, layers: Sequence[Layer], strip_rows: int) -> list[WindowSweep]:
+    def sweep(self, layers: Sequence[Layer], strip_rows: int, *, spare_bytes: int = 0) -> list[WindowSweep]:
         """Layers to be read side by side; nothing is fetched ahead. See ``ReadSession``."""
         return [WindowSweep(layer, self.read) for layer in layers]
 
@@ -91,8 +91,9 @@ class StackstacSession:
             window = source_window(box, raster.crs, raster.dataset.transform)
             if not raster.reaches(window, box):
                 return None
-            kernel = Resampling.nearest if band.categorical else Resampling[resampling]
-            level = (raster.dataset, {}) if kernel == Resampling.nearest else raster.level(window, box)
+            kernel = Resampling[band.kernel(resampling)]
+            whole = kernel in (Resampling.nearest, Resampling.mode)
+            level = (raster.dataset, {}) if whole else raster.level(window, box)
             return _stack(_item(box), _Window(*level, raster.nodata(band), without_query(href)), band, box, kernel)
 
 

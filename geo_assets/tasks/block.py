@@ -24,7 +24,7 @@ from geo_assets.model.plugin import Layer, ReadSession, Sweep
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
-from geo_assets.tasks.memory import bands_together, strip_rows
+from geo_assets.tasks.memory import Strips, bands_together, strips
 
 Pixels = npt.NDArray[np.uint16]
 Bits = npt.NDArray[np.uint8]
@@ -88,17 +88,15 @@ class BlockPixels:
                 days.setdefault(one.scene.solar_day, []).append(one)
             seen = self._ever(list(days.values()))
             groups = [self._bands] if bands_together(self._cube) > 1 else [[b] for b in self._bands]
-            rows = strip_rows(
-                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0])
-            )
+            cut = strips(self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0]))
             ahead: list[list[list[Sweep | None]]] | None = None
             for n, group in enumerate(groups):
-                sweeps = ahead or self._sweeps(group, days, rows)
+                sweeps = ahead or self._sweeps(group, days, cut)
                 out = np.zeros((len(group), *self._box.shape), np.uint16)
-                for first in range(0, self._box.shape[0], rows):
-                    end = min(first + rows, self._box.shape[0])
+                for first in range(0, self._box.shape[0], cut.rows):
+                    end = min(first + cut.rows, self._box.shape[0])
                     if end == self._box.shape[0]:  # what comes next is fetched while this is reduced
-                        ahead = self._sweeps(groups[n + 1], days, rows) if n + 1 < len(groups) else None
+                        ahead = self._sweeps(groups[n + 1], days, cut) if n + 1 < len(groups) else None
                     self._strip(first, end, list(days.values()), sweeps, seen, out)
                 for band, values in zip(group, out, strict=True):
                     yield band.name, values
@@ -121,7 +119,7 @@ class BlockPixels:
             wide = self._box.window(-halo, -halo, rows + 2 * halo, cols + 2 * halo)
             near = _grown(self._wanted, halo)
             cells = coarse(near, CELL_PX, *phase(wide))
-            layers = [self._layer(scene, band, wide, "nearest", cells) for scene in self._scenes]
+            layers = [self._layer(scene, band, wide, self._mask.resampling, cells) for scene in self._scenes]
             sweeps = self._session.sweep(layers, wide.shape[0])
             found = self._each(
                 lambda pair: self._classified(*pair, near, halo), list(zip(self._scenes, sweeps, strict=True))
@@ -144,7 +142,9 @@ class BlockPixels:
 
     # ---- bands
 
-    def _sweeps(self, group: Sequence[Band], days: dict[str, list[Clear]], rows: int) -> list[list[list[Sweep | None]]]:
+    def _sweeps(
+        self, group: Sequence[Band], days: dict[str, list[Clear]], cut: Strips
+    ) -> list[list[list[Sweep | None]]]:
         """Sweeps by band, day and scene."""
         layers = [
             self._layer(one.scene, band, self._box, self._cube.resampling, one.cells)
@@ -152,7 +152,7 @@ class BlockPixels:
             for day in days.values()
             for one in day
         ]
-        sweeps = iter(self._session.sweep(layers, rows))
+        sweeps = iter(self._session.sweep(layers, cut.rows, spare_bytes=cut.spare_bytes))
         return [[[next(sweeps) for _ in day] for day in days.values()] for _ in group]
 
     def _strip(

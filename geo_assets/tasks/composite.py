@@ -85,11 +85,10 @@ def pixel_recipe(cube: CubeRecipe) -> dict[str, object]:
 
 def pixel_mask(mask: MaskRecipe) -> dict[str, object]:
     """The part of the mask that pixels depend on: a preset counts by its values, and the cloud cover by its scenes."""
-    return (
-        {"kind": mask.kind}
-        if mask.kind == "none"
-        else mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover"})
-    )
+    if mask.kind == "none":
+        return {"kind": mask.kind}
+    plain = {"resampling"} if mask.resampling == "nearest" else set()  # as it was before there was a choice
+    return mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover", *plain})
 
 
 class Footprints:

@@ -1,12 +1,27 @@
 """How much memory a block's pixels take, known before any is read."""
 
+from dataclasses import dataclass
+
 from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import CubeRecipe
 
 LEAST_ROWS = 16
 FETCHED_BYTES = 112 * 2**20  # of ranges that wait to be used
-STRIP_BYTES = 64 * 2**20  # higher strips are not faster
+STRIP_BYTES = 64 * 2**20  # higher strips leave the processor's cache, and the memory is better used for tiles that wait
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
+
+
+@dataclass(frozen=True)
+class Strips:
+    """How a block is cut.
+
+    Attributes:
+        rows: Height of a strip, a multiple of 16, or all rows.
+        spare_bytes: What is left of the memory for tiles that reach down into the next strip.
+    """
+
+    rows: int
+    spare_bytes: int
 
 
 def bands_together(cube: CubeRecipe) -> int:
@@ -20,8 +35,8 @@ def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int) -
     return FETCHED_BYTES + area * (scenes + days) // 8 + area * 2 * (bands + 1)
 
 
-def strip_rows(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int) -> int:
-    """Height of the strips that keep a block within ``cube.memory_mb``.
+def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int) -> Strips:
+    """Strips that keep a block within ``cube.memory_mb``.
 
     Args:
         cube: Recipe of the cube.
@@ -30,21 +45,19 @@ def strip_rows(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, in
         shape: Rows and columns of the block.
         bands: Bands that are reduced together.
 
-    Returns:
-        Rows, a multiple of 16, or all rows of a small block.
-
     Raises:
         ConfigError: Not even 16 rows fit.
     """
     limit = cube.memory_mb * 2**20
-    fixed = fixed_bytes(scenes=scenes, days=days, shape=shape, bands=bands)
+    left = limit - fixed_bytes(scenes=scenes, days=days, shape=shape, bands=bands)
     row = int(shape[1] * (2 * bands * max(1, days) + scenes) * _CARRY)
-    rows = int((limit - fixed) // row) if limit > fixed else 0
+    rows = max(0, left // row)
     if rows < min(LEAST_ROWS, shape[0]):
-        need = (fixed + LEAST_ROWS * row) // 2**20 + 1
+        need = (limit - left + LEAST_ROWS * row) // 2**20 + 1
         raise ConfigError(
             f"a block of {shape[0]} x {shape[1]} pixels with {scenes} scenes needs {need} MB, and cube.memory_mb is {cube.memory_mb}: "
             "raise it, or lower cube.block_px or mask.max_cloud_cover"
         )
     rows = min(rows, max(LEAST_ROWS, STRIP_BYTES // row))
-    return min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
+    rows = min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
+    return Strips(rows, left - rows * row)

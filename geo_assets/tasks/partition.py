@@ -23,7 +23,7 @@ from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
 from geo_assets.tasks.layout import cube_id
-from geo_assets.tasks.memory import bands_together, strip_rows
+from geo_assets.tasks.memory import bands_together, strips
 from geo_assets.tasks.pixels import stored_blocks
 from geo_assets.tasks.quicklook import update_pictures
 from geo_assets.tasks.search import dropped, used_scenes
@@ -147,7 +147,7 @@ def left(had: BlockReceipt) -> BlockReceipt | None:
 def _check_memory(project: Project, grid: PixelGrid, scenes: tuple[Scene, ...]) -> None:
     """Refuses a block that cannot be made within the recipe's memory, before any pixel is read."""
     days, side = len({s.solar_day for s in scenes}), grid.block_px
-    strip_rows(
+    strips(
         project.cube, scenes=len(scenes), days=days, shape=(side, side), bands=bands_together(project.cube)
     )  # fmt: skip
 

@@ -177,6 +177,56 @@ def test_needs_when_only_some_cells_are_wanted_then_other_tiles_do_not_count(nam
         assert not (end > first).any()
 
 
+def classes() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), 2)
+    values = (np.digitize(smooth, np.quantile(smooth, [0.1, 0.3, 0.5, 0.7, 0.9])) + 2).astype(np.uint8)
+    values[rng.random(values.shape) < 0.1] = 9
+    values[100:180, 300:420] = 0
+    values[rng.random(values.shape) < 0.01] = 0
+    return values
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_warp_when_pixels_hold_whole_ones_then_mode_is_gdals(factor):
+    box = GeoBox(CRS, Fraction(10 * factor), Fraction(499_980), Fraction(5_200_020), (SIZE // factor, SIZE // factor))
+    pixels = classes()
+    ours = warped(pixels, box, "mode")
+    blocks = pixels.reshape(SIZE // factor, factor, SIZE // factor, factor)
+    counts = np.sort([(blocks == k).sum(axis=(1, 3)) for k in range(1, 10)], axis=0)
+    clear = counts[-1] > counts[-2]  # of several classes with as many pixels, GDAL takes another one
+    theirs = gdal(pixels, box, "mode", scale_of(box, CRS, PLACE, pixels.shape).snapped, 1e-9)
+    assert clear.mean() > 0.5
+    assert np.array_equal(ours[clear], theirs[clear])
+    assert np.array_equal(ours == 0, counts[-1] == 0)
+
+
+def test_warp_when_pixels_are_cut_then_mode_counts_what_lies_inside():
+    """GDAL 3.10 counts a pixel as one, however little of it lies inside; here pixels are cut into 5 m and counted by numpy."""
+    pixels = classes()
+    box = GeoBox(CRS, Fraction(25), Fraction(499_980), Fraction(5_200_020), (SIZE * 2 // 5, SIZE * 2 // 5))
+    fine = pixels.repeat(2, 0).repeat(2, 1).reshape(box.shape[0], 5, box.shape[1], 5)
+    counts = np.array([(fine == k).sum(axis=(1, 3)) for k in range(10)])
+    counts[0] = 0
+    ordered = np.sort(counts, axis=0)
+    clear = ordered[-1] > ordered[-2]
+    assert clear.mean() > 0.5
+    assert np.array_equal(warped(pixels, box, "mode")[clear], counts.argmax(axis=0)[clear])
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.sampled_from(sorted(BOXES)), row=st.integers(0, 200), col=st.integers(0, 200), rows=st.integers(1, 60))
+def test_warp_when_a_window_of_classes_is_taken_alone_then_its_modes_are_those_of_the_whole(name, row, col, rows):
+    whole, pixels = BOXES[name], classes()
+    part = placed(whole.window(row, col, rows, 40), "mode")
+    low, high = part.span(0, rows)
+    left, right = part.columns()
+    found = part.warp(pixels[low:high, left:right].copy(), (low, left), 0, rows, None, 0)
+    wanted = placed(whole, "mode").warp(pixels, (0, 0), 0, whole.shape[0], None, 0)
+    assert np.array_equal(found, wanted[row : row + rows, col : col + 40])
+    assert set(np.unique(found)) <= set(np.unique(pixels))
+
+
 def test_warp_when_a_pixel_is_not_wanted_then_it_stays_empty():
     box, pixels = BOXES["mercator"], picture()
     where = np.zeros(box.shape, bool)

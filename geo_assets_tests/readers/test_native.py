@@ -18,6 +18,7 @@ from geo_assets.model.plugin import Layer
 from geo_assets.readers import native
 from geo_assets.readers._files import HEADER_BYTES
 from geo_assets.readers._tiff import Unfit
+from geo_assets.readers._tiles import Room
 from geo_assets.testing.rasters import CRS, LEFT, POWER, RED, SIZE, TILE, TOP, WINDOWS, pixels, write_raster
 
 WHOLE = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (SIZE, SIZE))
@@ -218,6 +219,35 @@ def test_sweep_when_memory_is_short_then_tiles_come_in_pieces_and_stay_the_same(
     assert all(np.array_equal(a, random + n) for n, a in enumerate(wide))
     assert many > few
     assert little < much / 2
+
+
+@pytest.mark.parametrize("spare_bytes", [0, 2 * 2**19, 2**30])
+def test_sweep_when_tiles_may_wait_then_they_are_the_same_and_the_room_is_given_back(tmp_path, spare_bytes, monkeypatch):
+    rooms = []
+    made = Room
+    monkeypatch.setattr(native, "Room", lambda size: rooms.append(made(size)) or rooms[-1])
+    path = write_raster(tmp_path / "a.tif", pixels(), predictor=2)
+    with session(tmp_path) as reading:
+        (sweep,) = reading.sweep([Layer(str(path), RED, WHOLE, "nearest")], 16, spare_bytes=spare_bytes)
+        strips = [sweep.rows(r, r + 16).copy() for r in range(0, SIZE, 16)]
+        sweep.close()
+    assert np.array_equal(np.concatenate(strips), pixels())
+    (room,) = rooms
+    assert room.take(spare_bytes)
+    assert not room.take(1)
+
+
+def test_sweep_when_it_ends_early_then_the_room_of_its_tiles_is_given_back(tmp_path, monkeypatch):
+    rooms = []
+    made = Room
+    monkeypatch.setattr(native, "Room", lambda size: rooms.append(made(size)) or rooms[-1])
+    path = write_raster(tmp_path / "a.tif", pixels(), predictor=2)
+    with session(tmp_path) as reading:
+        (sweep,) = reading.sweep([Layer(str(path), RED, WHOLE, "nearest")], 16, spare_bytes=2**24)
+        sweep.rows(0, 16)
+        assert not rooms[0].take(2**24)
+        sweep.close()
+        assert rooms[0].take(2**24)
 
 
 def test_sweep_when_cells_are_not_wanted_then_their_tiles_are_not_fetched(tmp_path):

@@ -2,14 +2,14 @@ import pytest
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import CubeRecipe
-from geo_assets.tasks.memory import bands_together, fixed_bytes, strip_rows
+from geo_assets.tasks.memory import STRIP_BYTES, bands_together, fixed_bytes, strips
 
 BLOCK = (2048, 2048)
 
 
-def test_strip_rows_when_scenes_become_many_then_strips_become_lower_and_memory_does_not_grow():
+def test_strips_when_scenes_become_many_then_strips_become_lower_and_memory_does_not_grow():
     cube = CubeRecipe()
-    rows = [strip_rows(cube, scenes=n, days=n, shape=BLOCK, bands=1) for n in (1, 4, 16, 64, 128)]
+    rows = [strips(cube, scenes=n, days=n, shape=BLOCK, bands=1).rows for n in (1, 4, 16, 64, 128)]
     assert rows == sorted(rows, reverse=True)
     assert rows[0] == 2048
     assert all(r % 16 == 0 for r in rows)
@@ -18,18 +18,28 @@ def test_strip_rows_when_scenes_become_many_then_strips_become_lower_and_memory_
         assert fixed_bytes(scenes=n, days=n, shape=BLOCK, bands=1) + strip <= cube.memory_mb * 2**20
 
 
-def test_strip_rows_when_nothing_fits_then_it_says_what_to_do():
+def test_strips_when_nothing_fits_then_it_says_what_to_do():
     with pytest.raises(
         ConfigError,
         match=r"block of 16384 x 16384 pixels with 30 scenes needs \d+ MB.*raise it, or lower cube.block_px",
     ):
-        strip_rows(CubeRecipe(), scenes=30, days=30, shape=(16_384, 16_384), bands=1)
-    assert strip_rows(CubeRecipe(memory_mb=16_000), scenes=30, days=30, shape=(16_384, 16_384), bands=1) >= 16
+        strips(CubeRecipe(), scenes=30, days=30, shape=(16_384, 16_384), bands=1)
+    assert strips(CubeRecipe(memory_mb=16_000), scenes=30, days=30, shape=(16_384, 16_384), bands=1).rows >= 16
 
 
-def test_strip_rows_when_a_block_is_small_then_it_is_one_strip():
-    assert strip_rows(CubeRecipe(), scenes=3, days=2, shape=(9, 9), bands=1) == 9
-    assert strip_rows(CubeRecipe(), scenes=0, days=0, shape=(100, 50), bands=1) == 100
+def test_strips_when_memory_is_left_then_it_is_for_tiles_that_wait():
+    for scenes, memory_mb in ((16, 384), (120, 1000)):
+        cut = strips(CubeRecipe(memory_mb=memory_mb), scenes=scenes, days=scenes, shape=BLOCK, bands=1)
+        strip = cut.rows * 2048 * 3 * scenes * 1.5
+        assert strip <= STRIP_BYTES
+        fixed = fixed_bytes(scenes=scenes, days=scenes, shape=BLOCK, bands=1)
+        assert fixed + strip + cut.spare_bytes == memory_mb * 2**20
+        assert cut.spare_bytes > 100 * 2**20
+
+
+def test_strips_when_a_block_is_small_then_it_is_one_strip():
+    assert strips(CubeRecipe(), scenes=3, days=2, shape=(9, 9), bands=1).rows == 9
+    assert strips(CubeRecipe(), scenes=0, days=0, shape=(100, 50), bands=1).rows == 100
 
 
 def test_bands_together_when_days_are_compared_by_all_bands_then_all_are_held():

@@ -16,6 +16,7 @@ from geo_assets.project import LoadedProject, load_project
 from geo_assets.registry import load
 from geo_assets.tasks import areas, block
 from geo_assets.tasks.layout import check_layout, layout_attrs
+from geo_assets.tasks.memory import Strips
 from geo_assets.tasks.partition import PRODUCT, make_partition, plan_partition
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets.testing.world import SampleWorld
@@ -107,8 +108,19 @@ def test_composite_when_a_kernel_is_used_then_the_pieces_matter_by_1_dn_at_most(
 
 def test_composite_when_memory_is_short_then_the_pixels_are_the_same(tmp_path, folder, monkeypatch):
     whole = pixels(run_plain(project(tmp_path / "whole", folder, WEST)))
-    monkeypatch.setattr(block, "strip_rows", lambda *_, **__: 16)
-    assert np.array_equal(pixels(run_plain(project(tmp_path / "chunks", folder, WEST))), whole)
+    for spare in (0, 2**30):
+        monkeypatch.setattr(block, "strips", lambda *_, spare=spare, **__: Strips(16, spare))
+        assert np.array_equal(pixels(run_plain(project(tmp_path / str(spare), folder, WEST))), whole)
+
+
+def test_composite_when_classes_are_taken_by_mode_then_a_cloud_counts_where_it_covers_most(tmp_path, folder):
+    """At 40 m a pixel holds two by two of the 20 m classes."""
+    plain, mode = (
+        run_plain(project(tmp_path / kernel, folder, WEST, resolution=40, mask={"resampling": kernel}))
+        for kernel in ("nearest", "mode")
+    )
+    assert pixels(plain).shape == pixels(mode).shape
+    assert 0 < (pixels(plain)[-1] != pixels(mode)[-1]).mean() < 0.3
 
 
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear"])

@@ -38,9 +38,10 @@ class Kept:
         data = np.ascontiguousarray(values if where is None else np.where(where, values, 0), np.uint16)
         path = self._folder / variable
         with path.open("r+b" if path.exists() else "w+b") as file:
-            for nth, line in enumerate(data):
+            whole = data.shape[1] == self._size
+            for nth, part in enumerate([data] if whole else data):
                 file.seek(2 * ((rows.start - self._origin[0] + nth) * self._size + cols.start - self._origin[1]))
-                file.write(line)
+                file.write(part)
 
     def changes(self) -> bytes:
         return b""
