@@ -1,6 +1,6 @@
 """Many small windows of fast TIFFs: each tile is fetched and inflated once, and kept from its first use to its last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,46 +16,57 @@ Array = npt.NDArray[Any]
 Key = tuple[int, int, int]  # number of the level's sharer, row and column of the tile
 
 
+class Seat:
+    """One window over levels that lie alike, such as those of a tile's scenes.
+
+    Args:
+        placement: The window over a level.
+        tile: Rows and columns of the level's tiles.
+        cells: Cells of the target's lattice in which pixels are wanted, or None for all.
+
+    Attributes:
+        rows: First row and end row of the level that are needed.
+        cols: Likewise, columns.
+        ends: Each needed tile and the row after the last one that is needed of it; empty if no pixel is needed.
+    """
+
+    def __init__(self, placement: Placement, tile: tuple[int, int], cells: npt.NDArray[np.bool_] | None) -> None:
+        self.placement = placement
+        self.rows, self.cols = placement.span(0, placement.box.shape[0]), placement.columns()
+        first, end = placement.needs(cells, tile)
+        seen = self.rows[0] < self.rows[1] and self.cols[0] < self.cols[1]
+        at = np.argwhere(end > first).tolist() if seen else []
+        self.ends = [((row, col), int(end[row, col])) for row, col in at]
+
+
 class TiffWindow:
     """One window over a level, and the tiles that it needs."""
 
-    def __init__(self, shared: "SharedLevel", placement: Placement, cells: npt.NDArray[np.bool_] | None) -> None:
-        self._shared, self.placement = shared, placement
-        first, self._end = placement.needs(cells, shared.level.tile)
-        self.needed = self._end > first
-        self.rows = placement.span(0, placement.box.shape[0])
-        self.cols = placement.columns()
-
-    @property
-    def empty(self) -> bool:
-        """Whether no pixel of the level is needed."""
-        return not self.needed.any() or self.rows[0] >= self.rows[1] or self.cols[0] >= self.cols[1]
-
-    def ends(self) -> Iterator[tuple[tuple[int, int], int]]:
-        """Each needed tile and the row after the last one that is needed of it."""
-        for at in np.argwhere(self.needed):
-            yield (int(at[0]), int(at[1])), int(self._end[tuple(at)])
+    def __init__(self, shared: "SharedLevel", seat: Seat) -> None:
+        self._shared, self.seat = shared, seat
 
     def pixels(self) -> Array:
-        """The part of the level that the window needs; its place is ``rows`` and ``cols``."""
-        out = np.full((self.rows[1] - self.rows[0], self.cols[1] - self.cols[0]), self._shared.fill)
+        """The part of the level that the window needs; its place is that of the seat."""
+        rows, cols = self.seat.rows, self.seat.cols
+        out = np.full((rows[1] - rows[0], cols[1] - cols[0]), self._shared.fill)
         height, width = self._shared.level.tile
-        for (down, across), _ in self.ends():
+        for (down, across), _ in self.seat.ends:
             tile = self._shared.tile((down, across))
             if tile is None:
                 continue
             top, left = down * height, across * width
-            a, b = max(self.rows[0], top), min(self.rows[1], top + len(tile))
-            c, d = max(self.cols[0], left), min(self.cols[1], left + tile.shape[1])
+            a, b = max(rows[0], top), min(rows[1], top + len(tile))
+            c, d = max(cols[0], left), min(cols[1], left + tile.shape[1])
             if a < b and c < d:
-                out[a - self.rows[0] : b - self.rows[0], c - self.cols[0] : d - self.cols[0]] = tile[
-                    a - top : b - top, c - left : d - left
-                ]
+                part = tile[a - top : b - top, c - left : d - left]
+                if part.shape == out.shape:
+                    return part.copy()  # a view would keep the tile
+                out[a - rows[0] : b - rows[0], c - cols[0] : d - cols[0]] = part
         return out
 
     def done(self) -> None:
         """The tiles that no other window needs are forgotten."""
-        for at, _ in self.ends():
+        for at, _ in self.seat.ends:
             self._shared.release(at)
 
 
@@ -72,7 +83,7 @@ class SharedLevel:
 
     def add(self, window: TiffWindow) -> None:
         """One window more, in the order of reading."""
-        for at, end in window.ends():
+        for at, end in window.seat.ends:
             self._uses[at] = self._uses.get(at, 0) + 1
             self._ends[at] = max(self._ends.get(at, 0), end)
 
@@ -97,7 +108,7 @@ class SharedLevel:
             stream = open_tile(self._layout, self.level, *at, self._pieces.pop(at), self._source.shown)
             stream.inflate_whole(rows, rows)
             raw = np.frombuffer(stream.read(rows), self._layout.dtype).reshape(rows, -1)
-            out = np.empty_like(raw)
+            out = raw if raw.flags.writeable else np.empty_like(raw)
             unpredict(raw, 0, self._layout.predictor, out)
             stream.close()
             self._tiles[at] = out

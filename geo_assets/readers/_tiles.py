@@ -26,7 +26,10 @@ _MOST = 0.75  # share of a tile from which on inflating all of it (libdeflate) t
 
 @kernel
 def unpredict(rows, skip, differences, out):  # type: ignore[no-untyped-def]
-    """Copy the columns from ``skip`` on, undoing TIFF predictor 2: differences along a row that wrap around."""
+    """Copy the columns from ``skip`` on, undoing TIFF predictor 2: differences along a row that wrap around.
+
+    ``out`` may be ``rows`` itself if nothing is skipped.
+    """
     for r in range(out.shape[0]):
         if differences:
             total = rows[r, 0]

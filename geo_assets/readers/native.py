@@ -4,6 +4,7 @@ What the fast path does not know (JPEG 2000, LZW, strips, headers at the end of 
 the same kernels, so that the result is the same; the receipt says so. Sessions may be used by several threads.
 """
 
+import functools
 import os
 import threading
 from collections import OrderedDict
@@ -23,7 +24,7 @@ from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Layer, Sweep, Usage
-from geo_assets.readers._chips import SharedLevel, TiffWindow, plan
+from geo_assets.readers._chips import Seat, SharedLevel, TiffWindow, plan
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._files import Source, Sources
@@ -54,6 +55,12 @@ class _Fast:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         return [level.shape for level in self.layout.levels]
+
+    @functools.cached_property
+    def alike(self) -> tuple[Any, ...]:
+        """The same for all assets whose pixels lie in the same places."""
+        levels = tuple((level.shape, level.tile) for level in self.layout.levels)
+        return self.layout.crs, tuple(self.layout.transform), levels, self.layout.nodata
 
 
 class NativeSession:
@@ -114,9 +121,10 @@ class NativeSession:
         """Each layer as a whole, in order; see ``ReadSession``."""
         assets = self._opened([layer.href for layer in layers])
         shared: dict[tuple[str, int], SharedLevel] = {}
+        seats: dict[Any, tuple[int, Seat]] = {}
         found: list[TiffWindow | None] = []
         for layer, asset in zip(layers, assets, strict=True):
-            found.append(None if asset is None else self._tiff_window(layer, asset, shared))
+            found.append(None if asset is None else self._tiff_window(layer, asset, shared, seats))
         plan(list(shared.values()), self._fetcher)
         for layer, asset, window in zip(layers, assets, found, strict=True):
             if window is None:
@@ -129,19 +137,27 @@ class NativeSession:
                 )
                 continue
             fill = 0 if layer.band.nodata is None else layer.band.nodata
-            place = window.rows[0], window.cols[0]
-            yield window.placement.warp(window.pixels(), place, 0, layer.box.shape[0], None, fill)
+            seat = window.seat
+            place = seat.rows[0], seat.cols[0]
+            yield seat.placement.warp(window.pixels(), place, 0, layer.box.shape[0], None, fill)
             window.done()
 
-    def _tiff_window(self, layer: Layer, asset: _Fast, shared: dict[tuple[str, int], SharedLevel]) -> TiffWindow | None:
+    def _tiff_window(
+        self, layer: Layer, asset: _Fast, shared: dict[tuple[str, int], SharedLevel], seats: dict[Any, tuple[int, Seat]]
+    ) -> TiffWindow | None:
+        """A window of an asset; ``seats`` holds those of assets that lie alike, by the window's box, an object of the caller."""
         self._check(layer, asset)
-        number, placement = self._place(layer, asset.crs, asset.layout.transform, asset.shapes, asset.layout.nodata)
+        alike = id(layer.box), id(layer.cells), asset.alike, layer.band.kernel(layer.resampling), layer.band.nodata
+        if alike not in seats:
+            number, placement = self._place(layer, asset.crs, asset.layout.transform, asset.shapes, asset.layout.nodata)
+            seats[alike] = number, Seat(placement, asset.layout.levels[number].tile, layer.cells)
+        number, seat = seats[alike]
+        if not seat.ends:
+            return None
         key = layer.href, number
         if key not in shared:
             shared[key] = SharedLevel(asset.source, asset.layout, asset.layout.levels[number])
-        window = TiffWindow(shared[key], placement, layer.cells)
-        if window.empty:
-            return None
+        window = TiffWindow(shared[key], seat)
         shared[key].add(window)
         return window
 

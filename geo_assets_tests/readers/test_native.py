@@ -222,7 +222,9 @@ def test_sweep_when_memory_is_short_then_tiles_come_in_pieces_and_stay_the_same(
 
 
 @pytest.mark.parametrize("spare_bytes", [0, 2 * 2**19, 2**30])
-def test_sweep_when_tiles_may_wait_then_they_are_the_same_and_the_room_is_given_back(tmp_path, spare_bytes, monkeypatch):
+def test_sweep_when_tiles_may_wait_then_they_are_the_same_and_the_room_is_given_back(
+    tmp_path, spare_bytes, monkeypatch
+):
     rooms = []
     made = Room
     monkeypatch.setattr(native, "Room", lambda size: rooms.append(made(size)) or rooms[-1])

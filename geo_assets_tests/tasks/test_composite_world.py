@@ -102,11 +102,11 @@ def always(offset: int) -> Callable[[pytest.MonkeyPatch], dict[str, Any]]:
 def bilinear_classes(patch: pytest.MonkeyPatch) -> dict[str, Any]:
     sweep = native.NativeSession.sweep
 
-    def worse(self: Any, layers: Any, rows: int) -> Any:
+    def worse(self: Any, layers: Any, rows: int, **more: Any) -> Any:
         mixed = [
             dataclasses.replace(a, band=dataclasses.replace(a.band, unit="1"), resampling="bilinear") for a in layers
         ]
-        return sweep(self, mixed, rows)
+        return sweep(self, mixed, rows, **more)
 
     patch.setattr(native.NativeSession, "sweep", worse)
     return {}

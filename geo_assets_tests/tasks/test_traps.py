@@ -243,11 +243,11 @@ def only_rgb_median_is_encoded(patch: Patch) -> None:
 def classes_are_bilinear(patch: Patch) -> None:
     plain = native.NativeSession.sweep
 
-    def worse(self: Any, layers: Any, rows: int) -> Any:
+    def worse(self: Any, layers: Any, rows: int, **more: Any) -> Any:
         mixed = [
             dataclasses.replace(a, band=dataclasses.replace(a.band, unit="1"), resampling="bilinear") for a in layers
         ]
-        return plain(self, mixed, rows)
+        return plain(self, mixed, rows, **more)
 
     patch.setattr(native.NativeSession, "sweep", worse)
 

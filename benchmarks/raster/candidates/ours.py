@@ -110,12 +110,13 @@ def chips(items: list[dict[str, Any]], wanted: Chips, *, reader: str = "native")
     address = urllib.parse.urlsplit(items[0]["assets"]["scl"]["href"])
     recipe = CatalogRecipe(kind="stac-api", url=f"{address.scheme}://{address.netloc}")
     catalog = load("catalogs", recipe.kind)
-    places = [(b, d, n) for b in range(len(wanted.bands)) for d in range(len(items)) for n in range(len(wanted.boxes))]
+    boxes = wanted.boxes
+    places = [(b, d, n) for b in range(len(wanted.bands)) for d in range(len(items)) for n in range(len(boxes))]
     layers = [
-        Layer(items[d]["assets"][wanted.bands[b]]["href"], sensor.bands[wanted.bands[b]], wanted.boxes[n], "nearest")
+        Layer(items[d]["assets"][wanted.bands[b]]["href"], sensor.bands[wanted.bands[b]], boxes[n], "nearest")
         for b, d, n in places
     ]
-    found = [np.zeros((len(wanted.bands), len(items), *box.shape), np.uint16) for box in wanted.boxes]
+    found = [np.zeros((len(wanted.bands), len(items), *box.shape), np.uint16) for box in boxes]
     with load("readers", reader).session(catalog.access(recipe), catalog.sign) as session:
         for (b, d, n), pixels in zip(places, session.windows(layers), strict=True):
             if pixels is not None:
