@@ -5,7 +5,9 @@ import json
 import shlex
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.raster import plan as plans
 from benchmarks.raster import report, server
@@ -33,6 +35,7 @@ def options() -> argparse.Namespace:
         help=f"which of {', '.join(plans.SECTIONS)}, by comma (default: all; with --quick all but tune)",
     )
     parser.add_argument("--only", default="", help="candidates by comma (default: all)")
+    parser.add_argument("--targets", default="", help="targets of the comparison by comma (default: all)")
     parser.add_argument("--pairs", type=int, default=5, help="rounds of each comparison")
     parser.add_argument("--latency-ms", type=float, default=30, help="delay before each answer of the server")
     parser.add_argument("--render", action="store_true", help="only write the page from the result file")
@@ -63,7 +66,16 @@ def measure(asked: argparse.Namespace, out: Path) -> None:
         for s in plans.SECTIONS
         if (s in asked.sections.split(",") if asked.sections else s != "tune" or not asked.quick)
     ]
-    only = {name for name in asked.only.split(",") if name}
+    only, targets = ({name for name in names.split(",") if name} for names in (asked.only, asked.targets))
+    if targets:
+        plan = replace(plan, targets=tuple(t for t in plan.targets if t.name in targets))
+
+    def again(run: dict[str, Any]) -> bool:
+        """Whether a run, or how its pixels agree, is measured anew."""
+        section = run.get("section", "chips" if run["target"] == "chips" else "composite")
+        compared = section != "composite" or not targets or run["target"] in targets
+        return section in sections and compared and (not only or run["candidate"] in only)
+
     store = Store(asked.cache.resolve())
     say(f"scenes in {store.folder} (made once, some minutes) ...")
     items = [item for target in plan.targets_of(sections) for item in store.prepare(target)]
@@ -72,10 +84,8 @@ def measure(asked: argparse.Namespace, out: Path) -> None:
         bench = Bench(store, running, out)
         if asked.add and out.exists():
             bench.result = json.loads(out.read_text())
-            redone = [
-                r for r in bench.result["runs"] if r["section"] not in sections or (only and r["candidate"] not in only)
-            ]
-            bench.result["runs"] = redone
+            for kept in ("runs", "agreement"):
+                bench.result[kept] = [r for r in bench.result[kept] if not again(r)]
         settings = {
             "chips": plan.chips.count,
             "command": shlex.join(["python", "-m", "benchmarks.raster", *sys.argv[1:]]),

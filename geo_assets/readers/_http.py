@@ -4,6 +4,7 @@ import datetime as dt
 import email.utils
 import http.client
 import inspect
+import mmap
 import random
 import re
 import socket
@@ -26,6 +27,7 @@ _HOPS = 5
 _PIECE = 1024 * 1024
 _SMALL = 16 * 1024  # body of an error or a redirect that is read, so that its connection can be kept
 _ROUTES = 4096
+_MAPPED_BYTES = 2**19
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 
@@ -214,7 +216,7 @@ class Http:
         return Answer(206, body, version, "" if had == wanted else f"{had} bytes instead of {wanted}")
 
     def _body(self, raw: Any, wanted: int, stop: float, shown: str) -> tuple[memoryview, int]:
-        body, had = np.empty(wanted, np.uint8).data, 0  # without setting bytes that are overwritten at once
+        body, had = _space(wanted), 0
         try:
             while n := _pour(raw, body[had : had + _PIECE]):
                 had += n
@@ -299,6 +301,11 @@ def _takes_fresh(sign: Callable[..., str]) -> bool:
 def _passes(status: int) -> bool:
     """Whether what a status says may pass: 0 is no answer, 206 one with the wrong bytes."""
     return status in (0, 206, 408, 425, 429) or status >= 500
+
+
+def _space(size: int) -> memoryview:
+    """Memory for a body, not set to anything. Much comes from the system: heaps of many threads each keep what was freed."""
+    return memoryview(mmap.mmap(-1, size)) if size >= _MAPPED_BYTES else np.empty(size, np.uint8).data
 
 
 def _pour(raw: Any, into: memoryview) -> int:

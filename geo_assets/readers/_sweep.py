@@ -50,12 +50,13 @@ class TiffRows:
         self._row = 0  # of the level, the first one in ``_have``
 
     @property
-    def live_bytes(self) -> int:
-        """Most stored bytes of one row of tiles."""
+    def live_bytes(self) -> tuple[int, int]:
+        """Most bytes of one row of tiles: as they are stored, and inflated."""
         rows: dict[int, int] = {}
         for tile in self.tiles:
             rows[tile.row] = rows.get(tile.row, 0) + tile.end - tile.start
-        return max(rows.values(), default=0)
+        inflated = self._level.tile[0] * self._level.tile[1] * self._layout.dtype.itemsize
+        return max(rows.values(), default=0), int(self._needed.sum(axis=1).max(initial=0)) * inflated
 
     def plan(self, fetcher: Fetcher, pieces: int, ends: Sequence[int]) -> list[tuple[int, Parcel]]:
         """What will be fetched, each with the number of the strip that needs it first.

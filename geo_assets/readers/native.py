@@ -34,7 +34,7 @@ from geo_assets.readers._tiff import Layout, Unfit, layout
 from geo_assets.readers._tiles import Room
 
 FETCH_THREADS = 16
-FETCH_BYTES = 112 * 2**20  # fetched ahead and not used yet
+FETCH_BYTES = 80 * 2**20  # fetched ahead and not used yet
 _KEPT_POINTS = 2**21
 
 Array = npt.NDArray[Any]
@@ -102,7 +102,7 @@ class NativeSession:
             made = self._tiff_sweep(layer, asset, room)
             sweeps.append(made)
             fast += [made] if made else []
-        self._plan(fast, strip_rows)
+        self._plan(fast, strip_rows, spare_bytes)
         return sweeps
 
     def read(
@@ -216,10 +216,15 @@ class NativeSession:
         rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells, room)
         return None if rows.empty else _TiffSweep(layer, placement, rows)
 
-    def _plan(self, sweeps: Sequence["_TiffSweep"], strip_rows: int) -> None:
+    def _plan(self, sweeps: Sequence["_TiffSweep"], strip_rows: int, spare_bytes: int) -> None:
         """Have everything fetched ahead in the order of its use, each tile in pieces where whole ones take too much memory."""
-        live = sum(s.source_rows.live_bytes for s in sweeps)
-        pieces = max(1, -(-live // max(1, self._fetch_bytes * 3 // 4)))
+        stored, inflated = (
+            sum(sizes) for sizes in zip((0, 0), *(s.source_rows.live_bytes for s in sweeps), strict=True)
+        )
+        waiting = stored - stored * min(inflated, spare_bytes) // max(
+            1, inflated
+        )  # the others are inflated as they come
+        pieces = max(1, -(-waiting // max(1, self._fetch_bytes * 3 // 4)))
         parcels: list[tuple[int, int, Parcel]] = []
         for number, sweep in enumerate(sweeps):
             height = sweep.placement.box.shape[0]

@@ -6,7 +6,7 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import CubeRecipe
 
 LEAST_ROWS = 16
-FETCHED_BYTES = 112 * 2**20  # of ranges that wait to be used
+FETCHED_BYTES = 80 * 2**20  # of ranges that wait to be used
 STRIP_BYTES = 64 * 2**20  # higher strips leave the processor's cache, and the memory is better used for tiles that wait
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
@@ -17,7 +17,7 @@ class Strips:
 
     Attributes:
         rows: Height of a strip, a multiple of 16, or all rows.
-        spare_bytes: What is left of the memory for tiles that reach down into the next strip.
+        spare_bytes: What may hold tiles that reach down into the next strip.
     """
 
     rows: int
@@ -60,4 +60,5 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
         )
     rows = min(rows, max(LEAST_ROWS, STRIP_BYTES // row))
     rows = min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
-    return Strips(rows, left - rows * row)
+    # Half of it: what is freed is not at once there for others
+    return Strips(rows, (left - rows * row) // 2)
