@@ -1,17 +1,23 @@
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("plain", deadline=None)  # how long an example takes on a loaded machine says nothing
+settings.load_profile("plain")
 
 
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
-    """Doors point this process at a project: its environment and path are put back."""
-    before, path = dict(os.environ), list(sys.path)
+    """Doors point this process at a project: its environment and path are put back, and so is what runs do to SIGTERM."""
+    before, path, sigterm = dict(os.environ), list(sys.path), signal.getsignal(signal.SIGTERM)
     for name in ("DAGSTER_HOME", "GEO_ASSETS_PROJECT", "GEO_ASSETS_DEPLOYMENT", "GEO_ASSETS_STORAGE"):
         os.environ.pop(name, None)
     yield
     os.environ.clear()
     os.environ.update(before)
     sys.path[:] = path
+    signal.signal(signal.SIGTERM, sigterm)

@@ -112,7 +112,7 @@ def serve(files: dict[str, str], *, latency_s: float) -> Iterator[Server]:
             process.stdin.flush()
             yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}")
         finally:
-            process.terminate()
+            process.kill()  # it keeps nothing, and SIGTERM may be ignored
 
 
 async def _main(latency_s: float) -> None:

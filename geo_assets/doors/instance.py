@@ -1,10 +1,13 @@
 """The Dagster instance and the code location, as the doors use them: by name, in this process."""
 
+import contextlib
 import importlib
 import os
+import signal
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,9 +112,21 @@ def deployed(loaded: LoadedProject) -> LoadedProject:
     return workspace(loaded).loaded
 
 
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """What SIGTERM does is put back: Dagster gives it what SIGINT does, and a shell has that ignored in the background."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 class Runner:
     """Executes strips in this process, as ordinary runs of the instance that the UI shows and can start again."""
 
+    @_own_sigterm()
     def __init__(self, loaded: LoadedProject, *, console: bool = False) -> None:
         home = enter(loaded)
         self._console = console
@@ -131,6 +146,7 @@ class Runner:
         )
         self._full = self._defs.resolve_implicit_global_asset_job_def()
 
+    @_own_sigterm()
     def run(self, assets: Sequence[str], first: str, last: str, *, config: dict[str, Any] | None = None) -> Outcome:
         """Materialize assets for the keys ``first`` to ``last`` in one run."""
         keys = frozenset(dg.AssetKey(a.split("/")) for a in assets)

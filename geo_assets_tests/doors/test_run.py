@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -94,6 +95,16 @@ def test_run_when_interrupted_then_nothing_further_starts_and_the_exit_code_says
     result = CliRunner().invoke(cli.app, ["run", str(tiny.file)])
     assert (result.exit_code, len(started)) == (130, 1)
     assert "what is committed stays" in result.output
+
+
+def test_run_when_it_was_started_in_the_background_then_it_can_still_be_ended(tiny):
+    """A shell without job control starts what is in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run_project(load_project(tiny.file), RunOptions()).complete
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_run_when_a_step_fails_as_a_whole_then_its_partitions_count_as_failed(tiny, monkeypatch):

@@ -43,7 +43,7 @@ def boxes() -> st.SearchStrategy[GeoBox]:
     return st.one_of(degrees, metres)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(boxes(), st.sampled_from([TILE, Affine(20, 3, 499_980, 2, -20, 5_100_000)]))
 def test_nearest_index_when_interpolated_then_it_is_the_exact_one(box, transform):
     assume(all(math.isfinite(v) for v in source_window(box, UTM, transform)))
@@ -64,7 +64,7 @@ def test_nearest_index_when_the_grid_nests_then_each_source_pixel_is_taken_as_of
     assert (row.ravel().tolist(), col.ravel().tolist()) == ([0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2, 3, 3])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(boxes())
 def test_source_window_when_asked_then_it_holds_every_centre(box):
     window = source_window(box, UTM, TILE)

@@ -314,7 +314,7 @@ def test_box_geometry_of_any_box_spans_from_west_eastward_to_east(west, east, so
     assert found.area == pytest.approx(wide * height, rel=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(-190, 190), st.floats(-90, 90)), min_size=3, max_size=8))
 def test_clean_geometry_of_any_ring_is_valid_or_refused(vertices):
     try:

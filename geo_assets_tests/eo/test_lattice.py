@@ -14,7 +14,7 @@ DEGREES = GeoBox("EPSG:4326", Fraction(1, 3600), Fraction(15), Fraction(47), (20
 LAEA = GeoBox("EPSG:3035", Fraction(20), Fraction(4_700_000), Fraction(2_660_000), (200, 300))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     box=st.sampled_from([UTM33, DEGREES, LAEA]), row=st.integers(-500, 500), col=st.integers(-500, 500),
     rows=st.integers(1, 70), cols=st.integers(1, 70), shift=st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(9, 10)]),

@@ -41,7 +41,6 @@ def scipys(bad: np.ndarray, close: int, open_: int) -> np.ndarray:
     return dilated(~dilated(~bad, open_), open_)
 
 
-@settings(deadline=None)
 @given(CLASSES, st.integers(0, 9), st.integers(0, 9), st.booleans())
 def test_clean_up_when_pixels_are_any_then_it_is_scipys_also_at_the_border(classes, close, open_, sparse):
     keep = [2, 3, 4, 5, 6, 7, 8, 9, 10] if sparse else [4, 5]
@@ -93,7 +92,7 @@ def test_opening_when_made_then_it_drops_no_clear_pixel(classes, keep, open_):
     assert (opened | ~np.isin(classes, keep)).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(hnp.arrays(np.uint8, (26, 27), elements=st.sampled_from([4, 4, 4, 9])), st.integers(0, 5), st.integers(0, 5))
 def test_clean_up_when_made_then_it_is_that_of_disks_by_brute_force(classes, close, open_):
     halo = halo_px(close, open_)
@@ -118,7 +117,7 @@ def test_preset_strict_when_used_then_disks_of_five_join_clouds_and_drop_specks(
     assert clear[10, 60:63].all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     hnp.arrays(np.uint8, (60, 60), elements=st.sampled_from([0, 4, 5, 6, 9])),
     st.integers(0, 5),

@@ -30,7 +30,7 @@ def test_to_rgb_when_there_is_no_true_colour_then_the_first_band_is_grey():
     assert r == g == b == int(255 * 0.25 ** (1 / 1.8))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
 def test_png_when_decoded_then_it_is_the_picture(picture):
     assert np.array_equal(decode_png(encode_png(picture)), picture)

@@ -38,7 +38,7 @@ def pixels(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     return draw(arrays.arrays(dtype, shape, elements=value)), FILLS[dtype]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pixels())
 def test_halve_equals_exact_fractions(case):
     values, fill = case

@@ -13,7 +13,7 @@ from geo_assets.eo.reduce import DTYPES, NETWORK_DAYS, statistic
 from geo_assets.errors import ConfigError
 
 NAMES = st.sampled_from(["median", "mean", "percentile"])
-compiled = settings(deadline=None, max_examples=60)  # the first call of a kernel compiles it
+compiled = settings(max_examples=60)  # the first call of a kernel compiles it
 
 
 @st.composite

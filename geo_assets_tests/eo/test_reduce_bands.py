@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from geo_assets.eo.reduce import geometric_median, medoid, statistic
 
-compiled = settings(deadline=None, max_examples=60)  # the first call of a kernel compiles it
+compiled = settings(max_examples=60)  # the first call of a kernel compiles it
 SHAPES = st.tuples(st.integers(1, 4), st.integers(0, 7), st.integers(1, 3), st.integers(1, 3))
 STACKS = SHAPES.flatmap(
     lambda shape: hnp.arrays(
@@ -75,7 +75,7 @@ def test_bands_when_made_in_rows_then_they_are_the_same_and_other_rows_are_left_
     assert np.array_equal(out, expected)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(STACKS)
 def test_geometric_median_when_pixels_are_any_then_no_point_is_nearer_to_all_days(stack):
     made = geometric_median(stack.astype(np.float32))

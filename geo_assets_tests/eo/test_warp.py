@@ -127,7 +127,7 @@ def test_warp_when_pixels_are_of_another_type_then_it_is_gdals(dtype, resampling
     assert np.allclose(ours, theirs, rtol=1e-6, atol=0, equal_nan=True)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     name=st.sampled_from(sorted(BOXES)), resampling=st.sampled_from(KERNELS), row=st.integers(0, 200), col=st.integers(0, 200),
     rows=st.integers(1, 60), cols=st.integers(1, 60), data=st.data(),
@@ -146,7 +146,7 @@ def test_warp_when_a_window_is_taken_alone_then_its_pixels_are_those_of_the_whol
     assert np.array_equal(found, wanted[row + first : row + end, col : col + cols])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(BOXES)),
     resampling=st.sampled_from(KERNELS),
@@ -214,7 +214,7 @@ def test_warp_when_pixels_are_cut_then_mode_counts_what_lies_inside():
     assert np.array_equal(warped(pixels, box, "mode")[clear], counts.argmax(axis=0)[clear])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(name=st.sampled_from(sorted(BOXES)), row=st.integers(0, 200), col=st.integers(0, 200), rows=st.integers(1, 60))
 def test_warp_when_a_window_of_classes_is_taken_alone_then_its_modes_are_those_of_the_whole(name, row, col, rows):
     whole, pixels = BOXES[name], classes()

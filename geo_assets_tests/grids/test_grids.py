@@ -400,7 +400,7 @@ def test_area_that_is_one_cell_has_that_cell_alone(kind, place):
         assert list(cells(kind, cell, **settings).cell_id) == [name]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(["square", "majortom", "majortom-eg", "lonlat", "geohash"]),
     st.lists(st.tuples(st.integers(-400, 400), st.integers(-400, 400)), min_size=3, max_size=7),

@@ -215,7 +215,7 @@ def test_crs_in_any_form_has_one_name():
             canonical_crs(text)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(grids, st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_keys_of_a_place_are_the_same_for_every_area_around_it(grid, u, v, wide, high):
     row0, row1, col0, col1 = grid.extent()
@@ -235,7 +235,7 @@ def test_keys_of_a_place_are_the_same_for_every_area_around_it(grid, u, v, wide,
 # Squares that a geometry touches
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([PixelGrid.build("EPSG:32633", Fraction(10)), PixelGrid.build("EPSG:4326", Fraction(1, 3600))]),
     st.lists(st.tuples(st.integers(-30, 30), st.integers(-30, 30)), min_size=3, max_size=8),
@@ -341,7 +341,7 @@ def test_split_leaves_wide_polygons_and_the_world_alone():
         assert split_antimeridian(box).equals(box)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.floats(100_000, 800_000), st.floats(100_000, 9_000_000), st.floats(1_000, 99_000))
 def test_outline_of_any_square_of_a_zone_keeps_its_area_on_the_ground(zone, x, y, side):
     found = to_lonlat(shapely.box(x, y, x + side, y + side), f"EPSG:{32600 + zone}")

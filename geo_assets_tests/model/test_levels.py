@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_assets.errors import ConfigError
@@ -23,7 +23,6 @@ def grids(draw: st.DrawFn) -> PixelGrid:
     )
 
 
-@settings(deadline=None)
 @given(grids())
 def test_levels_cover_the_same_ground_and_no_shard_crosses_a_region(grid):
     if grid.region_px % 2:
@@ -41,7 +40,6 @@ def test_levels_cover_the_same_ground_and_no_shard_crosses_a_region(grid):
         assert level.region_blocks in (1, grid.region_blocks)
 
 
-@settings(deadline=None)
 @given(grids())
 def test_levels_begin_with_those_of_blocks_and_end_where_a_region_is_a_chunk_or_odd(grid):
     if grid.region_px % 2:

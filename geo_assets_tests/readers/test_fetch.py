@@ -287,7 +287,7 @@ def test_nothing_is_cancelled_where_nothing_is_on_its_way():
     assert cancelled == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(1, 400), min_size=1, max_size=40),
     budget=st.integers(0, 1500),

@@ -32,7 +32,7 @@ def chunk_box(grid: PixelGrid, block: Block, row: int, col: int) -> shapely.Poly
     return shapely.box(*grid.block_geobox(block).window(row * n, col * n, n, n).bounds)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from([("EPSG:32633", "10"), ("EPSG:4326", "1/3600")]),
     st.lists(
