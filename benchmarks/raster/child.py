@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.raster.stages import Stages
+
 
 def cpu_s() -> float:
     """CPU seconds of this process so far, user and system, with all its threads and finished children."""
@@ -60,12 +62,13 @@ def work(order: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return lambda: module.run(cold, target.only_part(), **options), lambda: module.run(hot, target, **options)
 
 
-def main(order: dict[str, Any]) -> dict[str, float]:
+def main(order: dict[str, Any]) -> dict[str, Any]:
     """Measure one run, and leave its pixels in a file."""
     warm_up, run = work(order)
     imported = cpu_s()
     if order["warm"]:
         warm_up()
+    stages = Stages() if order.get("stages") else None
     base = reset_peak()
     cpu, wall = cpu_s(), time.perf_counter()
     made = run()
@@ -75,7 +78,8 @@ def main(order: dict[str, Any]) -> dict[str, float]:
         spent, made = made, None
     if made is not None and order.get("pixels"):
         np.savez(order["pixels"], *made)
-    return {"cpu_s": spent, "wall_s": wall, "peak_mb": peak - base, "base_mb": base, "import_cpu_s": imported}
+    found = {"cpu_s": spent, "wall_s": wall, "peak_mb": peak - base, "base_mb": base, "import_cpu_s": imported}
+    return {**found, **({"stages": stages.spent} if stages else {})}
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Bench:
     def run(
         self, section: str, name: str, candidate: Candidate, target: Target | Chips, round_: int, *,
         options: dict[str, Any] | None = None, series: str = "", size: float = 0, warm: bool = True, env: dict[str, str] | None = None,
-        compare: bool = False,
+        compare: bool = False, stages: bool = False,
     ) -> dict[str, Any] | None:  # fmt: skip
         """Measure one run of one candidate and note it; None if it failed, which is noted too."""
         chips = isinstance(target, Chips)
@@ -68,6 +68,7 @@ class Bench:
             "kind": "chips" if chips else "composite", "module": candidate.path, "options": used, "target": target.as_json(),
             "items": str(paths["items.json"]), "url": self.server.url, "client": client, "warm": warm,
             "pixels": str(paths["pixels.npz"]) if compare and candidate.made else "", "result": str(paths["measured.json"]),
+            "stages": stages,
         }  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "benchmarks.raster.child"], input=json.dumps(order), text=True,

@@ -12,7 +12,7 @@ from benchmarks.raster.targets import LONLAT, MAIN, QUICK, QUICK_SERIES, SERIES,
 
 GROWING = ("ours", "odc", "rasterio", "inflate")
 Runs = list[dict[str, Any]]
-SECTIONS = ("tune", "composite", "chips", "growth", "cold")
+SECTIONS = ("tune", "composite", "chips", "stages", "growth", "cold")
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,13 @@ def chips(bench: Bench, plan: Plan, only: set[str]) -> None:
     for round_ in range(plan.rounds):
         for name in turns(names, round_):
             bench.run("chips", name, CHIPS[name], plan.chips, round_, compare=round_ == 0)
+
+
+def stages(bench: Bench, plan: Plan, only: set[str]) -> None:
+    """Where our own time goes; chips are too short for it."""
+    for round_ in range(plan.fewer if not only or "ours" in only else 0):
+        for target in plan.targets:
+            bench.run("stages", "ours", CANDIDATES["ours"], target, round_, stages=True)
 
 
 def growth(bench: Bench, plan: Plan, only: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.raster.candidates import CANDIDATES, CHIPS
 from benchmarks.raster.fit import Spread, growth, ratios
 from benchmarks.raster.goals import agreed, goals
+from benchmarks.raster.stages import STAGES
 
 Run = dict[str, Any]
 _TARGETS = {
@@ -26,6 +27,7 @@ def page(result: dict[str, Any]) -> str:
         _failures(result),
         _composites(result),
         _chips(result),
+        _stages(result),
         _growth(result),
         _cold(result),
         _settings(result),
@@ -167,6 +169,46 @@ def _chips(result: dict[str, Any]) -> str:
     )
 
 
+def _stages(result: dict[str, Any]) -> str:
+    runs = chosen(result["runs"], section="stages")
+    if not runs:
+        return ""
+    targets = list(dict.fromkeys(r["target"] for r in runs))
+    spent: dict[str, dict[str, float]] = {}
+    for target in targets:
+        of_target = chosen(runs, target=target)
+        spent[target] = {s: Spread.of([r["stages"].get(s, 0.0) for r in of_target]).median for s in STAGES}
+        spent[target]["everything else"] = _median(of_target, "cpu_s") - sum(spent[target].values())
+    whole = {t: sum(spent[t].values()) for t in targets}
+    rows = [
+        (stage, *(f"{spent[t][stage]:.2f} ({spent[t][stage] / whole[t]:.0%})" for t in targets))
+        for stage in (*STAGES, "everything else")
+    ]
+    rows.append(("together", *(f"{whole[t]:.2f}" for t in targets)))
+    limits = _limits(result, targets)
+    return "## Where the time goes\n\n" + _STAGES + "\n\n" + table(("stage", *targets), rows) + limits
+
+
+def _limits(result: dict[str, Any], targets: Sequence[str]) -> str:
+    """What the best peer takes, beside what inflating alone takes: no engine that inflates can be faster than that."""
+    lines = []
+    for target in targets:
+        runs = chosen(result["runs"], section="composite", target=target)
+        peers = {
+            n: _median(chosen(runs, candidate=n), "cpu_s")
+            for n, c in CANDIDATES.items()
+            if c.gdal and chosen(runs, candidate=n)
+        }
+        floor = chosen(runs, candidate="inflate")
+        if peers and floor:
+            best, least = min(peers, key=lambda n: peers[n]), _median(floor, "cpu_s")
+            lines.append(
+                f"- {target}: {CANDIDATES[best].title} takes {peers[best]:.2f} s, inflating alone {least:.2f} s: nothing that inflates all "
+                f"tiles can be more than {peers[best] / least:.1f} times faster."
+            )
+    return "\n\n" + "\n".join(lines) if lines else ""
+
+
 def _growth(result: dict[str, Any]) -> str:
     runs = chosen(result["runs"], section="growth")
     parts = [_series(series, chosen(runs, series=series)) for series in dict.fromkeys(r["series"] for r in runs)]
@@ -273,6 +315,10 @@ threads, after imports and a warm-up on one chunk; peak is the high-water mark a
 rounds, in brackets least and greatest; *times ours* is the median of the ratios within each round. *Equal*, *within 1 DN* and *bias* compare
 with GDAL at tolerance 1e-4 and numpy's median. On aligned grids all have to be equal. On EPSG:4326 the GDAL-based candidates interpolate
 coordinates with a tolerance of an eighth of a pixel and take the kernel's width from the size of the window, which changes many pixels a little."""
+
+_STAGES = """CPU seconds of each stage's own functions, timed in the threads that run them, and their share; medians of the rounds. *Fetch ranges*
+is the copy out of the sockets, *everything else* is planning, threads, packing of masks, and pages of memory that are touched for the first
+time outside of these functions."""
 
 _GROWTH = """The exponent is the slope of log cost over log size, least squares; 1 is linear. *Start* is the cost of one chunk of one band
 of one scene, in a process that is warm; *without start* is the exponent once it is subtracted."""

@@ -1,5 +1,7 @@
 """The pure parts of the raster benchmark: what it works out from measurements, and what it says is needed."""
 
+import functools
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ from benchmarks.raster.chips import Chips  # noqa: E402
 from benchmarks.raster.fit import growth, ratios  # noqa: E402
 from benchmarks.raster.goals import goals  # noqa: E402
 from benchmarks.raster.measure import turns  # noqa: E402
+from benchmarks.raster.stages import STAGES  # noqa: E402
 from benchmarks.raster.targets import LONLAT, MAIN, QUICK, SERIES, UTM, Target, cleaned  # noqa: E402
 from geo_assets.model.geometry import GeoBox  # noqa: E402
 
@@ -276,6 +279,29 @@ def test_page_when_written_then_from_the_result_alone() -> None:
     assert "| **geo_assets** | 1.00 | 1.00 |" in text
     assert "smoke run" in text
     assert "864 |" in text
+
+
+def test_stages_when_they_are_timed_then_each_is_a_function_of_ours() -> None:
+    for functions in STAGES.values():
+        for module, name in functions:
+            assert callable(functools.reduce(getattr, name.split("."), importlib.import_module(module)))
+
+
+def test_page_when_stages_were_timed_then_what_is_left_is_said_too() -> None:
+    first, second = list(STAGES)[:2]
+    timed = {
+        "section": "stages",
+        "candidate": "ours",
+        "target": "utm",
+        "stages": {first: 1.0, second: 0.5},
+        "cpu_s": 2.0,
+    }
+    made = {"section": "composite", "target": "utm"}
+    peers = [{**made, "candidate": "rasterio", "cpu_s": 6.0}, {**made, "candidate": "inflate", "cpu_s": 1.5}]
+    text = report._stages({"runs": [timed, *peers]})
+    assert f"| {first} | 1.00 (50%) |" in text
+    assert "| everything else | 0.50 (25%) |" in text
+    assert "4.0 times faster" in text
 
 
 def test_server_when_asked_for_ranges_then_answers_and_counts(tmp_path: Path) -> None:
