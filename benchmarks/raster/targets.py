@@ -130,7 +130,6 @@ SERIES: dict[str, tuple[tuple[float, Target], ...]] = {
         (1, _ONE),
         (4, _area("4 Mpx", 2000, *_TWO)),
         (16, _area("16 Mpx", 4000, range(130, 131), range(10, 11))),
-        (64, _area("64 Mpx", 8000, range(65, 66), range(5, 6))),
     ),
     "bands, UTM": tuple(
         (n, replace(UTM, name=f"{n} bands", bands=("red", "green", "blue", "nir")[:n])) for n in (1, 2, 3, 4)
