@@ -35,7 +35,7 @@ def options() -> argparse.Namespace:
         help=f"which of {', '.join(plans.SECTIONS)}, by comma (default: all; with --quick all but tune)",
     )
     parser.add_argument("--only", default="", help="candidates by comma (default: all)")
-    parser.add_argument("--targets", default="", help="targets of the comparison by comma (default: all)")
+    parser.add_argument("--targets", default="", help="targets of composite, stages and cold by comma (default: all)")
     parser.add_argument("--pairs", type=int, default=5, help="rounds of each comparison")
     parser.add_argument("--latency-ms", type=float, default=30, help="delay before each answer of the server")
     parser.add_argument("--render", action="store_true", help="only write the page from the result file")
@@ -67,13 +67,15 @@ def measure(asked: argparse.Namespace, out: Path) -> None:
         if (s in asked.sections.split(",") if asked.sections else s != "tune" or not asked.quick)
     ]
     only, targets = ({name for name in names.split(",") if name} for names in (asked.only, asked.targets))
+    if unknown := targets - {t.name for t in plan.targets}:
+        raise SystemExit(f"no target {', '.join(sorted(unknown))}; there are {', '.join(t.name for t in plan.targets)}")
     if targets:
         plan = replace(plan, targets=tuple(t for t in plan.targets if t.name in targets))
 
     def again(run: dict[str, Any]) -> bool:
         """Whether a run, or how its pixels agree, is measured anew."""
         section = run.get("section", "chips" if run["target"] == "chips" else "composite")
-        compared = section != "composite" or not targets or run["target"] in targets
+        compared = section not in ("composite", "stages") or not targets or run["target"] in targets
         return section in sections and compared and (not only or run["candidate"] in only)
 
     store = Store(asked.cache.resolve())

@@ -1,4 +1,4 @@
-"""What is measured: tunings, composites, chips, growth, and the first composite of a process."""
+"""What is measured: tunings, composites, chips, our own stages, growth, and the first composite of a process."""
 
 import statistics
 import tempfile
@@ -25,7 +25,7 @@ class Plan:
         tuned: Targets that settings are tried on.
         chips: The chips.
         rounds: How often each comparison is made.
-        fewer: How often tunings, growth and first composites are.
+        fewer: How often tunings, stages, growth (of peers: once) and first composites are.
     """
 
     targets: tuple[Target, ...]
@@ -120,7 +120,7 @@ def growth(bench: Bench, plan: Plan, only: set[str]) -> None:
     """Cost over scenes, area and bands; size 0 is one band of one scene on one chunk."""
     for round_ in range(plan.fewer):
         names = [n for n in (OURS if round_ else GROWING) if not only or n in only]  # peers once: they take long
-        for series, points in plan.series.items():
+        for series, points in plan.series.items() if names else ():
             for size, target in ((0.0, points[0][1].next_to_nothing()), *points):
                 for name in turns(names, round_):
                     bench.run("growth", name, CANDIDATES[name], target, round_, series=series, size=size)

@@ -10,12 +10,15 @@ from typing import Any
 
 # What a stage is called, and the functions that are it; none of them calls another one
 STAGES: dict[str, tuple[tuple[str, str], ...]] = {
-    "inflate whole tiles (libdeflate)": (("deflate", "zlib_decompress"),),
+    "inflate whole tiles (libdeflate)": (("geo_assets.readers._tiles", "zlib_decompress"),),
     "inflate row by row (ISA-L)": (("geo_assets.readers._tiles", "TileRows._run"),),
     "undo the predictor": (("geo_assets.readers._sweep", "unpredict"), ("geo_assets.readers._chips", "unpredict")),
-    "fetch ranges": (("geo_assets.readers._http", "HttpFile.fetch"), ("geo_assets.readers._http", "HttpFile.probe")),
+    "fetch ranges": (("geo_assets.readers._http", "HttpFile.fetch"),),
     "parse headers": (("geo_assets.readers.native", "layout"),),
-    "decide which tiles are needed": (("geo_assets.eo.warp", "Placement.needs"), ("geo_assets.eo.lattice", "nodes")),
+    "decide which tiles are needed": (
+        ("geo_assets.eo.warp", "Placement.needs"),
+        ("geo_assets.readers.native", "nodes"),
+    ),
     "warp": (("geo_assets.eo.warp", "Placement.warp"),),
     "clean the mask": (("geo_assets.tasks.block", "clear_from_classes"),),
     "merge a day's scenes": (("geo_assets.tasks.block", "merge_first"), ("geo_assets.tasks.block", "and_observed")),

@@ -80,6 +80,13 @@ def _touched(low, high, size):
 
 
 @kernel
+def _within(span):
+    """What of a span, low and high, lies in the level."""
+    low, high, size = span
+    return max(low, 0.0), min(high, float(size)), size
+
+
+@kernel
 def _part(at, first, end, low, high):
     """How much of a pixel lies between them."""
     if at == first:
@@ -107,6 +114,7 @@ def _mean(src, across, down, stored, has):
 @kernel
 def _mode(src, across, down, stored, has, classes, votes):
     """The class with the most of a rectangle and its part; of several the one that is the first to have as much, row by row."""
+    across, down = _within(across), _within(down)
     xa, xb = _touched(*across)
     ya, yb = _touched(*down)
     best, most, known = src.dtype.type(0), 0.0, 0

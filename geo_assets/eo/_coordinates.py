@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from geo_assets.eo._jit import kernel
+from geo_assets.eo.lattice import CELL_PX
 
-CELL = 16
+CELL = CELL_PX
 
 
 class Grid(NamedTuple):

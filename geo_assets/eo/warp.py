@@ -185,8 +185,8 @@ class Placement:
             First row and end row of the level, dims (tiles down, tiles across); equal where nothing is needed of a tile.
         """
         key = tile, None if wanted is None else np.packbits(wanted).tobytes()
-        if key in self._needed:  # the bands of a scene ask for the same
-            return self._needed[key]
+        if (had := self._needed.get(key)) is not None:  # the bands of a scene ask for the same
+            return had
         (height, width), (down, across) = self.raster.shape, self.reach
         first = np.full((-(-height // tile[0]), -(-width // tile[1])), np.iinfo(np.int64).max)
         end = np.zeros(first.shape, np.int64)
@@ -197,8 +197,8 @@ class Placement:
         mark(cols, rows, cells, self.reach, tile, limits, first, end)
         if len(self._needed) >= _KEPT_NEEDS:
             self._needed.clear()
-        self._needed[key] = np.minimum(first, end), end
-        return self._needed[key]
+        self._needed[key] = found = np.minimum(first, end), end
+        return found
 
     def columns(self) -> tuple[int, int]:
         """First column and end column of the level that the window needs; empty if none."""

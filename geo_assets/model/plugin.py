@@ -16,6 +16,8 @@ from geo_assets.model.recipe import CatalogRecipe, ComputeRecipe
 from geo_assets.model.scene import SceneQuery
 from geo_assets.model.task import TaskResult
 
+FETCH_BYTES = 80 * 2**20  # most bytes that a reader fetches ahead of their use
+
 
 class Catalog(Protocol):
     """Where scenes are searched."""

@@ -48,7 +48,8 @@ class TiffWindow:
     def pixels(self) -> Array:
         """The part of the level that the window needs; its place is that of the seat."""
         rows, cols = self.seat.rows, self.seat.cols
-        out = np.full((rows[1] - rows[0], cols[1] - cols[0]), self._shared.fill)
+        shape = rows[1] - rows[0], cols[1] - cols[0]
+        out: Array | None = None
         height, width = self._shared.level.tile
         for (down, across), _ in self.seat.ends:
             tile = self._shared.tile((down, across))
@@ -59,10 +60,12 @@ class TiffWindow:
             c, d = max(cols[0], left), min(cols[1], left + tile.shape[1])
             if a < b and c < d:
                 part = tile[a - top : b - top, c - left : d - left]
-                if part.shape == out.shape:
+                if part.shape == shape:
                     return part.copy()  # a view would keep the tile
+                if out is None:
+                    out = np.full(shape, self._shared.fill)
                 out[a - rows[0] : b - rows[0], c - cols[0] : d - cols[0]] = part
-        return out
+        return np.full(shape, self._shared.fill) if out is None else out
 
     def done(self) -> None:
         """The tiles that no other window needs are forgotten."""
@@ -106,13 +109,23 @@ class SharedLevel:
         if at not in self._tiles and at in self._pieces:
             rows = self._ends[at] - at[0] * self.level.tile[0]
             stream = open_tile(self._layout, self.level, *at, self._pieces.pop(at), self._source.shown)
-            stream.inflate_whole(rows, rows)
-            raw = np.frombuffer(stream.read(rows), self._layout.dtype).reshape(rows, -1)
+            try:
+                stream.inflate_whole(rows, rows)
+                raw = np.frombuffer(stream.read(rows), self._layout.dtype).reshape(rows, -1)
+            finally:
+                stream.close()
             out = raw if raw.flags.writeable else np.empty_like(raw)
             unpredict(raw, 0, self._layout.predictor, out)
-            stream.close()
             self._tiles[at] = out
         return self._tiles.get(at)
+
+    def close(self) -> None:
+        """Give back what was planned and not read."""
+        for pieces in self._pieces.values():
+            for piece in pieces:
+                piece.shared.release()
+        self._pieces.clear()
+        self._tiles.clear()
 
     def release(self, at: tuple[int, int]) -> None:
         """One use less of a tile."""

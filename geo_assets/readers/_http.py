@@ -304,8 +304,13 @@ def _passes(status: int) -> bool:
 
 
 def _space(size: int) -> memoryview:
-    """Memory for a body, not set to anything. Much comes from the system: heaps of many threads each keep what was freed."""
-    return memoryview(mmap.mmap(-1, size)) if size >= _MAPPED_BYTES else np.empty(size, np.uint8).data
+    """Memory for a body. Much comes from the system: heaps of many threads would each keep what was freed."""
+    if size < _MAPPED_BYTES:
+        return np.empty(size, np.uint8).data  # without setting bytes that are overwritten at once
+    try:
+        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    except OSError as e:  # not a fault of the wire, which another try might get over
+        raise MemoryError(f"no memory for a range of {size} bytes") from e
 
 
 def _pour(raw: Any, into: memoryview) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import deflate
 import numpy as np
 import numpy.typing as npt
+from deflate import DeflateError, zlib_decompress
 from isal import isal_zlib
 
 from geo_assets.eo._jit import kernel
@@ -135,13 +135,17 @@ class TileRows:
         if self._inflate is None or needed * self._row_bytes < _MOST * size:
             return
         if at_once < needed:
-            if room is None or not room.take(size):
+            # What comes in pieces is fetched as strips go down
+            if room is None or len(self._pieces) > 1 or not room.take(size):
                 return
             self._room = room
         parts = [piece.shared.take(piece.start, piece.end) for piece in self._pieces]
         try:
-            whole = deflate.zlib_decompress(parts[0] if len(parts) == 1 else b"".join(parts), size)
-        except deflate.DeflateError as e:
+            whole = zlib_decompress(parts[0] if len(parts) == 1 else b"".join(parts), size)
+        except DeflateError as e:
+            if needed * self._row_bytes < size:  # it may be damaged where nobody looks
+                self._leave()
+                return
             raise SourceError(f"{self._name} is damaged: it cannot be inflated") from e
         if len(whole) != size:
             raise SourceError(f"{self._name} ends before its last row")
@@ -232,6 +236,9 @@ class TileRows:
         """Give back what was fetched and will not be read."""
         self._release()
         self._now, self._tail, self._whole = memoryview(b""), b"", None
+        self._leave()
+
+    def _leave(self) -> None:
         if self._room is not None:
             self._room.give(self._left_bytes)
             self._room = None

@@ -23,7 +23,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
-from geo_assets.model.plugin import Layer, Sweep, Usage
+from geo_assets.model.plugin import FETCH_BYTES, Layer, Sweep, Usage
 from geo_assets.readers._chips import Seat, SharedLevel, TiffWindow, plan
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._fetch import Fetcher, Parcel
@@ -34,7 +34,6 @@ from geo_assets.readers._tiff import Layout, Unfit, layout
 from geo_assets.readers._tiles import Room
 
 FETCH_THREADS = 16
-FETCH_BYTES = 80 * 2**20  # fetched ahead and not used yet
 _KEPT_POINTS = 2**21
 
 Array = npt.NDArray[Any]
@@ -119,8 +118,18 @@ class NativeSession:
 
     def windows(self, layers: Sequence[Layer]) -> Iterator[Array | None]:
         """Each layer as a whole, in order; see ``ReadSession``."""
+        layers = list(layers)  # seats are known by objects that have to stay
         assets = self._opened([layer.href for layer in layers])
         shared: dict[tuple[str, int], SharedLevel] = {}
+        try:
+            yield from self._windows(layers, assets, shared)
+        finally:
+            for level in shared.values():
+                level.close()
+
+    def _windows(
+        self, layers: list[Layer], assets: list[_Fast | None], shared: dict[tuple[str, int], SharedLevel]
+    ) -> Iterator[Array | None]:
         seats: dict[Any, tuple[int, Seat]] = {}
         found: list[TiffWindow | None] = []
         for layer, asset in zip(layers, assets, strict=True):

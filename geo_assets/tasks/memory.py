@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.plugin import FETCH_BYTES
 from geo_assets.model.recipe import CubeRecipe
 
 LEAST_ROWS = 16
-FETCHED_BYTES = 80 * 2**20  # of ranges that wait to be used
 STRIP_BYTES = 64 * 2**20  # higher strips leave the processor's cache, and the memory is better used for tiles that wait
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
@@ -32,7 +32,7 @@ def bands_together(cube: CubeRecipe) -> int:
 def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int) -> int:
     """What a block holds from its beginning to its end: masks of one bit a pixel, results, and ranges that were fetched."""
     area = shape[0] * shape[1]
-    return FETCHED_BYTES + area * (scenes + days) // 8 + area * 2 * (bands + 1)
+    return FETCH_BYTES + area * (scenes + days) // 8 + area * 2 * (bands + 1)
 
 
 def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int) -> Strips:

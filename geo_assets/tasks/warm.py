@@ -49,13 +49,14 @@ def _cases() -> Iterator[tuple[GeoBox, CubeRecipe, MaskRecipe]]:
         GeoBox("EPSG:32632", Fraction(10), Fraction(957_000), Fraction(5_218_000), (96, 96)),
         *(GeoBox("EPSG:4326", Fraction(1, n), Fraction(15), Fraction(4695, 100), (48, 48)) for n in (9000, 3600, 2400)),
     ]
-    plain, strict = MaskRecipe(), MaskRecipe(preset="strict")
+    plain, strict, mode = MaskRecipe(), MaskRecipe(preset="strict"), MaskRecipe(resampling="mode")
     for box in boxes:
         for resampling in ("bilinear", "cubic"):
             yield box, CubeRecipe(bands=["red", "nir"], resampling=resampling), plain
     yield own, CubeRecipe(bands=["red", "nir"], statistic="medoid", resampling="average"), strict
     yield boxes[-1], CubeRecipe(bands=["red", "nir"], statistic="mean", resampling="average"), plain
     yield own, CubeRecipe(bands=["red", "nir"], statistic="percentile", resampling="nearest"), plain
+    yield boxes[2], CubeRecipe(bands=["red", "nir"], resampling="nearest"), mode
 
 
 def _scene(folder: Path, number: int) -> Scene:

@@ -1,9 +1,40 @@
-import numpy as np
+"""What is kept of compiled loops from one process to the next."""
 
-from geo_assets.eo._jit import kernel
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from geo_assets.eo import _jit
+
+CALLER = """
+from kept._jit import kernel
+from kept._other import other
+
+@kernel
+def loop(x):
+    return other(x) + 1
+"""
+OTHER = """
+from kept._jit import kernel
+
+@kernel
+def other(x):
+    return x * {factor}
+"""
 
 
-def test_kernel_when_no_folder_can_keep_it_then_it_is_compiled_all_the_same():
-    made: dict = {}
-    exec("def double(x):\n    return 2 * x", made)  # a function of no file: numba finds no place for it
-    assert kernel(made["double"])(np.arange(3)).tolist() == [0, 2, 4]
+def test_kernel_when_a_loop_of_another_file_changes_then_its_callers_are_compiled_again(tmp_path):
+    """numba looks at the caller's own file alone."""
+    package = tmp_path / "kept"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(Path(_jit.__file__), package / "_jit.py")
+    (package / "_caller.py").write_text(CALLER)
+    found = []
+    for factor in (2, 5):
+        (package / "_other.py").write_text(OTHER.format(factor=factor))
+        command = [sys.executable, "-B", "-c", "from kept._caller import loop; print(loop(10))"]
+        found.append(int(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout))
+    assert found == [21, 51]
+    assert list(package.glob("__pycache__/_caller.loop_*.nbi"))

@@ -214,6 +214,20 @@ def test_warp_when_pixels_are_cut_then_mode_counts_what_lies_inside():
     assert np.array_equal(warped(pixels, box, "mode")[clear], counts.argmax(axis=0)[clear])
 
 
+def test_warp_when_a_pixel_reaches_beyond_the_level_then_mode_counts_what_is_there():
+    place, pixels = Affine(10, 0, 0, 0, -10, 20), np.array([[3, 4, 4], [3, 4, 4]], np.uint8)
+    box = GeoBox(CRS, Fraction(35), Fraction(-15), Fraction(20), (1, 1))  # the first column and one more
+    placement = Placement(box, Raster(CRS, place, (2, 3), 0), Scale(10 / 35, 10 / 35), "mode")
+    assert placement.warp(pixels, (0, 0), 0, 1, None, 0).tolist() == [[3]]
+    wider = Placement(
+        box.__class__(CRS, Fraction(45), Fraction(-15), Fraction(20), (1, 1)),
+        placement.raster,
+        Scale(10 / 45, 10 / 45),
+        "mode",
+    )
+    assert wider.warp(pixels, (0, 0), 0, 1, None, 0).tolist() == [[4]]
+
+
 @settings(max_examples=40)
 @given(name=st.sampled_from(sorted(BOXES)), row=st.integers(0, 200), col=st.integers(0, 200), rows=st.integers(1, 60))
 def test_warp_when_a_window_of_classes_is_taken_alone_then_its_modes_are_those_of_the_whole(name, row, col, rows):

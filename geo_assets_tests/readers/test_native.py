@@ -297,6 +297,33 @@ def test_read_when_a_file_is_cut_off_then_it_is_an_error_that_names_the_tile_or_
         reading.read(str(path), RED, WHOLE, resampling="nearest")
 
 
+def test_read_when_a_tile_is_damaged_below_what_is_needed_then_only_those_who_need_it_fail(tmp_path):
+    path = write_raster(tmp_path / "a.tif", pixels(), predictor=2)
+    with rasterio.open(path) as file:
+        start, size = (int(file.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    body = bytearray(path.read_bytes())
+    body[start + size - 1] ^= 0xFF  # of the check sum
+    path.write_bytes(bytes(body))
+    rows = TILE * 9 // 10
+    found, _ = read(path, WHOLE.window(0, 0, rows, TILE), "nearest")
+    assert np.array_equal(found, pixels()[:rows, :TILE])
+    with pytest.raises(SourceError, match=r"tile 0,0 is damaged"):
+        read(path, WHOLE.window(0, 0, TILE, TILE), "nearest")
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_windows_when_nobody_asks_for_the_rest_then_what_was_planned_is_given_back(tmp_path, taken):
+    path = cog(tmp_path / "a.tif", pixels())
+    boxes = [WHOLE.window(r, c, 48, 48) for r in range(0, 480, 48) for c in range(0, 480, 48)]
+    with session(tmp_path) as reading:
+        windows = reading.windows([Layer(str(path), RED, b, "nearest") for b in boxes])
+        for _ in range(taken):
+            next(windows)
+        windows.close()
+        assert not reading._fetcher._slots
+        assert np.array_equal(reading.read(str(path), RED, WHOLE, resampling="nearest"), pixels())
+
+
 def test_read_when_a_size_in_the_header_is_absurd_then_nothing_is_fetched(tmp_path):
     path = write_raster(tmp_path / "a.tif", pixels(), predictor=2)
     body = bytearray(path.read_bytes())
