@@ -83,20 +83,30 @@ def measure(asked: argparse.Namespace, out: Path) -> None:
     items = [item for target in plan.targets_of(sections) for item in store.prepare(target)]
     files = {a["href"]: a["file"] for item in [*items, *of_chips(store, plan.chips)] for a in item["assets"].values()}
     with server.serve(files, latency_s=asked.latency_ms / 1000) as running:
-        bench = Bench(store, running, out)
+        bench, commands = Bench(store, running, out), [command(sys.argv[1:])]
         if asked.add and out.exists():
             bench.result = json.loads(out.read_text())
+            commands = [*bench.result["about"]["command"].split("; "), *commands]
             for kept in ("runs", "agreement"):
                 bench.result[kept] = [r for r in bench.result[kept] if not again(r)]
         settings = {
             "chips": plan.chips.count,
-            "command": shlex.join(["python", "-m", "benchmarks.raster", *sys.argv[1:]]),
+            "command": "; ".join(dict.fromkeys(commands)),
             "latency_ms": asked.latency_ms,
             "quick": asked.quick,
         }
         bench.result["about"] = about(settings)
         for section in sections:
             getattr(plans, section)(bench, plan, only)
+
+
+def command(arguments: list[str]) -> str:
+    """How the same is measured elsewhere: without the places of files here."""
+    shown, places = [], ("--out", "--page", "--cache")
+    for n, argument in enumerate(arguments):
+        place = argument.split("=")[0] in places or (n and arguments[n - 1] in places)
+        shown += [] if place else [argument]
+    return shlex.join(["python", "-m", "benchmarks.raster", *shown])
 
 
 if __name__ == "__main__":

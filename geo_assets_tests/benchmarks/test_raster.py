@@ -18,6 +18,7 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
 from benchmarks.raster import agree, needs, plan, report, scenes, server, tiff  # noqa: E402
+from benchmarks.raster.__main__ import command  # noqa: E402
 from benchmarks.raster.candidates import CANDIDATES, _numpy  # noqa: E402
 from benchmarks.raster.chips import Chips  # noqa: E402
 from benchmarks.raster.fit import growth, ratios  # noqa: E402
@@ -279,6 +280,11 @@ def test_page_when_written_then_from_the_result_alone() -> None:
     assert "| **geo_assets** | 1.00 | 1.00 |" in text
     assert "smoke run" in text
     assert "864 |" in text
+
+
+def test_command_when_files_lie_in_places_of_this_machine_then_they_are_left_out() -> None:
+    asked = ["--out", "/somewhere/a.json", "--pairs", "5", "--page=/b.md", "--add"]
+    assert command(asked) == "python -m benchmarks.raster --pairs 5 --add"
 
 
 def test_stages_when_they_are_timed_then_each_is_a_function_of_ours() -> None:
