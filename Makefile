@@ -15,7 +15,7 @@ LOCKED := $(and $(filter Linux,$(shell uname -s)),$(filter $(LOCKED_PYTHONS),$(s
 PYTEST_PROCESSES := $(if $(PYTEST_ADDOPTS),,-n 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage ui lint format lock bench docs torch browser wheel clean
+.PHONY: help demo test heavy coverage ui lint format lock bench docs torch browser wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -23,8 +23,11 @@ help:  ## this list
 demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo/
 	@$(BIN)/geo-assets demo --dir demo
 
-test: $(VENV)/.dev $(VENV)/.browser  ## all tests but those that need the internet
+test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or minutes
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
+
+heavy: $(VENV)/.dev  ## the tests that take minutes: backfills, killed workers, the wheel in an empty environment
+	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m heavy
 
 coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) --cov --cov-report=term-missing:skip-covered

@@ -55,6 +55,7 @@ def test_pyramid_from_plan_to_export(tmp_path: Path) -> None:
     assert full.any()
 
 
+@pytest.mark.heavy
 def test_a_backfill_of_the_ui_makes_composite_and_pyramid(tmp_path: Path) -> None:
     WORLD.write(tmp_path / "world")
     tiny = Tiny.create(tmp_path / "project", tmp_path / "world", products=["composite", "pyramid"])

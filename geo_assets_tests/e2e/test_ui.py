@@ -97,6 +97,7 @@ def reexecute(ui: Ui, run_id: str) -> str:
     return str(answer["run"]["runId"])
 
 
+@pytest.mark.heavy
 def test_backfills_job_backfills_and_a_killed_worker(tmp_path: Path, year_world: Path) -> None:
     """One backfill calmly, one with a SIGKILL and a second try of its run, and a partition a run by the job."""
     tiny, calm = create(tmp_path / "project", year_world, 12), create(tmp_path / "calm", year_world, 12)

@@ -46,6 +46,7 @@ def wheel(tmp_path: Path) -> Path:
     return next((tmp_path / "dist").glob("*.whl"))
 
 
+@pytest.mark.heavy
 def test_an_installed_wheel_makes_the_demo(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "env"
     venv.create(home, with_pip=False, symlinks=True)
