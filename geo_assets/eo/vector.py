@@ -51,6 +51,7 @@ _DRIVERS = {
     "KML",
     "LIBKML",
 }
+# What zipfile raises: for a method that it does not know NotImplementedError, for a password RuntimeError
 _ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 _KNOWN = ", ".join(sorted(k for k in _BEGINS if k != ".geoparquet"))
 
@@ -89,11 +90,13 @@ def read_table(path: Path, *, layer: str | None = None, columns: list[str] | Non
     name = f"{path.name}/{member.filename}"
     if not member.filename.lower().endswith(".gpkg"):
         return _read(f"/vsizip/{{{path.resolve()}}}/{member.filename}", name, None, columns)
-    try:
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-            return _read(Path(archive.extract(member, folder)), name, None, columns)
-    except _ZIP_FAULTS as e:
-        raise _bad_zip(path, e) from e
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                file = Path(archive.extract(member, folder))
+        except _ZIP_FAULTS as e:
+            raise _bad_zip(path, e) from e
+        return _read(file, name, None, columns)
 
 
 def _read(file: Path | str, name: str, layer: str | None, columns: list[str] | None) -> gpd.GeoDataFrame:

@@ -230,9 +230,8 @@ class NativeSession:
         stored, inflated = (
             sum(sizes) for sizes in zip((0, 0), *(s.source_rows.live_bytes for s in sweeps), strict=True)
         )
-        waiting = stored - stored * min(inflated, spare_bytes) // max(
-            1, inflated
-        )  # the others are inflated as they come
+        ready = min(inflated, spare_bytes)  # of tiles that are inflated as they come, whose stored bytes need not wait
+        waiting = stored - stored * ready // max(1, inflated)
         pieces = max(1, -(-waiting // max(1, self._fetch_bytes * 3 // 4)))
         parcels: list[tuple[int, int, Parcel]] = []
         for number, sweep in enumerate(sweeps):
