@@ -26,7 +26,7 @@ demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo
 test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or minutes
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
 
-heavy: $(VENV)/.dev  ## the tests that take minutes: backfills, killed workers, the wheel in an empty environment
+heavy: $(VENV)/.dev  ## the tests that take minutes: killed runs and workers, backfills, the wheel in an empty environment
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m heavy
 
 coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches

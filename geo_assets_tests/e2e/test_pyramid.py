@@ -17,6 +17,7 @@ from geo_assets_tests.e2e.tools import cli, environment, serving
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.heavy
 def test_pyramid_from_plan_to_export(tmp_path: Path) -> None:
     WORLD.write(tmp_path / "world")
     tiny = Tiny.create(tmp_path / "project", tmp_path / "world", products=["composite", "pyramid"])

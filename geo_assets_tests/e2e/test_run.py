@@ -11,6 +11,7 @@ from geo_assets_tests.e2e.tools import cli, start, wait_for
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.heavy
 def test_a_killed_run_goes_on_where_it_was(project: Tiny, calm: Tiny) -> None:
     """SIGKILL twice, then to the end: what was committed is never made again, and the cube is that of a calm run."""
     for share in (4, 10):
