@@ -23,10 +23,10 @@ help:  ## this list
 demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo/
 	@$(BIN)/geo-assets demo --dir demo
 
-test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or minutes
+test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or take longest
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
 
-heavy: $(VENV)/.dev  ## the tests that take minutes: killed runs and workers, backfills, the wheel in an empty environment
+heavy: $(VENV)/.dev  ## the tests that take longest: killed runs and workers, backfills, pyramids, the wheel
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m heavy
 
 coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches

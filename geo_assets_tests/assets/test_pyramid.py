@@ -149,6 +149,7 @@ def test_one_commit_a_partition_that_holds_something(base: Tiny) -> None:
     assert metadata["data_version"] == pyramids(base)[metadata["region"], metadata["month"]].data_version
 
 
+@pytest.mark.heavy
 def test_other_cells_make_their_pyramids_stale_and_only_the_shards_over_them_are_written(
     project: Tiny, tmp_path: Path
 ) -> None:
@@ -169,6 +170,7 @@ def test_other_cells_make_their_pyramids_stale_and_only_the_shards_over_them_are
     assert stale(project, "pyramid") == {}
 
 
+@pytest.mark.heavy
 def test_a_new_scene_makes_the_pyramid_that_it_touches_again(made: Tiny, world: Path, tmp_path: Path) -> None:
     eastern = next(s.id for s in made.receipts()[MIDDLE, "2024-04"].scenes if "33TWN" in s.id)
     leave_out(world, eastern)
@@ -193,6 +195,7 @@ def test_overwrite_makes_composite_and_pyramid_again(project: Tiny) -> None:
     assert all(a.identical(b) for a, b in zip(levels_of(project), cube, strict=True))
 
 
+@pytest.mark.heavy
 def test_a_partial_composite_is_counted_as_such_and_its_pyramid_shows_what_the_cube_holds(
     made: Tiny, world: Path, shared_world: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +219,7 @@ def test_a_partial_composite_is_counted_as_such_and_its_pyramid_shows_what_the_c
     check(tiny)
 
 
+@pytest.mark.heavy
 def test_a_failed_block_of_the_pyramid_fails_its_partition_only(
     made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +248,7 @@ def test_a_failed_block_of_the_pyramid_fails_its_partition_only(
     check(tiny)
 
 
+@pytest.mark.heavy
 def test_a_key_and_a_range_are_made_as_dagster_launches_them(made: Tiny, tmp_path: Path) -> None:
     tiny = made.copy(tmp_path / "project")
     runner = tiny.runner()
@@ -290,6 +295,7 @@ def test_status_tells_of_the_pyramid_only_where_it_is_wanted_or_made(made: Tiny,
     assert before == {}
 
 
+@pytest.mark.heavy
 def test_initialize_forgets_the_pyramid_too(project: Tiny) -> None:
     summary = project.run(products=["composite"], initialize=True)
     assert summary.partitions["ok"] == 6

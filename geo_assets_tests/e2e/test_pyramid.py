@@ -74,6 +74,7 @@ def test_a_backfill_of_the_ui_makes_composite_and_pyramid(tmp_path: Path) -> Non
     assert cli(tiny.folder, "run")["partitions"]["skipped"] == 6
 
 
+@pytest.mark.heavy
 def test_a_cube_that_has_no_levels_is_refused_before_any_work(tmp_path: Path) -> None:
     WORLD.write(tmp_path / "world")
     cube = {"block_px": 33, "chunk_px": 33, "region_blocks": 1}

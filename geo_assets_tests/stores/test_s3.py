@@ -104,7 +104,7 @@ def test_storage_that_ignores_conditions_is_refused(uri, server, monkeypatch):
             ICECHUNK.open(uri).probe()
 
 
-@pytest.mark.parametrize("when", ["once", pytest.param("always", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("when", ["once", pytest.param("always", marks=pytest.mark.heavy)])
 def test_commit_whose_reply_is_lost_counts_once(uri, server, monkeypatch, when):
     with proxy(server) as between:
         use(monkeypatch, between.url)
