@@ -60,6 +60,14 @@ def test_pixels_are_those_of_the_file_and_reading_is_counted(plugin, server, con
     assert usage.bytes < 0.7 * len(content)
 
 
+@pytest.mark.parametrize("advice", [None, -1, _http._HUGE_PAGES], ids=["no such advice", "refused", "as it is here"])
+def test_pixels_are_the_same_whatever_the_system_says_of_huge_pages(server, monkeypatch, advice):
+    monkeypatch.setattr(_http, "_HUGE_PAGES", advice)
+    monkeypatch.setattr(_http, "_MAPPED_BYTES", 1)
+    found, _ = read(registry.load("readers", "native"), server.href("a.tif"))
+    assert np.array_equal(found, pixels())
+
+
 def test_header_is_fetched_in_one_request(plugin, server):
     _, usage = read(plugin, server.href("a.tif"), GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (8, 8)))
     assert usage.requests == 2
