@@ -221,6 +221,19 @@ class Placement:
         return (int(low), int(high)) if low < high else (0, 0)
 
     @functools.cached_property
+    def descends(self) -> bool:
+        """Whether the rows of the level that are needed never go up again as those of the window go down."""
+        top = self._finite[1].min(axis=1)
+        return bool((np.diff(top) >= 0).all())
+
+    def part(self, first: int, end: int, cells: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_] | None:
+        """Of the lattice's cells those that rows ``first`` to ``end`` of the window lie in, dims (down, across)."""
+        if cells is None:
+            return None
+        above, below = (self._lattice.row + first) // CELL_PX, -(-(self._lattice.row + end) // CELL_PX)
+        return cells[above:below]
+
+    @functools.cached_property
     def _finite(self) -> tuple[Array, Array]:
         """Nodes in pixels; those out of the CRS's reach may lie anywhere, so their cells cover the whole level."""
         if np.isfinite(self.cols).all() and np.isfinite(self.rows).all():

@@ -48,6 +48,7 @@ class TiffRows:
         self._open: dict[tuple[int, int], TileRows] = {}
         self._have = np.empty((0, self._width), layout.dtype)
         self._row = 0  # of the level, the first one in ``_have``
+        self._passed = 0  # rows above were forgotten
 
     @property
     def live_bytes(self) -> tuple[int, int]:
@@ -88,6 +89,8 @@ class TiffRows:
             SourceError: A tile is damaged or cannot be fetched.
         """
         ready = self._row + len(self._have)
+        if low < min(high, self._passed):
+            raise RuntimeError(f"rows from {low} on were asked for after those down to {self._passed} were forgotten")
         if high > ready or low > self._row:
             low = max(low, self._row)
             had = self._have[max(0, low - self._row) :] if low < ready else self._have[:0]
@@ -100,6 +103,7 @@ class TiffRows:
 
     def keep(self, row: int) -> None:
         """Forget the rows above ``row``."""
+        self._passed = max(self._passed, row)
         drop = min(max(0, row - self._row), len(self._have))
         if drop:
             self._have = self._have[drop:].copy()  # a copy, so that the rest is freed

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,9 @@ class NativeSession:
                 sweeps.append(self._gdal.sweep(layer, self._place))
                 continue
             made = self._tiff_sweep(layer, asset, room)
+            if made and strip_rows < layer.box.shape[0] and not made.placement.descends:
+                sweeps.append(_TurnedSweep(self, layer, made.placement))
+                continue
             sweeps.append(made)
             fast += [made] if made else []
         self._plan(fast, strip_rows, spare_bytes)
@@ -289,6 +292,33 @@ class _TiffSweep:
     def close(self) -> None:
         """See ``Sweep``."""
         self.source_rows.close()
+
+
+class _TurnedSweep:
+    """A layer whose rows lie in the file in another order than in the target: each strip is read as a window of its own.
+
+    So it is where the CRS of the target is turned against the file's by a right angle or more, as polar ones are. Tiles
+    that several strips need are fetched and inflated for each.
+    """
+
+    def __init__(self, session: NativeSession, layer: Layer, placement: Placement) -> None:
+        self._session, self._layer, self._placement = session, layer, placement
+
+    def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
+        """See ``Sweep``."""
+        layer = self._layer
+        box = layer.box.window(first, 0, end - first, layer.box.shape[1])
+        part = replace(layer, box=box, cells=self._placement.part(first, end, layer.cells))
+        (sweep,) = self._session.sweep([part], end - first)
+        if sweep is None:
+            return None
+        try:
+            return sweep.rows(0, end - first, where)
+        finally:
+            sweep.close()
+
+    def close(self) -> None:
+        """See ``Sweep``."""
 
 
 class _Gdal:

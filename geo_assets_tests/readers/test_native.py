@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from pyproj import Transformer
 from rasterio.shutil import copy as copy_raster
 
+from geo_assets import registry
 from geo_assets.errors import SourceError
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
@@ -195,6 +197,29 @@ def test_sweep_when_a_file_is_read_in_strips_then_every_byte_is_fetched_once(tmp
         strips = [sweep.rows(r, r + 16) for r in range(0, SIZE, 16)]
         assert reading.usage.bytes == once
     assert np.array_equal(np.concatenate(strips), whole)
+
+
+@pytest.mark.parametrize("longitude", [-135, -93, 39, 45, 51, 93, 135, 153])  # turned by this and 45 degrees more
+@pytest.mark.parametrize("resampling", KERNELS)
+def test_sweep_when_the_target_is_turned_against_the_file_then_strips_are_the_same(tmp_path, longitude, resampling):
+    """EPSG:3413, whose north is up at 45 degrees west alone."""
+    zone = f"EPSG:{32601 + (longitude + 180) // 6}"
+    x, y = Transformer.from_crs("EPSG:4326", zone, always_xy=True).transform(longitude, 70)
+    corner = Affine(10, 0, round(x, -2) - 2560, 0, -10, round(y, -2) + 2560)
+    path = write_raster(tmp_path / "a.tif", pixels(), crs=zone, transform=corner)
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:3413", always_xy=True).transform(longitude, 70)
+    box = GeoBox("EPSG:3413", Fraction(10), Fraction(round(x, -1) - 1000), Fraction(round(y, -1) + 1000), (200, 200))
+    whole, _ = read(path, box, resampling)
+    with session(tmp_path) as reading:
+        (sweep,) = reading.sweep([Layer(str(path), RED, box, resampling)], 32)
+        strips = [sweep.rows(r, min(r + 32, 200)).copy() for r in range(0, 200, 32)]
+        sweep.close()
+    assert np.array_equal(np.concatenate(strips), whole)
+    assert (whole > 0).all()
+    with registry.load("readers", "gdal").session(Access(roots=(str(tmp_path),)), lambda href: href) as judge:
+        other = judge.read(str(path), RED, box, resampling=resampling)
+    # GDAL's coordinates are right to 1e-4 of a pixel, and neighbours differ by thousands
+    assert (np.abs(whole.astype(int) - other) <= 2).mean() > 0.998
 
 
 def test_sweep_when_memory_is_short_then_tiles_come_in_pieces_and_stay_the_same(tmp_path):
