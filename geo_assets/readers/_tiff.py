@@ -21,6 +21,9 @@ from geo_assets.readers._files import HEADER_BYTES, Source
 MOST_HEADER_BYTES = 2**20  # beyond it the headers are spread over the file, and GDAL finds its way better
 _MAX_TILE_BYTES = 2**26
 _DEFLATE = (8, 32946)
+_MOST_DIRECTORIES = 64
+_DIRECTORY_BYTES, _LEAST_DIRECTORY_BYTES = 4096, 8  # 340 tags, or 204 of a BigTIFF
+_TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # by type; others take 1
 _USER_DEFINED = 32767
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0, page 36)
 _DTYPES = {
@@ -125,7 +128,7 @@ def layout(source: Source) -> Layout:
         Unfit: GDAL has to read it.
         SourceError: A range could not be fetched.
     """
-    _at_the_start(bytes(source.head[:16]))
+    _check_directories(source, *_first_directory(bytes(source.head[:16])))
     headers = _Headers(source)
     loop = asyncio.new_event_loop()
     try:
@@ -144,16 +147,43 @@ async def _parse(headers: _Headers, prefetch: int) -> TIFF:
     return await TIFF.open("", store=headers, prefetch=prefetch)
 
 
-def _at_the_start(head: bytes) -> None:
-    """Whether the first directory is near the start of the file."""
+def _first_directory(head: bytes) -> tuple[int, bool]:
+    """Where the first directory is, and whether the file is a BigTIFF."""
     if head[:4] == b"II*\0" and len(head) >= 8:
-        (first,) = struct.unpack("<I", head[4:8])
-    elif head[:4] == b"II+\0" and len(head) >= 16:
-        (first,) = struct.unpack("<Q", head[8:16])
-    else:
-        raise Unfit("big-endian TIFF" if head[:2] == b"MM" else "no TIFF")
-    if first > MOST_HEADER_BYTES:
-        raise Unfit("headers at the end of the file")
+        return int(struct.unpack("<I", head[4:8])[0]), False
+    if head[:4] == b"II+\0" and len(head) >= 16:
+        return int(struct.unpack("<Q", head[8:16])[0]), True
+    raise Unfit("big-endian TIFF" if head[:2] == b"MM" else "no TIFF")
+
+
+def _check_directories(source: Source, at: int, big: bool) -> None:
+    """Whether the directories are a chain that ends, of tables that can be true: what parses them takes memory unasked."""
+    count_bytes, entry, count_code, code = (8, 20, "<Q", "<HHQQ") if big else (2, 12, "<H", "<HHII")
+    seen: set[int] = set()
+    while at:
+        if at > MOST_HEADER_BYTES:
+            raise Unfit("headers far into the file" if seen else "headers at the end of the file")
+        if at in seen or len(seen) == _MOST_DIRECTORIES:
+            raise Unfit("directories that do not end")
+        seen.add(at)
+        table = _bytes_at(source, at, _DIRECTORY_BYTES)
+        (count,) = struct.unpack_from(count_code, table)
+        end = count_bytes + count * entry
+        if end + count_bytes > _DIRECTORY_BYTES:
+            raise Unfit("a directory that is too long")
+        if end + (8 if big else 4) > len(table):
+            raise Unfit("headers beyond the end of the file")
+        for _, kind, size, _ in struct.iter_unpack(code, table[count_bytes:end]):
+            if size * _TAG_BYTES.get(kind, 1) > MOST_HEADER_BYTES:
+                raise Unfit("a tag that is too long")
+        (at,) = struct.unpack_from("<Q" if big else "<I", table, end)
+
+
+def _bytes_at(source: Source, start: int, most: int) -> bytes:
+    end = min(start + most, source.size)
+    if end - start < _LEAST_DIRECTORY_BYTES:
+        raise Unfit("headers beyond the end of the file")
+    return bytes(source.fetch(start, end))
 
 
 def _layout(tiff: Any) -> Layout:
@@ -207,11 +237,15 @@ def _dtype(ifd: Any) -> np.dtype[Any]:
 
 
 def _nodata(ifd: Any) -> float | None:
-    text = ifd.gdal_nodata
+    """As rasterio gives it: None also where no pixel can have it, such as NaN among integers."""
+    text, dtype = ifd.gdal_nodata, _dtype(ifd)
     try:
-        return None if text is None else float(text)
+        nodata = None if text is None else float(text)
     except ValueError as e:
         raise Unfit("a nodata value that is no number") from e
+    if nodata is None or dtype.kind == "f":
+        return nodata
+    return nodata if np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max else None
 
 
 def _crs(ifd: Any) -> str:
@@ -239,7 +273,5 @@ def _transform(ifd: Any) -> Affine:
 def nodata_of(layout: Layout) -> Any:
     """What a tile that is not stored is full of, as one of the file's numbers."""
     nodata, dtype = layout.nodata, layout.dtype
-    fits = nodata is not None and (
-        dtype.kind == "f" or (nodata == int(nodata) and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max)
-    )
+    fits = nodata is not None and (dtype.kind == "f" or nodata == int(nodata))
     return dtype.type(nodata if fits else 0)
