@@ -143,9 +143,6 @@ class TileRows:
         try:
             whole = zlib_decompress(parts[0] if len(parts) == 1 else b"".join(parts), size)
         except DeflateError as e:
-            if needed * self._row_bytes < size:  # it may be damaged where nobody looks
-                self._leave()
-                return
             raise SourceError(f"{self._name} is damaged: it cannot be inflated") from e
         if len(whole) != size:
             raise SourceError(f"{self._name} ends before its last row")
