@@ -155,6 +155,10 @@ class Rasters:
         self._thread: int | None = None
         self._numbers = itertools.count()
 
+    def cancel(self) -> None:
+        """End what is being fetched; from any thread."""
+        self._sources.cancel()
+
     def close(self) -> None:
         """Close all datasets, files and connections."""
         with rasterio.Env(**OPTIONS):

@@ -75,8 +75,44 @@ class _Body(http.client.HTTPResponse):
         self.fp = _OneRead(self.fp.detach())
 
 
-def _checked(sock: socket.socket, connection: urllib3.connection.HTTPConnection) -> socket.socket:
+class _Made:
+    """Connections of one session that still exist, so that all can be ended from another thread."""
+
+    def __init__(self) -> None:
+        self._all: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._sockets: weakref.WeakSet[socket.socket] = (
+            weakref.WeakSet()
+        )  # a connection has its own only once it is ready
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def add(self, connection: Any) -> Any:
+        connection.made = self
+        with self._lock:
+            self._all.add(connection)
+        return connection
+
+    def opened(self, sock: socket.socket) -> socket.socket:
+        """A new socket, unless everything was ended meanwhile."""
+        with self._lock:
+            if not self._ended:
+                self._sockets.add(sock)
+                return sock
+        sock.close()
+        raise SourceError("reading was stopped")
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            for sock in [*self._sockets, *(connection.sock for connection in self._all)]:
+                if isinstance(sock, socket.socket):
+                    with contextlib.suppress(OSError):
+                        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS above it notices, and stays as it is
+
+
+def _checked(sock: socket.socket, connection: Any) -> socket.socket:
     """A socket whose other end is where the name may lead: between a look at the name and the connection it may change."""
+    sock = connection.made.opened(sock)
     if connection.proxy is not None:  # which resolves the name
         return sock
     peer, host = str(sock.getpeername()[0]), connection.host
@@ -99,26 +135,6 @@ class _Secure(urllib3.connection.HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         return _checked(super()._new_conn(), self)
-
-
-class _Made:
-    """Connections of one session that still exist, so that all can be ended from another thread."""
-
-    def __init__(self) -> None:
-        self._all: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.Lock()
-
-    def add(self, connection: Any) -> Any:
-        with self._lock:
-            self._all.add(connection)
-        return connection
-
-    def end(self) -> None:
-        with self._lock:
-            for connection in list(self._all):
-                if isinstance(sock := connection.sock, socket.socket):
-                    with contextlib.suppress(OSError):
-                        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS above it notices, and stays as it is
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
