@@ -25,12 +25,19 @@ class TiffRows:
         placement: The target over the level.
         cells: Cells of the target's lattice in which pixels are wanted, or None for all.
         room: Where tiles may wait that were inflated whole and reach further down than a strip.
+
+    Attributes:
+        col: First column of the level that is kept.
+        width: Columns that are kept.
+        itemsize: Bytes of a pixel.
+        shown: The file, for messages.
     """
 
     def __init__(
         self, source: Source, layout: Layout, level: Level, placement: Placement, cells: npt.NDArray[np.bool_] | None, room: Room
     ) -> None:  # fmt: skip
         self._source, self._layout, self._level, self._room = source, layout, level, room
+        self.itemsize, self.shown = layout.dtype.itemsize, source.shown
         self.first, self.end = placement.needs(cells, level.tile)
         needed = self.end > self.first
         self.tiles = wanted_tiles(level, needed)
@@ -41,12 +48,12 @@ class TiffRows:
         # Columns that no kernel sees are not kept
         left, right = placement.columns()
         self.col = max(self._columns[0] * level.tile[1], left)
-        self._width = max(0, min(self._columns[1] * level.tile[1], level.shape[1], right) - self.col)
+        self.width = max(0, min(self._columns[1] * level.tile[1], level.shape[1], right) - self.col)
         self._needed = needed
         self._fill = nodata_of(layout)
         self._pieces: dict[tuple[int, int], list[Piece]] = {}
         self._open: dict[tuple[int, int], TileRows] = {}
-        self._have = np.empty((0, self._width), layout.dtype)
+        self._have = np.empty((0, self.width), layout.dtype)
         self._row = 0  # of the level, the first one in ``_have``
         self._passed = 0  # rows above were forgotten
 
@@ -94,7 +101,7 @@ class TiffRows:
         if high > ready or low > self._row:
             low = max(low, self._row)
             had = self._have[max(0, low - self._row) :] if low < ready else self._have[:0]
-            grown = np.empty((max(high, low) - low, self._width), self._layout.dtype)
+            grown = np.empty((max(high, low) - low, self.width), self._layout.dtype)
             grown[: len(had)] = had
             if len(had) < len(grown):
                 self._decode(low + len(had), grown[len(had) :])
@@ -116,7 +123,7 @@ class TiffRows:
             a, b = max(row, down * height), min(end, (down + 1) * height)
             for across in range(*self._columns):
                 left = across * self._level.tile[1]
-                c, d = max(self.col, left), min(self.col + self._width, left + self._level.tile[1])
+                c, d = max(self.col, left), min(self.col + self.width, left + self._level.tile[1])
                 if c < d:
                     self._copy(
                         down,

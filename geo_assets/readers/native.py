@@ -28,6 +28,7 @@ from geo_assets.readers._chips import Seat, SharedLevel, TiffWindow, plan
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._files import Source, Sources
+from geo_assets.readers._parts import parts
 from geo_assets.readers._place import check_header, check_place
 from geo_assets.readers._sweep import TiffRows
 from geo_assets.readers._tiff import Layout, Unfit, layout
@@ -83,6 +84,9 @@ class NativeSession:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if exc[0] is not None:  # what is on its way is for nobody
+            self._sources.cancel()
+            self._gdal.cancel()
         self._pool.shutdown(cancel_futures=True)
         self._fetcher.close()
         self._gdal.close()
@@ -99,13 +103,21 @@ class NativeSession:
                 sweeps.append(self._gdal.sweep(layer, self._place))
                 continue
             made = self._tiff_sweep(layer, asset, room)
-            if made and strip_rows < layer.box.shape[0] and not made.placement.descends:
-                sweeps.append(_TurnedSweep(self, layer, made.placement))
+            height = layer.box.shape[0]
+            if made and not made.placement.descends and (strip_rows < height or len(made.parts(0, height)) > 1):
+                sweeps.append(_TurnedSweep(self, layer, made))
                 continue
             sweeps.append(made)
             fast += [made] if made else []
         self._plan(fast, strip_rows, spare_bytes)
         return sweeps
+
+    def strip(self, layer: Layer) -> "_TiffSweep | None":
+        """A layer of the fast path whose rows are asked for all at once; None if none of its pixels is needed."""
+        (asset,) = self._opened([layer.href])
+        made = None if asset is None else self._tiff_sweep(layer, asset, Room(0))
+        self._plan([made] if made else [], layer.box.shape[0], 0)
+        return made
 
     def read(
         self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
@@ -280,8 +292,16 @@ class _TiffSweep:
         self.placement, self.source_rows = placement, rows
         self._fill = 0 if layer.band.nodata is None else layer.band.nodata
 
+    def parts(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Rows of the target in parts that fit into memory."""
+        rows = self.source_rows
+        return parts(self.placement, first, end, cols=rows.width, itemsize=rows.itemsize, shown=rows.shown)
+
     def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
         """See ``Sweep``."""
+        return _joined(self._rows, self.parts(first, end), where)
+
+    def _rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None) -> Array:
         low, high = self.placement.span(first, end)
         pixels, row = self.source_rows.rows(low, high)
         warped = self.placement.warp(pixels, (row, self.source_rows.col), first, end, where, self._fill)
@@ -301,24 +321,37 @@ class _TurnedSweep:
     that several strips need are fetched and inflated for each.
     """
 
-    def __init__(self, session: NativeSession, layer: Layer, placement: Placement) -> None:
-        self._session, self._layer, self._placement = session, layer, placement
+    def __init__(self, session: NativeSession, layer: Layer, whole: _TiffSweep) -> None:
+        self._session, self._layer, self._whole = session, layer, whole
+        self._fill = 0 if layer.band.nodata is None else layer.band.nodata
 
     def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
         """See ``Sweep``."""
-        layer = self._layer
-        box = layer.box.window(first, 0, end - first, layer.box.shape[1])
-        part = replace(layer, box=box, cells=self._placement.part(first, end, layer.cells))
-        (sweep,) = self._session.sweep([part], end - first)
-        if sweep is None:
-            return None
+        return _joined(self._rows, self._whole.parts(first, end), where)
+
+    def _rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None) -> Array:
+        layer, width = self._layer, self._layer.box.shape[1]
+        cells = self._whole.placement.part(first, end, layer.cells)
+        sweep = self._session.strip(replace(layer, box=layer.box.window(first, 0, end - first, width), cells=cells))
         try:
-            return sweep.rows(0, end - first, where)
+            found = None if sweep is None else sweep.rows(0, end - first, where)
         finally:
-            sweep.close()
+            if sweep is not None:
+                sweep.close()
+        return np.full((end - first, width), self._fill, layer.band.dtype) if found is None else found
 
     def close(self) -> None:
         """See ``Sweep``."""
+
+
+def _joined(
+    read: Callable[[int, int, npt.NDArray[np.bool_] | None], Array], cut: list[tuple[int, int]], where: npt.NDArray[np.bool_] | None
+) -> Array:  # fmt: skip
+    """Parts one below the other."""
+    if len(cut) == 1:
+        return read(*cut[0], where)
+    top = cut[0][0]
+    return np.concatenate([read(a, b, None if where is None else where[a - top : b - top]) for a, b in cut])
 
 
 class _Gdal:
@@ -327,6 +360,9 @@ class _Gdal:
     def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="gdal")
         self._rasters = Rasters(access, sign, usage)
+
+    def cancel(self) -> None:
+        self._rasters.cancel()
 
     def close(self) -> None:
         self._pool.submit(self._rasters.close).result()
@@ -368,6 +404,16 @@ class _GdalSweep:
         low, high = self._placement.span(first, end)
         if low >= high or (where is not None and not where.any()):
             return None
+        cut = parts(
+            self._placement, first, end, cols=self._cols[1] - self._cols[0],
+            itemsize=np.dtype(self._layer.band.dtype).itemsize, shown=without_query(self._layer.href),
+        )  # fmt: skip
+        return _joined(self._rows, cut, where)
+
+    def _rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None) -> Array:
+        low, high = self._placement.span(first, end)
+        if low >= high:
+            return np.full((end - first, self._layer.box.shape[1]), self._fill, self._layer.band.dtype)
         pixels = self._gdal.pixels(self._layer, self._level, (low, high), self._cols)
         return self._placement.warp(pixels, (low, self._cols[0]), first, end, where, self._fill)
 

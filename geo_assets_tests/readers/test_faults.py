@@ -4,17 +4,20 @@ import logging
 import socket
 import threading
 import time
+from fractions import Fraction
 
 import pytest
 
 from geo_assets.errors import CatalogError, SourceError
+from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
-from geo_assets.model.plugin import Usage
-from geo_assets.readers import _http
+from geo_assets.model.plugin import Layer, Usage
+from geo_assets.readers import _http, native
 from geo_assets.readers._files import HEADER_BYTES, HEADS, Sources
 from geo_assets.readers._http import ChangedError, Patience
 from geo_assets.testing.conformance_reader import unsigned
 from geo_assets.testing.file_server import Fault, serve_files
+from geo_assets.testing.rasters import RED
 
 TRIES = 4
 SIZE = 300_000
@@ -364,6 +367,20 @@ def test_what_a_thread_waits_for_ends_when_reading_is_stopped(reading, server, m
     assert errors
     with pytest.raises(SourceError, match="stopped"):
         source.fetch(*SPAN)
+
+
+def test_a_session_that_ends_by_an_error_does_not_wait_for_what_stalls(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_http, "PATIENCE", Patience())
+    server.always = Fault(stall_s=30)
+    box = GeoBox("EPSG:32633", Fraction(10), Fraction(500_000), Fraction(5_200_000), (16, 16))
+    hrefs = [str(tmp_path / "missing.tif"), *(f"{server.href('a.tif')}?{n}" for n in range(20))]
+    began = time.monotonic()
+    with (
+        pytest.raises(SourceError, match="no such file"),
+        native.NativeSession(Access(roots=(str(tmp_path),), loopback=True), lambda href: href) as session,
+    ):
+        session.sweep([Layer(href, RED, box, "nearest") for href in hrefs], 16)
+    assert time.monotonic() - began < 10
 
 
 def test_a_wait_between_tries_ends_when_reading_is_stopped(server, monkeypatch):

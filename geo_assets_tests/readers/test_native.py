@@ -1,5 +1,6 @@
 """The engine's own way to pixels: what it fetches, what it leaves to GDAL, and that both give the same."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.plugin import Layer
-from geo_assets.readers import native
+from geo_assets.readers import _parts, native
 from geo_assets.readers._files import HEADER_BYTES
 from geo_assets.readers._tiff import Unfit
 from geo_assets.readers._tiles import Room
@@ -329,11 +330,12 @@ def test_read_when_a_tile_is_damaged_below_what_is_needed_then_only_those_who_ne
     body = bytearray(path.read_bytes())
     body[start + size - 1] ^= 0xFF  # of the check sum
     path.write_bytes(bytes(body))
-    rows = TILE * 9 // 10
+    rows = TILE // 2  # where inflating stops there
     found, _ = read(path, WHOLE.window(0, 0, rows, TILE), "nearest")
     assert np.array_equal(found, pixels()[:rows, :TILE])
-    with pytest.raises(SourceError, match=r"tile 0,0 is damaged"):
-        read(path, WHOLE.window(0, 0, TILE, TILE), "nearest")
+    for rows in (TILE * 9 // 10, TILE):
+        with pytest.raises(SourceError, match=r"tile 0,0 is damaged"):
+            read(path, WHOLE.window(0, 0, rows, TILE), "nearest")
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5])
@@ -378,3 +380,86 @@ def test_session_when_threads_share_it_then_each_gets_its_own_pixels(tmp_path):
         )
     alone = [read(p, WINDOWS["degrees"])[0] for p in paths]
     assert all(np.array_equal(a, b) for a, b in zip(found, alone * 3, strict=True))
+
+
+def patched(path: Path, change: Any) -> Path:
+    """A file whose first directory and header are changed."""
+    body = bytearray(path.read_bytes())
+    change(body)
+    path.write_bytes(bytes(body))
+    return path
+
+
+def directory(body: bytearray) -> tuple[int, int]:
+    """Where the first directory of a little-endian classic TIFF is, and how many tags it has."""
+    at = int.from_bytes(body[4:8], "little")
+    return at, int.from_bytes(body[at : at + 2], "little")
+
+
+def long_tag(body: bytearray) -> None:
+    at, count = directory(body)
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        if int.from_bytes(body[entry : entry + 2], "little") == 324:  # TileOffsets
+            body[entry + 4 : entry + 8] = b"\xff" * 4
+
+
+def circle(body: bytearray) -> None:
+    at, count = directory(body)
+    body[at + 2 + 12 * count : at + 6 + 12 * count] = at.to_bytes(4, "little")
+
+
+def endless_table(body: bytearray) -> None:
+    """A BigTIFF that says it has 2^40 tags."""
+    body[:24] = b"II+\0\x08\0\0\0" + (16).to_bytes(8, "little") + (2**40).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize("change", [long_tag, circle, endless_table])
+def test_read_when_headers_claim_what_cannot_be_then_they_end_in_an_error_or_in_gdal(tmp_path, change):
+    """Each of these made the parser take all memory, or loop; GDAL refuses or repairs them."""
+    path = patched(write_raster(tmp_path / "a.tif", pixels()), change)
+    with session(tmp_path) as reading:
+        found: Any = None
+        with contextlib.suppress(SourceError):
+            found = reading.read(str(path), RED, WHOLE, resampling="nearest")
+        assert found is None or np.array_equal(found, pixels())
+        assert any("read by GDAL: " in note for note in reading.usage.notes)
+
+
+@pytest.mark.parametrize("nodata", ["nan", "inf", "-5.", "9e9"])
+def test_read_when_nodata_is_no_number_of_the_file_then_the_band_has_its_own(tmp_path, nodata):
+    values = pixels()
+    values[:200] = 0
+    path = write_raster(tmp_path / "a.tif", values, nodata=777)
+    body = path.read_bytes()
+    assert body.count(b"777\0") == 1
+    path.write_bytes(body.replace(b"777\0", nodata.encode().ljust(4, b"\0")))
+    box = WINDOWS["a shifted grid"]
+    found, reading = read(path, box)
+    assert not reading.usage.notes
+    (tmp_path / "plain").mkdir()
+    assert np.array_equal(found, read(write_raster(tmp_path / "plain" / "a.tif", values), box)[0])
+
+
+def test_read_when_a_target_row_covers_gigapixels_then_it_is_an_error_before_memory_is_taken(tmp_path):
+    size = 190_000
+    path = tmp_path / "a.tif"
+    profile = {
+        "driver": "GTiff", "dtype": "uint16", "count": 1, "width": size, "height": size, "crs": CRS, "nodata": 0,
+        "transform": Affine(10, 0, 100_000, 0, -10, 6_000_000), "tiled": True, "blockxsize": 1024, "blockysize": 1024,
+        "sparse_ok": True, "compress": "deflate",
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile):
+        pass
+    box = GeoBox(CRS, Fraction(100_000), Fraction(100_000), Fraction(6_000_000), (18, 18))
+    for resampling in ("average", "nearest"):
+        with pytest.raises(SourceError, match="too many to resample without finer overviews"):
+            read(path, box, resampling)
+
+
+def test_read_when_much_lies_under_few_rows_then_parts_of_a_strip_are_the_same(tmp_path, monkeypatch):
+    path = write_raster(tmp_path / "a.tif", pixels())
+    box = GeoBox("EPSG:32632", Fraction(40), Fraction(957_000), Fraction(5_218_000), (100, 90))
+    wanted, _ = read(path, box, "average")
+    monkeypatch.setattr(_parts, "_PART_BYTES", 2**15)
+    found, _ = read(path, box, "average")
+    assert np.array_equal(found, wanted)
