@@ -24,11 +24,15 @@ _SIGNATURE = re.compile(
 # Azure's shared access signatures ("Create a service SAS", Microsoft Learn); too short to be taken for one without a `sig`
 _SAS = re.compile(r"s[vterpis]|sip|spr|srt|skoid|sktid|sk[test]|skv|saoid|suoid|scid|ses|rsc[cdelt]")
 
+_AZURE = "abfs"
+
 
 def unsigned(href: str) -> str:
     """An asset's address without signature, token, user and password; a query that belongs to the address stays."""
     parts = urllib.parse.urlsplit(href)
-    netloc = parts.netloc.rsplit("@", 1)[-1]
+    user, _, host = parts.netloc.rpartition("@")
+    # Azure's addresses name the container where others have a user
+    netloc = parts.netloc if parts.scheme.lower() == _AZURE and ":" not in user else host
     query = parts.query
     if query:
         pairs = [(pair.split("=", 1)[0].lower(), pair) for pair in query.split("&") if pair]

@@ -40,6 +40,9 @@ def item(**fields):
         ("https://example.org/wms?sr=4326&st=1", "https://example.org/wms?sr=4326&st=1"),
         ("https://example.org/x.tif?version=2", "https://example.org/x.tif?version=2"),
         ("s3://bucket/x.tif", "s3://bucket/x.tif"),
+        ("s3://key:secret@bucket/x.tif", "s3://bucket/x.tif"),
+        ("abfs://data@account.dfs.core.windows.net/x.tif", "abfs://data@account.dfs.core.windows.net/x.tif"),
+        ("abfs://user:secret@account.dfs.core.windows.net/x.tif", "abfs://account.dfs.core.windows.net/x.tif"),
         ("/data/x.tif", "/data/x.tif"),
     ],
 )
