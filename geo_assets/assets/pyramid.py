@@ -1,24 +1,22 @@
 """Asset ``pyramid``: the composite of a region and month in coarser pixels, one commit a partition."""
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from geo_assets.assets.context import Workspace
+from geo_assets.assets.cube import CubeRun, refuse_failed
 from geo_assets.assets.figures import pyramid_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Compute, Store
 from geo_assets.assets.strip import Made, run_strip
-from geo_assets.errors import SourceError
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import pyramid as task
-from geo_assets.tasks.layout import cube_id, ensure_levels, refuse_other_layout, refuse_other_store
+from geo_assets.tasks.layout import ensure_levels
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
-from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.pyramid_partition import (
     PRODUCT,
     PyramidPlan,
@@ -46,80 +44,44 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
     def pyramid(
         context: dg.AssetExecutionContext, config: PyramidConfig, storage: dg.ResourceParam[Store], compute: dg.ResourceParam[Compute]
     ) -> Iterator[Any]:  # fmt: skip
-        maker = _Maker(
-            context, Workspace.of(loaded, storage=storage), periods, storage, compute, overwrite=config.overwrite
+        run = CubeRun(
+            PRODUCT, context, Workspace.of(loaded, storage=storage), periods, storage, compute, prepare=ensure_levels
         )
-        yield from run_strip(context, lambda key: maker.make(*split_key(key)))
+        yield from run_strip(context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite))
 
     return pyramid
 
 
-class _Maker:
-    """Partitions of one run."""
+def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
+    """Make what a partition needs.
 
-    def __init__(
-        self,
-        context: dg.AssetExecutionContext,
-        workspace: Workspace,
-        periods: Periods,
-        store: Store,
-        compute: Compute,
-        *,
-        overwrite: bool,
-    ) -> None:
-        self._context, self._workspace, self._periods = context, workspace, periods
-        self._compute, self._overwrite = compute, overwrite
-        self._cube = store.cube(workspace.project.cube.store)
-        self._fits = False
-        self._id: str | None = None
-        self._ready: set[str] = set()
+    Raises:
+        ConfigError: The stored cube has another layout.
+        PartitionError: There is no composite.
+        SourceError: Blocks failed; the good ones are committed.
+    """
+    run.check()
+    plan = _plan(run, region, month, overwrite=overwrite)
+    receipt = plan.done or _partition(run, plan)
+    if any(todo.source.days for todo in plan.todo):
+        run.say(receipt, len(plan.todo), plan.reason)
+    refuse_failed(receipt)
+    skipped = "same composite and code" if plan.done else None
+    metadata = pyramid_metadata(receipt, run.workspace.storage, skipped=skipped)
+    return Made(receipt.data_version, metadata, {COMPOSITE: plan.composite.data_version})
 
-    def _plan(self, region: str, month: str) -> PyramidPlan:
-        storage, grid = self._workspace.storage, self._workspace.grid(region)
-        composite = read_composite(storage, region, month, grid, cube=self._id)
-        known = read_previous(storage, PRODUCT, region, month, grid)
-        if known.fault:
-            message = f"{PRODUCT} {region} {month}: {known.fault}; everything of it is made again"
-            self._context.log.warning(message)
-            warnings.warn(message, stacklevel=1)
-        return plan_pyramid(composite, grid, known.receipt, overwrite=self._overwrite, fault=known.fault)
 
-    def make(self, region: str, month: str) -> Made:
-        """Make what a partition needs.
+def _plan(run: CubeRun, region: str, month: str, *, overwrite: bool) -> PyramidPlan:
+    grid = run.workspace.grid(region)
+    composite = read_composite(run.workspace.storage, region, month, grid, cube=run.cube_id)
+    known = run.previous(region, month, grid)
+    return plan_pyramid(composite, grid, known.receipt, overwrite=overwrite, fault=known.fault)
 
-        Raises:
-            ConfigError: The stored cube has another layout.
-            PartitionError: There is no composite.
-            SourceError: Blocks failed; the good ones are committed.
-        """
-        workspace = self._workspace
-        if not self._fits:
-            refuse_other_store(workspace.project, workspace.storage)
-            refuse_other_layout(self._cube, workspace.project, self._periods)
-            self._id = cube_id(self._cube)
-            self._fits = True
-        plan = self._plan(region, month)
-        receipt = plan.done or self._made(plan)
-        if any(todo.source.days for todo in plan.todo):  # a line in the run's log costs as much as an event
-            self._context.log.info(
-                f"{PRODUCT} {region} {month}: {receipt.status}, {len(plan.todo)} blocks ({plan.reason})"
-            )
-        if receipt.failures:
-            first = receipt.failures[0]
-            raise SourceError(
-                f"{region} {month}: {len(receipt.failures)} of {len(receipt.blocks)} blocks failed, the first is {first.row},{first.col}: {first.cause}"
-            )
-        metadata = pyramid_metadata(
-            receipt, workspace.storage, skipped="same composite and code" if plan.done else None
-        )
-        return Made(receipt.data_version, metadata, {COMPOSITE: plan.composite.data_version})
 
-    def _made(self, plan: PyramidPlan) -> PartitionReceipt:
-        project, sensor = self._workspace.project, self._workspace.loaded.sensor
-        if plan.grid.group not in self._ready:
-            ensure_levels(self._cube, project, sensor, plan.grid, self._periods)
-            self._ready.add(plan.grid.group)
-        return make_pyramid(
-            plan, project, sensor, periods=self._periods, cube=self._cube, storage=self._workspace.storage,
-            mapper=self._compute.map, run_id=self._context.run.run_id,
-        )  # fmt: skip
+def _partition(run: CubeRun, plan: PyramidPlan) -> PartitionReceipt:
+    run.prepare(plan.grid)
+    workspace = run.workspace
+    return make_pyramid(
+        plan, workspace.project, workspace.loaded.sensor, periods=run.periods, cube=run.cube, storage=workspace.storage,
+        mapper=run.mapper, run_id=run.run_id,
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""What the assets in the cube share while they run: the cube is checked once, and each group's arrays are prepared once."""
+
+import warnings
+from collections.abc import Callable
+
+import dagster as dg
+
+from geo_assets.assets.context import Workspace
+from geo_assets.assets.ports import Compute, Store
+from geo_assets.errors import SourceError
+from geo_assets.model.geometry import PixelGrid
+from geo_assets.model.period import Periods
+from geo_assets.model.plugin import Cube
+from geo_assets.model.project import Project
+from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.sensor import Sensor
+from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
+from geo_assets.tasks.previous import Previous, read_previous
+from geo_assets.tasks.sweep import sweep_once
+
+Prepare = Callable[[Cube, Project, Sensor, PixelGrid, Periods], None]
+
+
+class CubeRun:
+    """One run of an asset in the cube.
+
+    Args:
+        product: The asset's product.
+        context: Of the run.
+        workspace: The project.
+        periods: Its periods.
+        store: Has the cube.
+        compute: Where tasks run.
+        prepare: Makes the arrays of a group, and leaves those that are there.
+
+    Attributes:
+        workspace: The project.
+        periods: Its periods.
+        cube: The cube.
+        cube_id: What tells it from one made anew; None where there is none.
+        mapper: Runs tasks.
+        run_id: Of the run.
+    """
+
+    def __init__(
+        self, product: str, context: dg.AssetExecutionContext, workspace: Workspace, periods: Periods, store: Store, compute: Compute, *, prepare: Prepare
+    ) -> None:  # fmt: skip
+        self._product, self._context, self._prepare = product, context, prepare
+        self.workspace, self.periods = workspace, periods
+        self.cube = store.cube(workspace.project.cube.store)
+        self.cube_id: str | None = None
+        self.mapper, self.run_id = compute.map, context.run.run_id
+        self._fits = False
+        self._ready: set[str] = set()
+
+    def check(self) -> None:
+        """Look at the cube, once.
+
+        Raises:
+            ConfigError: The stored cube has another layout, or is of another store.
+        """
+        if self._fits:
+            return
+        refuse_other_store(self.workspace.project, self.workspace.storage)
+        refuse_other_layout(self.cube, self.workspace.project, self.periods)
+        sweep_once(self.workspace.storage)
+        self.cube_id = cube_id(self.cube)
+        self._fits = True
+
+    def previous(self, region: str, month: str, grid: PixelGrid) -> Previous:
+        """What is known of a partition; a receipt that cannot be used is said."""
+        known = read_previous(self.workspace.storage, self._product, region, month, grid)
+        if known.fault:
+            message = f"{self._product} {region} {month}: {known.fault}; everything of it is made again"
+            self._context.log.warning(message)
+            warnings.warn(message, stacklevel=1)
+        return known
+
+    def prepare(self, grid: PixelGrid) -> None:
+        """Have the arrays of a group.
+
+        Raises:
+            ConfigError: The stored cube does not fit.
+        """
+        if grid.group not in self._ready:
+            self._prepare(self.cube, self.workspace.project, self.workspace.loaded.sensor, grid, self.periods)
+            self._ready.add(grid.group)
+            self.cube_id = cube_id(self.cube)
+
+    def say(self, receipt: PartitionReceipt, made: int, reason: str) -> None:
+        """A line in the run's log. It costs as much as an event: only for what took work."""
+        self._context.log.info(
+            f"{self._product} {receipt.region} {receipt.month}: {receipt.status}, {made} blocks ({reason})"
+        )
+
+
+def refuse_failed(receipt: PartitionReceipt) -> None:
+    """Fails a partition of which blocks failed.
+
+    Raises:
+        SourceError: The first one's cause; the good ones are committed.
+    """
+    if receipt.failures:
+        first = receipt.failures[0]
+        raise SourceError(
+            f"{receipt.region} {receipt.month}: {len(receipt.failures)} of {len(receipt.blocks)} blocks failed, the first is {first.row},{first.col}: {first.cause}"
+        )
