@@ -185,16 +185,25 @@ class ZarrBlockWriter:
         except self.faults as e:
             raise StoreError(f"group {group} cannot be opened for writing: {line(e)}") from e
 
-    def write(
-        self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any], where: npt.NDArray[np.bool_] | None = None
-    ) -> None:  # fmt: skip
-        """Write one window of one period, at once, so that its shard is encoded once; see ``BlockWriter``."""
+    def check(self, variable: str, time_index: int, rows: slice, cols: slice) -> tuple[zarr.Array[Any], str]:
+        """The array of a window, and the window for messages.
+
+        Raises:
+            StoreError: The window lies outside the array.
+        """
         array = self._group[variable]
         assert isinstance(array, zarr.Array)
         shown = f"{variable}: {rows.start}:{rows.stop}, {cols.start}:{cols.stop} at time {time_index}"
         low = min(rows.start, cols.start, time_index)
         if low < 0 or rows.stop > array.shape[1] or cols.stop > array.shape[2] or time_index >= array.shape[0]:
             raise StoreError(f"{shown} lies outside the array of shape {array.shape}")
+        return array, shown
+
+    def write(
+        self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any], where: npt.NDArray[np.bool_] | None = None
+    ) -> None:  # fmt: skip
+        """Write one window of one period, at once, so that its shard is encoded once; see ``BlockWriter``."""
+        array, shown = self.check(variable, time_index, rows, cols)
         try:
             if where is not None:
                 kept = np.asarray(array[time_index, rows, cols])

@@ -1,7 +1,7 @@
 """Plain Zarr v3 on any fsspec URI.
 
-Weaker promises than ``icechunk``: each shard is replaced in one piece, but a partition's shards and bands are not
-replaced together, there is no history, and a reader may see a partition half made.
+Weaker promises than ``icechunk``: each shard is replaced in one piece, and only once all bands of its block are there, but
+a partition's shards and bands are not replaced together, there is no history, and a reader may see a partition half made.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import fsspec
+import numpy as np
+import numpy.typing as npt
 import zarr
 from zarr.storage import FsspecStore, LocalStore
 
@@ -117,10 +119,24 @@ class ZarrSession:
 
 
 class ZarrWriter(_layout.ZarrBlockWriter):
-    """A worker's writer."""
+    """A worker's writer. It waits until all of a block is there: what fails before leaves the block as it was."""
+
+    def __init__(self, store: Any, group: str) -> None:
+        super().__init__(store, group)
+        self._waiting: list[tuple[Any, ...]] = []
+
+    def write(
+        self, variable: str, time_index: int, rows: slice, cols: slice, values: npt.NDArray[Any], where: npt.NDArray[np.bool_] | None = None
+    ) -> None:  # fmt: skip
+        """Keep one window of one period, which ``changes`` writes; see ``BlockWriter``."""
+        self.check(variable, time_index, rows, cols)
+        self._waiting.append((variable, time_index, rows, cols, values.copy(), where))
 
     def changes(self) -> bytes:
-        """Nothing: the store has it already."""
+        """Writes what was kept; nothing is left to be committed."""
+        for window in self._waiting:
+            super().write(*window)
+        self._waiting.clear()
         return b""
 
 

@@ -163,16 +163,18 @@ def test_composite_when_a_file_is_damaged_then_one_block_of_one_month_fails_with
     assert (bad.observed, bad.chunks) == (0, [])
 
 
-def test_composite_when_a_file_breaks_later_then_the_block_keeps_what_it_had(tmp_path, breakable, folder):
-    first = run_plain(project(tmp_path, breakable, months=SPAN, bands=["green"]))
+@pytest.mark.parametrize("store", ["icechunk", "zarr"])
+def test_composite_when_a_file_breaks_later_then_the_block_keeps_what_it_had(tmp_path, breakable, folder, store):
+    cube = {"bands": ["red", "green"], "store": store}  # red is read first, and could have been written
+    first = run_plain(project(tmp_path, breakable, months=SPAN, **cube))
     before = {m: stored_pixels(first.loaded, "utm33n", m, WORLD.box.bounds) for m in WORLD.months}
     break_one(breakable)
-    again = run_plain(project(tmp_path, breakable, months=SPAN, bands=["green"], mask={"keep": [4, 5]}))
+    again = run_plain(project(tmp_path, breakable, months=SPAN, **cube, mask={"keep": [4, 5]}))
     (bad,) = again.receipts[REGION, JUDGED].failures
     had = next(b for b in first.receipts[REGION, JUDGED].blocks if (b.row, b.col) == (bad.row, bad.col))
     assert (bad.chunks, bad.key, bad.observed) == (had.chunks, had.key, had.observed)
     assert {k[1]: len(r.failures) for k, r in again.receipts.items()} == {m: int(m == JUDGED) for m in WORLD.months}
-    calm = run_plain(project(tmp_path / "calm", folder, months=SPAN, bands=["green"], mask={"keep": [4, 5]}))
+    calm = run_plain(project(tmp_path / "calm", folder, months=SPAN, **cube, mask={"keep": [4, 5]}))
     grid, changed = again.plans[REGION, JUDGED].grid, 0
     for month in WORLD.months:
         now, wanted = (stored_pixels(r.loaded, "utm33n", month, WORLD.box.bounds) for r in (again, calm))
