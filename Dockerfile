@@ -18,6 +18,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PIP_ROOT_USER_ACTION=ignore \
     NUMBA_CPU_NAME=${CPU} \
     NUMBA_CPU_FEATURES= \
+    NUMBA_CACHE_DIR=/opt/numba \
     PATH=/opt/venv/bin:$PATH
 # rasterio's wheel leaves libexpat to the system
 # hadolint ignore=DL3008
@@ -49,6 +50,8 @@ RUN pip install --no-deps --no-build-isolation /src \
 # ---- worker: the compute backend names the command; tasks arrive pickled ----
 FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv
+# numba only takes compiled loops from a folder that it could write to
+COPY --from=build-worker --chown=10001:10001 /opt/numba /opt/numba
 USER 10001:10001
 WORKDIR /home/geo
 CMD ["python", "-c", "import geo_assets.tasks; print('geo_assets worker: name the command of a compute backend')"]
@@ -56,6 +59,8 @@ CMD ["python", "-c", "import geo_assets.tasks; print('geo_assets worker: name th
 # ---- platform: the webserver; `dagster-daemon run -w /app/workspace.yaml` in a second container of the same image ----
 FROM base AS platform
 COPY --from=build-platform /opt/venv /opt/venv
+# numba only takes compiled loops from a folder that it could write to
+COPY --from=build-platform --chown=10001:10001 /opt/numba /opt/numba
 COPY resources /app/resources
 COPY workspace.yaml /app/
 COPY dagster.yaml /opt/dagster/
