@@ -18,7 +18,7 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import CompositeTask
 from geo_assets.registry import load
 
-CODE_VERSION = "3"  # raise it when the same scenes and recipe give other pixels
+CODE_VERSION = "4"  # raise it when the same scenes and recipe give other pixels
 PREVIEW_PX = 128
 _SAMPLE = 65_536
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
