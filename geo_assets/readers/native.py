@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ from geo_assets.readers._chips import Seat, SharedLevel, TiffWindow, plan
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._files import Source, Sources
-from geo_assets.readers._parts import parts
 from geo_assets.readers._place import check_header, check_place
+from geo_assets.readers._strips import TiffSweep, TurnedSweep, joined, parts
 from geo_assets.readers._sweep import TiffRows
 from geo_assets.readers._tiff import Layout, Unfit, layout
 from geo_assets.readers._tiles import Room
@@ -96,7 +96,7 @@ class NativeSession:
         """Layers to be read side by side; see ``ReadSession``."""
         opened = self._opened([layer.href for layer in layers])
         sweeps: list[Sweep | None] = []
-        fast: list[_TiffSweep] = []
+        fast: list[TiffSweep] = []
         room = Room(spare_bytes)
         for layer, asset in zip(layers, opened, strict=True):
             if asset is None:
@@ -105,14 +105,14 @@ class NativeSession:
             made = self._tiff_sweep(layer, asset, room)
             height = layer.box.shape[0]
             if made and not made.placement.descends and (strip_rows < height or len(made.parts(0, height)) > 1):
-                sweeps.append(_TurnedSweep(self, layer, made))
+                sweeps.append(TurnedSweep(self.strip, layer, made))
                 continue
             sweeps.append(made)
             fast += [made] if made else []
         self._plan(fast, strip_rows, spare_bytes)
         return sweeps
 
-    def strip(self, layer: Layer) -> "_TiffSweep | None":
+    def strip(self, layer: Layer) -> TiffSweep | None:
         """A layer of the fast path whose rows are asked for all at once; None if none of its pixels is needed."""
         (asset,) = self._opened([layer.href])
         made = None if asset is None else self._tiff_sweep(layer, asset, Room(0))
@@ -233,14 +233,14 @@ class NativeSession:
             if remark:
                 self.usage.note(remark)
 
-    def _tiff_sweep(self, layer: Layer, asset: _Fast, room: Room) -> "_TiffSweep | None":
+    def _tiff_sweep(self, layer: Layer, asset: _Fast, room: Room) -> TiffSweep | None:
         self._check(layer, asset)
         found = asset.layout
         number, placement = self._place(layer, found.crs, found.transform, asset.shapes, found.nodata)
         rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells, room)
-        return None if rows.empty else _TiffSweep(layer, placement, rows)
+        return None if rows.empty else TiffSweep(layer, placement, rows)
 
-    def _plan(self, sweeps: Sequence["_TiffSweep"], strip_rows: int, spare_bytes: int) -> None:
+    def _plan(self, sweeps: Sequence[TiffSweep], strip_rows: int, spare_bytes: int) -> None:
         """Have everything fetched ahead in the order of its use, each tile in pieces where whole ones take too much memory."""
         stored, inflated = (
             sum(sizes) for sizes in zip((0, 0), *(s.source_rows.live_bytes for s in sweeps), strict=True)
@@ -283,75 +283,6 @@ class _Kept:
                     self._points -= self._found.popitem(last=False)[1].points
             self._found.move_to_end(key)
             return self._found[key]
-
-
-class _TiffSweep:
-    """A layer over tiles that we read ourselves."""
-
-    def __init__(self, layer: Layer, placement: Placement, rows: TiffRows) -> None:
-        self.placement, self.source_rows = placement, rows
-        self._fill = 0 if layer.band.nodata is None else layer.band.nodata
-
-    def parts(self, first: int, end: int) -> list[tuple[int, int]]:
-        """Rows of the target in parts that fit into memory."""
-        rows = self.source_rows
-        return parts(self.placement, first, end, cols=rows.width, itemsize=rows.itemsize, shown=rows.shown)
-
-    def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
-        """See ``Sweep``."""
-        return _joined(self._rows, self.parts(first, end), where)
-
-    def _rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None) -> Array:
-        low, high = self.placement.span(first, end)
-        pixels, row = self.source_rows.rows(low, high)
-        warped = self.placement.warp(pixels, (row, self.source_rows.col), first, end, where, self._fill)
-        height = self.placement.box.shape[0]
-        self.source_rows.keep(self.placement.span(end, end + 1)[0] if end < height else high)
-        return warped
-
-    def close(self) -> None:
-        """See ``Sweep``."""
-        self.source_rows.close()
-
-
-class _TurnedSweep:
-    """A layer whose rows lie in the file in another order than in the target: each strip is read as a window of its own.
-
-    So it is where the CRS of the target is turned against the file's by a right angle or more, as polar ones are. Tiles
-    that several strips need are fetched and inflated for each.
-    """
-
-    def __init__(self, session: NativeSession, layer: Layer, whole: _TiffSweep) -> None:
-        self._session, self._layer, self._whole = session, layer, whole
-        self._fill = 0 if layer.band.nodata is None else layer.band.nodata
-
-    def rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None = None) -> Array | None:
-        """See ``Sweep``."""
-        return _joined(self._rows, self._whole.parts(first, end), where)
-
-    def _rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None) -> Array:
-        layer, width = self._layer, self._layer.box.shape[1]
-        cells = self._whole.placement.part(first, end, layer.cells)
-        sweep = self._session.strip(replace(layer, box=layer.box.window(first, 0, end - first, width), cells=cells))
-        try:
-            found = None if sweep is None else sweep.rows(0, end - first, where)
-        finally:
-            if sweep is not None:
-                sweep.close()
-        return np.full((end - first, width), self._fill, layer.band.dtype) if found is None else found
-
-    def close(self) -> None:
-        """See ``Sweep``."""
-
-
-def _joined(
-    read: Callable[[int, int, npt.NDArray[np.bool_] | None], Array], cut: list[tuple[int, int]], where: npt.NDArray[np.bool_] | None
-) -> Array:  # fmt: skip
-    """Parts one below the other."""
-    if len(cut) == 1:
-        return read(*cut[0], where)
-    top = cut[0][0]
-    return np.concatenate([read(a, b, None if where is None else where[a - top : b - top]) for a, b in cut])
 
 
 class _Gdal:
@@ -408,7 +339,7 @@ class _GdalSweep:
             self._placement, first, end, cols=self._cols[1] - self._cols[0],
             itemsize=np.dtype(self._layer.band.dtype).itemsize, shown=without_query(self._layer.href),
         )  # fmt: skip
-        return _joined(self._rows, cut, where)
+        return joined(self._rows, cut, where)
 
     def _rows(self, first: int, end: int, where: npt.NDArray[np.bool_] | None) -> Array:
         low, high = self._placement.span(first, end)

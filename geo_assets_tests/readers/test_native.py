@@ -18,7 +18,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.plugin import Layer
-from geo_assets.readers import _parts, native
+from geo_assets.readers import _strips, native
 from geo_assets.readers._files import HEADER_BYTES
 from geo_assets.readers._tiff import Unfit
 from geo_assets.readers._tiles import Room
@@ -460,6 +460,6 @@ def test_read_when_much_lies_under_few_rows_then_parts_of_a_strip_are_the_same(t
     path = write_raster(tmp_path / "a.tif", pixels())
     box = GeoBox("EPSG:32632", Fraction(40), Fraction(957_000), Fraction(5_218_000), (100, 90))
     wanted, _ = read(path, box, "average")
-    monkeypatch.setattr(_parts, "_PART_BYTES", 2**15)
+    monkeypatch.setattr(_strips, "_PART_BYTES", 2**15)
     found, _ = read(path, box, "average")
     assert np.array_equal(found, wanted)
