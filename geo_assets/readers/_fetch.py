@@ -83,10 +83,16 @@ class Fetcher:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def plan(self, parcels: Sequence[Parcel]) -> None:
-        """Fetch these after those planned before, in this order. Parcels that are known already stay where they are."""
+    def plan(self, parcels: Sequence[Parcel], budget_bytes: int = 0) -> None:
+        """Fetch these after those planned before, in this order. Parcels that are known already stay where they are.
+
+        Args:
+            parcels: What to fetch.
+            budget_bytes: Most bytes held ahead of their use from now on; as before if 0.
+        """
         with self._lock:
             self._check_open()
+            self._budget = budget_bytes or self._budget
             for parcel in parcels:
                 if parcel not in self._slots:
                     self._slots[parcel] = _Slot()

@@ -1,7 +1,7 @@
 """One level of a fast TIFF, read from top to bottom in strips, each tile inflated once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,20 @@ from geo_assets.readers._tiff import Layout, Level, nodata_of
 from geo_assets.readers._tiles import Piece, Room, TileRows, check_sizes, cut, open_tile, unpredict, wanted_tiles
 
 Array = npt.NDArray[Any]
+
+
+class Live(NamedTuple):
+    """What is in memory while rows are read.
+
+    Attributes:
+        tiles: Tiles that are being inflated.
+        stored: Their bytes as they are stored.
+        inflated: Their bytes inflated.
+    """
+
+    tiles: int
+    stored: int
+    inflated: int
 
 
 class TiffRows:
@@ -58,13 +72,14 @@ class TiffRows:
         self._passed = 0  # rows above were forgotten
 
     @property
-    def live_bytes(self) -> tuple[int, int]:
-        """Most bytes of one row of tiles: as they are stored, and inflated."""
+    def live(self) -> Live:
+        """The most that one row of tiles takes."""
         rows: dict[int, int] = {}
         for tile in self.tiles:
             rows[tile.row] = rows.get(tile.row, 0) + tile.end - tile.start
-        inflated = self._level.tile[0] * self._level.tile[1] * self._layout.dtype.itemsize
-        return max(rows.values(), default=0), int(self._needed.sum(axis=1).max(initial=0)) * inflated
+        tiles = int(self._needed.sum(axis=1).max(initial=0))
+        size = self._level.tile[0] * self._level.tile[1] * self._layout.dtype.itemsize
+        return Live(tiles, max(rows.values(), default=0), tiles * size)
 
     def plan(self, fetcher: Fetcher, pieces: int, ends: Sequence[int]) -> list[tuple[int, Parcel]]:
         """What will be fetched, each with the number of the strip that needs it first.

@@ -20,6 +20,7 @@ _DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 _SLACK_BYTES = 4096
 _GAP_BYTES = 16 * 1024  # between two tiles that are fetched as one range
 _RUN_BYTES = 16 * 2**20  # longest range that is fetched at once
+STREAM_BYTES = 100 * 1024  # of the library while it inflates a tile row by row
 _LEAST_PIECE = 64 * 1024
 _MOST = 0.75  # share of a tile from which on inflating all of it (libdeflate) takes no longer than streaming (ISA-L)
 
@@ -80,10 +81,14 @@ class Piece:
 
 
 class Room:
-    """Bytes that tiles may take while they wait, inflated, for strips further down; shared by several threads."""
+    """Bytes that tiles may take while they wait, inflated, for strips further down; shared by several threads.
+
+    Attributes:
+        size: All of them.
+    """
 
     def __init__(self, size: int) -> None:
-        self._left, self._lock = size, threading.Lock()
+        self.size, self._left, self._lock = size, size, threading.Lock()
 
     def take(self, size: int) -> bool:
         """Whether there was as much left; it is taken then."""

@@ -9,7 +9,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +32,12 @@ from geo_assets.readers._place import check_header, check_place
 from geo_assets.readers._strips import TiffSweep, TurnedSweep, joined, parts
 from geo_assets.readers._sweep import TiffRows
 from geo_assets.readers._tiff import Layout, Unfit, layout
-from geo_assets.readers._tiles import Room
+from geo_assets.readers._tiles import STREAM_BYTES, Room
+from geo_assets.threads import Crew
 
 FETCH_THREADS = 16
 _KEPT_POINTS = 2**21
+_FILLED = 0.9  # share of what may be fetched ahead that is in use at once; the rest is for what comes next
 
 Array = npt.NDArray[Any]
 Place = Callable[[Layer, str, Affine, Sequence[tuple[int, int]], float | None], tuple[int, Placement]]
@@ -72,7 +74,7 @@ class NativeSession:
         self._sources = Sources(access, sign, self.usage)
         self._fetcher = Fetcher(FETCH_THREADS, fetch_bytes, cancel=self._sources.cancel)
         self._fetch_bytes = fetch_bytes
-        self._pool = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="open")
+        self._openers = Crew(FETCH_THREADS)
         self._gdal = _Gdal(access, sign, self.usage)
         self._open: dict[str, Future[_Fast | None]] = {}
         self._lattices = _Kept(nodes)
@@ -87,7 +89,7 @@ class NativeSession:
         if exc[0] is not None:  # what is on its way is for nobody
             self._sources.cancel()
             self._gdal.cancel()
-        self._pool.shutdown(cancel_futures=True)
+        self._openers.leave()
         self._fetcher.close()
         self._gdal.close()
         self._sources.close()
@@ -109,14 +111,15 @@ class NativeSession:
                 continue
             sweeps.append(made)
             fast += [made] if made else []
-        self._plan(fast, strip_rows, spare_bytes)
+        self._plan(fast, strip_rows, room)
         return sweeps
 
     def strip(self, layer: Layer) -> TiffSweep | None:
         """A layer of the fast path whose rows are asked for all at once; None if none of its pixels is needed."""
         (asset,) = self._opened([layer.href])
-        made = None if asset is None else self._tiff_sweep(layer, asset, Room(0))
-        self._plan([made] if made else [], layer.box.shape[0], 0)
+        room = Room(0)
+        made = None if asset is None else self._tiff_sweep(layer, asset, room)
+        self._plan([made] if made else [], layer.box.shape[0], room)
         return made
 
     def read(
@@ -190,7 +193,7 @@ class NativeSession:
         with self._lock:
             for href in hrefs:
                 if href not in self._open:
-                    self._open[href] = self._pool.submit(self._header, href)
+                    self._open[href] = self._openers.submit(self._header, href)
             waiting = [self._open[href] for href in hrefs]
         return [future.result() for future in waiting]
 
@@ -240,14 +243,9 @@ class NativeSession:
         rows = TiffRows(asset.source, found, found.levels[number], placement, layer.cells, room)
         return None if rows.empty else TiffSweep(layer, placement, rows)
 
-    def _plan(self, sweeps: Sequence[TiffSweep], strip_rows: int, spare_bytes: int) -> None:
+    def _plan(self, sweeps: Sequence[TiffSweep], strip_rows: int, room: Room) -> None:
         """Have everything fetched ahead in the order of its use, each tile in pieces where whole ones take too much memory."""
-        stored, inflated = (
-            sum(sizes) for sizes in zip((0, 0), *(s.source_rows.live_bytes for s in sweeps), strict=True)
-        )
-        ready = min(inflated, spare_bytes)  # of tiles that are inflated as they come, whose stored bytes need not wait
-        waiting = stored - stored * ready // max(1, inflated)
-        pieces = max(1, -(-waiting // max(1, self._fetch_bytes * 3 // 4)))
+        pieces, budget = self._cut(sweeps, room)
         parcels: list[tuple[int, int, Parcel]] = []
         for number, sweep in enumerate(sweeps):
             height = sweep.placement.box.shape[0]
@@ -257,7 +255,24 @@ class NativeSession:
                 (strip, number, parcel) for strip, parcel in sweep.source_rows.plan(self._fetcher, pieces, ends)
             ]
         parcels.sort(key=lambda p: (p[0], p[1], p[2].start))
-        self._fetcher.plan([parcel for _, _, parcel in parcels])
+        self._fetcher.plan([parcel for _, _, parcel in parcels], budget if room.size else 0)
+
+    def _cut(self, sweeps: Sequence[TiffSweep], room: Room) -> tuple[int, int]:
+        """Ranges a tile, and bytes that may be fetched ahead.
+
+        Stored bytes of tiles that are inflated as they come need not wait. Where those of the others take too much, they get
+        the room, too, and tiles are inflated row by row: neighbours then still come as one range, or in few pieces.
+        """
+        live = [s.source_rows.live for s in sweeps]
+        tiles, stored, inflated = (sum(part) for part in zip((0, 0, 0), *live, strict=True))
+        waiting = stored - stored * min(inflated, room.size) // max(1, inflated)
+        if waiting <= self._fetch_bytes * 3 // 4:
+            return 1, self._fetch_bytes
+        most = max(self._fetch_bytes, self._fetch_bytes + room.size - tiles * STREAM_BYTES)
+        pieces = -(-stored // max(1, int(most * _FILLED)))
+        budget = most if pieces > 1 else max(self._fetch_bytes, int(stored / _FILLED))
+        room.take(budget + tiles * STREAM_BYTES - self._fetch_bytes if pieces == 1 else room.size)
+        return pieces, budget
 
 
 class _Kept:
@@ -289,18 +304,18 @@ class _Gdal:
     """Assets that only GDAL can decode, all in one thread, since its handles are not to be shared."""
 
     def __init__(self, access: Access, sign: Callable[[str], str], usage: Usage) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="gdal")
+        self._thread = Crew(1)
         self._rasters = Rasters(access, sign, usage)
 
     def cancel(self) -> None:
         self._rasters.cancel()
 
     def close(self) -> None:
-        self._pool.submit(self._rasters.close).result()
-        self._pool.shutdown()
+        self._thread.submit(self._rasters.close).result()
+        self._thread.leave()
 
     def sweep(self, layer: Layer, place: Place) -> "_GdalSweep | None":
-        return self._pool.submit(self._sweep, layer, place).result()
+        return self._thread.submit(self._sweep, layer, place).result()
 
     def _sweep(self, layer: Layer, place: Place) -> "_GdalSweep | None":
         with self._rasters.use(layer.href, layer.band, layer.footprint) as raster:
@@ -315,7 +330,7 @@ class _Gdal:
 
     def pixels(self, layer: Layer, number: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         """A window of a level."""
-        return self._pool.submit(self._pixels, layer, number, rows, cols).result()
+        return self._thread.submit(self._pixels, layer, number, rows, cols).result()
 
     def _pixels(self, layer: Layer, number: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         with self._rasters.use(layer.href, layer.band, None) as raster:

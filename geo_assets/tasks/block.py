@@ -7,9 +7,8 @@ bottom as the strips go down, so that each tile is fetched and inflated once and
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,8 @@ from geo_assets.model.plugin import Layer, ReadSession, Sweep
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
-from geo_assets.tasks.memory import Strips, bands_together, strips
+from geo_assets.tasks.memory import Strips, bands_together, masks_at_once, strips
+from geo_assets.threads import Crew
 
 Pixels = npt.NDArray[np.uint16]
 Bits = npt.NDArray[np.uint8]
@@ -80,8 +80,7 @@ class BlockPixels:
         Raises:
             SourceError: An asset is missing, unreadable or refused.
         """
-        with ThreadPoolExecutor(max(1, self._session.threads)) as pool:
-            self._pool = pool if self._session.threads > 1 else None
+        with Crew(self._session.threads) as self._crew:
             clear = self._clear()
             days: dict[str, list[Clear]] = {}
             for one in clear:
@@ -121,9 +120,13 @@ class BlockPixels:
             cells = coarse(near, CELL_PX, *phase(wide))
             layers = [self._layer(scene, band, wide, self._mask.resampling, cells) for scene in self._scenes]
             sweeps = self._session.sweep(layers, wide.shape[0])
-            found = self._each(
-                lambda pair: self._classified(*pair, near, halo), list(zip(self._scenes, sweeps, strict=True))
-            )
+            some = threading.Semaphore(masks_at_once(self._cube, scenes=len(self._scenes), shape=wide.shape))
+
+            def classified(pair: tuple[Scene, Sweep | None]) -> Clear | None:
+                with some:
+                    return self._classified(*pair, near, halo)
+
+            found = self._each(classified, list(zip(self._scenes, sweeps, strict=True)))
         return [one for one in found if one is not None and one.cells.any()]
 
     def _classified(self, scene: Scene, sweep: Sweep | None, near: npt.NDArray[np.bool_], halo: int) -> Clear | None:
@@ -221,7 +224,7 @@ class BlockPixels:
 
     def _each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Results in order, by as many threads as the session allows; the first error ends it."""
-        if self._pool is None or len(items) < 2:
+        if self._session.threads < 2 or len(items) < 2:
             return [work(item) for item in items]
 
         def timed(item: T) -> R:
@@ -232,9 +235,7 @@ class BlockPixels:
                 with self._lock:
                     self.cpu_s += time.thread_time() - began
 
-        return list(self._pool.map(timed, items))
-
-    _pool: Any = None
+        return self._crew.each(timed, items)
 
 
 def _grown(wanted: npt.NDArray[np.bool_], halo: int) -> npt.NDArray[np.bool_]:

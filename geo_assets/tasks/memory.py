@@ -7,7 +7,9 @@ from geo_assets.model.plugin import FETCH_BYTES
 from geo_assets.model.recipe import CubeRecipe
 
 LEAST_ROWS = 16
-STRIP_BYTES = 64 * 2**20  # higher strips leave the processor's cache, and the memory is better used for tiles that wait
+STRIP_BYTES = 24 * 2**20  # the memory is better used for tiles that wait than for higher strips
+STRIP_ROWS = 64  # each strip of each scene costs some calls, whatever its height
+_MASK_BYTES = 6  # a pixel while its mask is made: source, class, two of the clean-up, result, and what of it is wanted
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
 
@@ -58,7 +60,20 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
             f"a block of {shape[0]} x {shape[1]} pixels with {scenes} scenes needs {need} MB, and cube.memory_mb is {cube.memory_mb}: "
             "raise it, or lower cube.block_px or mask.max_cloud_cover"
         )
-    rows = min(rows, max(LEAST_ROWS, STRIP_BYTES // row))
+    rows = min(rows, max(STRIP_ROWS, STRIP_BYTES // row))
     rows = min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
     # Half of it: what is freed is not at once there for others
     return Strips(rows, (left - rows * row) // 2)
+
+
+def masks_at_once(cube: CubeRecipe, *, scenes: int, shape: tuple[int, int]) -> int:
+    """Masks of scenes that may be made side by side within ``cube.memory_mb``, at least one.
+
+    Args:
+        cube: Recipe of the cube.
+        scenes: Scenes that reach the block.
+        shape: Rows and columns that a mask is made of.
+    """
+    area = shape[0] * shape[1]
+    left = cube.memory_mb * 2**20 - FETCH_BYTES - area * scenes // 8
+    return int(max(1, left // max(1, area * _MASK_BYTES)))

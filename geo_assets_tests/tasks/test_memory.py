@@ -2,7 +2,7 @@ import pytest
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import CubeRecipe
-from geo_assets.tasks.memory import STRIP_BYTES, bands_together, fixed_bytes, strips
+from geo_assets.tasks.memory import STRIP_BYTES, STRIP_ROWS, bands_together, fixed_bytes, masks_at_once, strips
 
 BLOCK = (2048, 2048)
 
@@ -31,7 +31,7 @@ def test_strips_when_memory_is_left_then_it_is_for_tiles_that_wait():
     for scenes, memory_mb in ((16, 384), (120, 1000)):
         cut = strips(CubeRecipe(memory_mb=memory_mb), scenes=scenes, days=scenes, shape=BLOCK, bands=1)
         strip = cut.rows * 2048 * 3 * scenes * 1.5
-        assert strip <= STRIP_BYTES
+        assert strip <= STRIP_BYTES or cut.rows == STRIP_ROWS
         fixed = fixed_bytes(scenes=scenes, days=scenes, shape=BLOCK, bands=1)
         assert fixed + strip + 2 * cut.spare_bytes == memory_mb * 2**20
         assert cut.spare_bytes > 50 * 2**20
@@ -44,3 +44,9 @@ def test_strips_when_a_block_is_small_then_it_is_one_strip():
 
 def test_bands_together_when_days_are_compared_by_all_bands_then_all_are_held():
     assert [bands_together(CubeRecipe(statistic=s)) for s in ("median", "medoid", "geomedian")] == [1, 4, 4]
+
+
+def test_masks_at_once_when_a_machine_has_many_threads_then_memory_says_how_many_work():
+    assert masks_at_once(CubeRecipe(), scenes=16, shape=(2116, 2116)) == 11
+    assert masks_at_once(CubeRecipe(), scenes=3, shape=(9, 9)) > 1000
+    assert masks_at_once(CubeRecipe(memory_mb=192), scenes=16, shape=(8192, 8192)) == 1

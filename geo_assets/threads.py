@@ -1,0 +1,100 @@
+"""Threads that work beside a caller's, kept by the process from one task to the next.
+
+The C library gives a new thread a heap of its own, and a heap keeps much of what was freed in it. With new threads for every
+task the memory of a process would spread over more and more heaps; with the same ones it stays.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class _Rest:
+    """Pools that nobody uses now, by their number of threads."""
+
+    def __init__(self) -> None:
+        self._pools: dict[int, list[ThreadPoolExecutor]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, threads: int) -> ThreadPoolExecutor:
+        with self._lock:
+            pools = self._pools.get(threads)
+            return pools.pop() if pools else ThreadPoolExecutor(threads, thread_name_prefix="crew")
+
+    def put(self, threads: int, pool: ThreadPoolExecutor) -> None:
+        with self._lock:
+            self._pools.setdefault(threads, []).append(pool)
+
+
+_REST = _Rest()
+
+
+class Crew:
+    """Threads lent to one task; several crews never share a thread. All methods may be called from any thread.
+
+    Args:
+        threads: How many at most; none is taken before the first job.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads, self._pool = threads, None  # type: int, ThreadPoolExecutor | None
+        self._jobs: set[Future[Any]] = set()
+        self._left, self._lock = False, threading.Lock()
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.leave()
+
+    def submit(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> Future[R]:
+        """Have some work done.
+
+        Raises:
+            RuntimeError: The crew was given back.
+        """
+        with self._lock:
+            if self._left:
+                raise RuntimeError("these threads were given back")
+            if self._pool is None:
+                self._pool = _REST.take(self._threads)
+            job = self._pool.submit(work, *args, **more)
+            self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Results in the order of the items; after an error nothing more is begun, and it is raised once nothing runs."""
+        jobs = [self.submit(work, item) for item in items]
+        try:
+            return [job.result() for job in jobs]
+        finally:
+            _end(jobs)
+
+    def leave(self) -> None:
+        """Give the threads back: nothing more is begun, and what runs is waited for."""
+        with self._lock:
+            self._left, pool, self._pool = True, self._pool, None
+            jobs = list(self._jobs)
+        if pool is not None:
+            _end(jobs)
+            _REST.put(self._threads, pool)
+
+
+def _end(jobs: Iterable[Future[Any]]) -> None:
+    wait([job for job in jobs if not job.cancel()])
+
+
+def _forked() -> None:
+    """A fork has none of its parent's threads."""
+    global _REST
+    _REST = _Rest()
+
+
+os.register_at_fork(after_in_child=_forked)
