@@ -247,6 +247,27 @@ def test_sweep_when_memory_is_short_then_tiles_come_in_pieces_and_stay_the_same(
     assert little < much / 2
 
 
+def test_sweep_when_the_spare_memory_holds_what_is_stored_then_neighbours_come_as_one_range(tmp_path):
+    random = np.random.default_rng(1).integers(1, 60_000, (1024, 1024)).astype(np.uint16)
+    path = write_raster(tmp_path / "a.tif", random, blockxsize=256, blockysize=256)
+    box = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), (1024, 1024))
+    row = 1024 * 256 * 2  # of tiles
+
+    def run(spare_bytes: int) -> tuple[int, int]:
+        with session(tmp_path, fetch_bytes=row // 2) as reading:
+            (sweep,) = reading.sweep([Layer(str(path), RED, box, "nearest")], 64, spare_bytes=spare_bytes)
+            before = reading.usage.requests
+            made = np.concatenate([sweep.rows(r, r + 64) for r in range(0, 1024, 64)])
+            assert np.array_equal(made, random)
+            return reading.usage.requests - before, reading._fetcher.peak_bytes
+
+    assert run(0)[0] >= 32  # each of 16 tiles in pieces
+    for spare in (row, 2 * row):
+        requests, held = run(spare)
+        assert requests <= 4 + 1  # one for each row of tiles; the first bytes of the file are there
+        assert held <= row // 2 + spare
+
+
 @pytest.mark.parametrize("spare_bytes", [0, 2 * 2**19, 2**30])
 def test_sweep_when_tiles_may_wait_then_they_are_the_same_and_the_room_is_given_back(
     tmp_path, spare_bytes, monkeypatch
