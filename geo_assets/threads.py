@@ -6,7 +6,7 @@ task the memory of a process would spread over more and more heaps; with the sam
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, ParamSpec, TypeVar
 
@@ -69,13 +69,37 @@ class Crew:
         job.add_done_callback(self._jobs.discard)
         return job
 
-    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Results in the order of the items; after an error nothing more is begun, and it is raised once nothing runs."""
-        jobs = [self.submit(work, item) for item in items]
+    def each(self, work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> list[R]:
+        """Results in the order of the items, by ``most`` of the threads.
+
+        After an error nothing more is begun; once nothing runs the error of the first item is raised that has one.
+        """
+        results: list[Any] = [None] * len(items)
+        errors: dict[int, BaseException] = {}
+        todo = iter(range(len(items)))  # the interpreter lets one thread at a time take from it
+
+        def rest() -> None:
+            for _ in todo:
+                pass
+
+        def run() -> None:
+            for n in todo:
+                try:
+                    results[n] = work(items[n])
+                except BaseException as e:  # noqa: BLE001 - raised below
+                    errors[n] = e
+                    rest()
+
+        jobs = [self.submit(run) for _ in range(min(most or self._threads, self._threads, len(items)))]
         try:
-            return [job.result() for job in jobs]
+            for job in jobs:
+                job.result()
         finally:
+            rest()
             _end(jobs)
+        if errors:
+            raise errors[min(errors)]
+        return results
 
     def leave(self) -> None:
         """Give the threads back: nothing more is begun, and what runs is waited for."""

@@ -50,6 +50,12 @@ def test_each_when_one_fails_then_nothing_more_is_begun_and_nothing_runs_any_mor
     assert sorted(ended) == sorted(n for n in begun if n)
 
 
+def test_each_when_only_some_may_work_then_others_do_not():
+    with Crew(8) as crew:
+        assert len(set(crew.each(ident, range(9), 2))) <= 2
+        assert crew.each(ident, [], 2) == []
+
+
 def test_leave_when_something_runs_then_it_is_waited_for_and_nothing_is_taken_any_more():
     crew, done = Crew(1), threading.Event()
     running = crew.submit(lambda: time.sleep(0.05) or done.set())

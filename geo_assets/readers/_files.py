@@ -10,12 +10,10 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from geo_assets.errors import SourceError
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
-from geo_assets.readers._http import ChangedError, Http, HttpFile, Version
+from geo_assets.readers._http import ChangedError, Http, HttpFile, Version, space
 from geo_assets.readers._objects import ObjectFile
 
 MAX_RANGE_BYTES = 2**30
@@ -55,7 +53,7 @@ class LocalFile:
 
     def fetch(self, start: int, end: int) -> memoryview:
         """The bytes from ``start`` to before ``end``."""
-        data, had = np.empty(end - start, np.uint8).data, 0
+        data, had = space(end - start), 0
         while had < len(data) and (n := os.preadv(self._descriptor, [data[had:]], start + had)):
             had += n
         status = os.fstat(self._descriptor)

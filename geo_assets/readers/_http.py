@@ -28,7 +28,7 @@ _HOPS = 5
 _PIECE = 1024 * 1024
 _SMALL = 16 * 1024  # body of an error or a redirect that is read, so that its connection can be kept
 _ROUTES = 4096
-_MAPPED_BYTES = 2**19
+_MAPPED_BYTES = 2**17
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux: half of the page faults, 3 % of the CPU time
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
@@ -218,7 +218,7 @@ class Http:
         return Answer(206, body, version, "" if had == wanted else f"{had} bytes instead of {wanted}")
 
     def _body(self, raw: Any, wanted: int, stop: float, shown: str) -> tuple[memoryview, int]:
-        body, had = _space(wanted), 0
+        body, had = space(wanted), 0
         try:
             while n := _pour(raw, body[had : had + _PIECE]):
                 had += n
@@ -305,7 +305,7 @@ def _passes(status: int) -> bool:
     return status in (0, 206, 408, 425, 429) or status >= 500
 
 
-def _space(size: int) -> memoryview:
+def space(size: int) -> memoryview:
     """Memory for a body. Much comes from the system: heaps of many threads would each keep what was freed."""
     if size < _MAPPED_BYTES:
         return np.empty(size, np.uint8).data  # without setting bytes that are overwritten at once

@@ -37,7 +37,7 @@ from geo_assets.threads import Crew
 
 FETCH_THREADS = 16
 _KEPT_POINTS = 2**21
-_FILLED = 0.9  # share of what may be fetched ahead that is in use at once; the rest is for what comes next
+_FILLED = 0.95  # share of what may be fetched ahead that is in use at once; the rest is for what comes next
 
 Array = npt.NDArray[Any]
 Place = Callable[[Layer, str, Affine, Sequence[tuple[int, int]], float | None], tuple[int, Placement]]

@@ -87,7 +87,9 @@ class BlockPixels:
                 days.setdefault(one.scene.solar_day, []).append(one)
             seen = self._ever(list(days.values()))
             groups = [self._bands] if bands_together(self._cube) > 1 else [[b] for b in self._bands]
-            cut = strips(self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0]))
+            cut = strips(
+                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0]), threads=self._session.threads
+            )  # fmt: skip
             ahead: list[list[list[Sweep | None]]] | None = None
             for n, group in enumerate(groups):
                 sweeps = ahead or self._sweeps(group, days, cut)
@@ -96,7 +98,7 @@ class BlockPixels:
                     end = min(first + cut.rows, self._box.shape[0])
                     if end == self._box.shape[0]:  # what comes next is fetched while this is reduced
                         ahead = self._sweeps(groups[n + 1], days, cut) if n + 1 < len(groups) else None
-                    self._strip(first, end, list(days.values()), sweeps, seen, out)
+                    self._strip(first, end, list(days.values()), sweeps, seen, out, cut.threads)
                 for band, values in zip(group, out, strict=True):
                     yield band.name, values
                 for sweep in (s for per_day in sweeps for per_scene in per_day for s in per_scene):
@@ -120,13 +122,11 @@ class BlockPixels:
             cells = coarse(near, CELL_PX, *phase(wide))
             layers = [self._layer(scene, band, wide, self._mask.resampling, cells) for scene in self._scenes]
             sweeps = self._session.sweep(layers, wide.shape[0])
-            some = threading.Semaphore(masks_at_once(self._cube, scenes=len(self._scenes), shape=wide.shape))
-
-            def classified(pair: tuple[Scene, Sweep | None]) -> Clear | None:
-                with some:
-                    return self._classified(*pair, near, halo)
-
-            found = self._each(classified, list(zip(self._scenes, sweeps, strict=True)))
+            found = self._each(
+                lambda pair: self._classified(*pair, near, halo),
+                list(zip(self._scenes, sweeps, strict=True)),
+                masks_at_once(self._cube, scenes=len(self._scenes), shape=wide.shape),
+            )
         return [one for one in found if one is not None and one.cells.any()]
 
     def _classified(self, scene: Scene, sweep: Sweep | None, near: npt.NDArray[np.bool_], halo: int) -> Clear | None:
@@ -159,9 +159,10 @@ class BlockPixels:
         return [[[next(sweeps) for _ in day] for day in days.values()] for _ in group]
 
     def _strip(
-        self, first: int, end: int, days: list[list[Clear]], sweeps: list[list[list[Sweep | None]]], seen: Bits, out: npt.NDArray[np.uint16]
+        self, first: int, end: int, days: list[list[Clear]], sweeps: list[list[list[Sweep | None]]], seen: Bits, out: npt.NDArray[np.uint16],
+        threads: int,
     ) -> None:  # fmt: skip
-        """Rows ``first`` to ``end`` of some bands, into ``out``."""
+        """Rows ``first`` to ``end`` of some bands, into ``out``, by some threads."""
         width = self._box.shape[1]
         stack = np.zeros((len(sweeps), len(days), end - first, width), np.uint16)
 
@@ -171,7 +172,7 @@ class BlockPixels:
                 self._mosaic(layers[day], first, end, days[day], per_day[day], masks)
                 and_observed(seen[day, first:end], layers[day])
 
-        self._each(fill, list(range(len(days))))
+        self._each(fill, list(range(len(days))), threads)
         self._reduce(stack, out[:, first:end])
 
     def _mosaic(
@@ -222,8 +223,8 @@ class BlockPixels:
             )
         return Layer(href, band, box, resampling, scene.footprint, cells)
 
-    def _each(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Results in order, by as many threads as the session allows; the first error ends it."""
+    def _each(self, work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> list[R]:
+        """Results in order, by as many threads as the session allows and at most so many; the first error ends it."""
         if self._session.threads < 2 or len(items) < 2:
             return [work(item) for item in items]
 
@@ -235,7 +236,7 @@ class BlockPixels:
                 with self._lock:
                     self.cpu_s += time.thread_time() - began
 
-        return self._crew.each(timed, items)
+        return self._crew.each(timed, items, most)
 
 
 def _grown(wanted: npt.NDArray[np.bool_], halo: int) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,9 @@ from geo_assets.model.recipe import CubeRecipe
 LEAST_ROWS = 16
 STRIP_BYTES = 24 * 2**20  # the memory is better used for tiles that wait than for higher strips
 STRIP_ROWS = 64  # each strip of each scene costs some calls, whatever its height
-_MASK_BYTES = 6  # a pixel while its mask is made: source, class, two of the clean-up, result, and what of it is wanted
+# Of a pixel, and as much again, since a thread's heap keeps what was freed in it (measured):
+_DAY_BYTES = 20  # while a day of a strip is read: source rows twice, what they are made to, and where
+_MASK_BYTES = 16  # while its mask is made: source, class, two of the clean-up, result, and what of it is wanted
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
 
@@ -20,10 +22,12 @@ class Strips:
     Attributes:
         rows: Height of a strip, a multiple of 16, or all rows.
         spare_bytes: What may hold tiles that reach down into the next strip.
+        threads: Days that may be read side by side.
     """
 
     rows: int
     spare_bytes: int
+    threads: int
 
 
 def bands_together(cube: CubeRecipe) -> int:
@@ -37,7 +41,7 @@ def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int) -
     return FETCH_BYTES + area * (scenes + days) // 8 + area * 2 * (bands + 1)
 
 
-def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int) -> Strips:
+def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int, threads: int = 1) -> Strips:
     """Strips that keep a block within ``cube.memory_mb``.
 
     Args:
@@ -46,6 +50,7 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
         days: Solar days among them.
         shape: Rows and columns of the block.
         bands: Bands that are reduced together.
+        threads: Threads that there are.
 
     Raises:
         ConfigError: Not even 16 rows fit.
@@ -62,8 +67,11 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
         )
     rows = min(rows, max(STRIP_ROWS, STRIP_BYTES // row))
     rows = min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
+    left -= rows * row
+    day = rows * shape[1] * _DAY_BYTES
+    at_once = max(1, min(threads, days, left // 2 // day)) if day else 1
     # Half of it: what is freed is not at once there for others
-    return Strips(rows, (left - rows * row) // 2)
+    return Strips(rows, max(0, left - at_once * day) // 2, at_once)
 
 
 def masks_at_once(cube: CubeRecipe, *, scenes: int, shape: tuple[int, int]) -> int:

@@ -33,8 +33,18 @@ def test_strips_when_memory_is_left_then_it_is_for_tiles_that_wait():
         strip = cut.rows * 2048 * 3 * scenes * 1.5
         assert strip <= STRIP_BYTES or cut.rows == STRIP_ROWS
         fixed = fixed_bytes(scenes=scenes, days=scenes, shape=BLOCK, bands=1)
-        assert fixed + strip + 2 * cut.spare_bytes == memory_mb * 2**20
+        day = cut.rows * 2048 * 20
+        assert fixed + strip + day + 2 * cut.spare_bytes == pytest.approx(memory_mb * 2**20, abs=2)
         assert cut.spare_bytes > 50 * 2**20
+
+
+def test_strips_when_there_are_many_threads_then_their_work_is_counted():
+    cuts = [strips(CubeRecipe(), scenes=24, days=24, shape=BLOCK, bands=1, threads=n) for n in (1, 4, 64)]
+    assert [c.threads for c in cuts] == [1, 4, 24]
+    assert sorted((c.spare_bytes for c in cuts), reverse=True) == [c.spare_bytes for c in cuts]
+    scarce = strips(CubeRecipe(memory_mb=256), scenes=24, days=24, shape=BLOCK, bands=1, threads=64)
+    assert 1 < scarce.threads < 24
+    assert scarce.spare_bytes > 0
 
 
 def test_strips_when_a_block_is_small_then_it_is_one_strip():
@@ -47,6 +57,6 @@ def test_bands_together_when_days_are_compared_by_all_bands_then_all_are_held():
 
 
 def test_masks_at_once_when_a_machine_has_many_threads_then_memory_says_how_many_work():
-    assert masks_at_once(CubeRecipe(), scenes=16, shape=(2116, 2116)) == 11
+    assert masks_at_once(CubeRecipe(), scenes=16, shape=(2116, 2116)) == 4
     assert masks_at_once(CubeRecipe(), scenes=3, shape=(9, 9)) > 1000
     assert masks_at_once(CubeRecipe(memory_mb=192), scenes=16, shape=(8192, 8192)) == 1
