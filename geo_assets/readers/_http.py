@@ -168,17 +168,22 @@ class Http:
         """
         headers = {"Range": f"bytes={span[0]}-{span[1] - 1}", "Accept-Encoding": "identity", "User-Agent": "geo-assets"}
         at = url
+
+        def in_time() -> None:
+            if self.patience.now() > stop:
+                raise TimeoutError("deadline")
+
         try:
-            for _ in range(_HOPS):
+            for _ in range(_HOPS + 1):
                 left = stop - self.patience.now()
                 limits = [max(0.01, min(s, left)) for s in (self.patience.connect_s, self.patience.silence_s)]
                 self.check_running()
-                with asked(self._route(at), headers, *limits) as (response, raw):
+                with asked(self._route(at), headers, *limits, in_time=in_time) as (response, raw):
                     if response.get_redirect_location():
                         at = urllib.parse.urljoin(at, response.headers["Location"])
-                        self._leave(response, raw, stop)
+                        self._leave(response, raw)
                         continue
-                    return self._answer(response, raw, url, span, stop)
+                    return self._answer(response, raw, url, span)
         except GeoAssetsError:
             raise
         except _FAULTS as e:
@@ -194,12 +199,12 @@ class Http:
             route = self._routes[url] = self.check(url)
         return route
 
-    def _answer(self, response: Any, raw: Any, url: str, span: tuple[int, int], stop: float) -> Answer:
+    def _answer(self, response: Any, raw: Any, url: str, span: tuple[int, int]) -> Answer:
         shown, status, said = without_query(url), response.status, response.headers
         if status == 200:  # the whole file: it is not read
             raise SourceError(f"{shown}: the server ignores range requests (status 200)")
         if status != 206:
-            self._leave(response, raw, stop)
+            self._leave(response, raw)
             return Answer(status, fault=f"status {status}", wait_s=_wait_s(said), url=url)
         if said.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise SourceError(f"{shown}: the server sends it encoded ({said['Content-Encoding'][:60]!r})")
@@ -214,28 +219,26 @@ class Http:
         wanted, length = last + 1 - first, response.length_remaining
         if length is not None and length > wanted:
             raise SourceError(f"{shown}: more bytes came than were asked for ({length} instead of {wanted})")
-        body, had = self._body(raw, wanted, stop, shown)
+        body, had = self._body(raw, wanted, shown)
         return Answer(206, body, version, "" if had == wanted else f"{had} bytes instead of {wanted}")
 
-    def _body(self, raw: Any, wanted: int, stop: float, shown: str) -> tuple[memoryview, int]:
+    def _body(self, raw: Any, wanted: int, shown: str) -> tuple[memoryview, int]:
         body, had = space(wanted), 0
         try:
             while n := _pour(raw, body[had : had + _PIECE]):
                 had += n
-                if self.patience.now() > stop:
-                    raise TimeoutError("deadline")
             if had == wanted and not raw.isclosed() and _pour(raw, memoryview(bytearray(1))):
                 raise SourceError(f"{shown}: more bytes came than were asked for ({wanted})")
         finally:
             self.count(had)
         return body, had
 
-    def _leave(self, response: Any, raw: Any, stop: float) -> None:
+    def _leave(self, response: Any, raw: Any) -> None:
         """Read a short body that nobody wants."""
         left = response.length_remaining
         if left is None or left > _SMALL:
             return
-        while (n := _pour(raw, memoryview(bytearray(left + 1)))) and self.patience.now() <= stop:
+        while n := _pour(raw, memoryview(bytearray(left + 1))):
             left -= n
 
     def check_running(self) -> None:

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import os
 import re
+import time
 import urllib.parse
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +56,7 @@ _SAID = {  # by obstore, without an address in it
     "CONTENT_RANGE": "the server gives ranges without saying which",
     r"HTTP error: ([a-z ]{1,60})": "no answer ({})",
 }
+_REGION_S = 10.0  # to ask where a bucket lies
 _REGIONS: dict[str, str] = {}  # of buckets, as S3 said
 
 
@@ -241,7 +243,14 @@ def _region_of(bucket: str) -> str:
         wire = Wire()
         try:
             route = wire.route(f"https://s3.amazonaws.com/{bucket}")
-            with asked(route, {"User-Agent": "geo-assets"}, 10.0, 10.0, method="HEAD") as (response, _):
+            until = time.monotonic() + _REGION_S
+
+            def in_time() -> None:
+                if time.monotonic() > until:
+                    raise TimeoutError("no answer")
+
+            limits = _REGION_S, _REGION_S
+            with asked(route, {"User-Agent": "geo-assets"}, *limits, in_time=in_time, method="HEAD") as (response, _):
                 _REGIONS[bucket] = str(response.headers["x-amz-bucket-region"])
         except (urllib3.exceptions.HTTPError, OSError, KeyError, SourceError):
             return ""

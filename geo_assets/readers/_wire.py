@@ -1,6 +1,7 @@
 """Connections to web servers: pooled, verified, through the environment's proxies, and to no private address by surprise."""
 
 import contextlib
+import contextvars
 import functools
 import http.client
 import io
@@ -12,7 +13,7 @@ import ssl
 import threading
 import urllib.parse
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,28 @@ def _tls(bundle: str) -> ssl.SSLContext:
     return context
 
 
+# Called before each read from the network of an answer; raises once it is late. urllib3 has no way to hand it down
+_IN_TIME: contextvars.ContextVar[Callable[[], None]] = contextvars.ContextVar("in_time", default=lambda: None)
+
+
+class _Timed(io.RawIOBase):
+    """A socket's file that looks at the clock: a time-out alone lets a server send a byte now and then for ever."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw, self._in_time = raw, _IN_TIME.get()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._in_time()
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _OneRead(io.BufferedReader):
     """Gives what one read from the network gives, so that the caller can look at the clock after each."""
 
@@ -72,7 +95,7 @@ class _OneRead(io.BufferedReader):
 class _Body(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = _OneRead(self.fp.detach())
+        self.fp = _OneRead(_Timed(self.fp.detach()))
 
 
 class _Made:
@@ -239,18 +262,27 @@ def _manager(proxy: str) -> urllib3.PoolManager:
 
 @contextlib.contextmanager
 def asked(
-    route: Route, headers: dict[str, str], connect_s: float, silence_s: float, *, method: str = "GET"
+    route: Route, headers: dict[str, str], connect_s: float, silence_s: float, *, in_time: Callable[[], None], method: str = "GET"
 ) -> Iterator[tuple[Any, Any]]:
     """The answer to a request without its body, and the body to read; its connection is kept if the body was read.
+
+    Args:
+        route: How to ask.
+        headers: Of the request.
+        connect_s: Longest wait for a connection.
+        silence_s: Longest wait for the next bytes.
+        in_time: Called before each read of the answer; raises once it takes too long.
+        method: Of the request.
 
     Raises:
         SourceError: The host leads to a private address.
         urllib3.exceptions.HTTPError: The connection failed.
     """
-    response = route.pool.urlopen(
-        method, route.target, headers={**headers, **route.headers}, retries=False, redirect=False, assert_same_host=False,
-        timeout=urllib3.Timeout(connect=connect_s, read=silence_s), preload_content=False, decode_content=False,
-    )  # fmt: skip
+    before = _IN_TIME.set(in_time)
+    try:
+        response = _sent(route, headers, connect_s, silence_s, method)
+    finally:
+        _IN_TIME.reset(before)
     body = response._original_response
     try:
         yield response, body
@@ -258,3 +290,10 @@ def asked(
         if not body.isclosed():
             response.close()
         response.release_conn()
+
+
+def _sent(route: Route, headers: dict[str, str], connect_s: float, silence_s: float, method: str) -> Any:
+    return route.pool.urlopen(
+        method, route.target, headers={**headers, **route.headers}, retries=False, redirect=False, assert_same_host=False,
+        timeout=urllib3.Timeout(connect=connect_s, read=silence_s), preload_content=False, decode_content=False,
+    )  # fmt: skip

@@ -25,6 +25,7 @@ class Fault:
         reset: Whether it is closed with a reset instead.
         stall_s: Wait before the answer, or after ``cut`` bytes.
         trickle_s: Wait before each byte of the body.
+        head_trickle_s: Wait before each byte of a header that says nothing.
         retry_after: Value of that header.
         flip: Whether all bytes of the body are inverted.
         grow: Zero bytes sent after the body, more than were asked for.
@@ -41,6 +42,7 @@ class Fault:
     reset: bool = False
     stall_s: float = 0.0
     trickle_s: float = 0.0
+    head_trickle_s: float = 0.0
     retry_after: str = ""
     flip: bool = False
     grow: int = 0
@@ -161,18 +163,24 @@ class _Handler(BaseHTTPRequestHandler):
             body = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (body[:1000], body[1000:]) if p) + b"0\r\n\r\n"
         else:
             self.send_header("Content-Length", str(len(body) if fault.length is None else fault.length))
+        if fault.head_trickle_s:
+            self.flush_headers()
+            self._trickle(b"X-Nothing: " + b"." * 60_000 + b"\r\n", fault.head_trickle_s)
         self.end_headers()
         self._body(body, fault)
+
+    def _trickle(self, data: bytes, wait_s: float) -> None:
+        for i in range(len(data)):
+            self.wfile.write(data[i : i + 1])
+            self.wfile.flush()
+            if self.server.files.stop.wait(wait_s):
+                return
 
     def _body(self, body: bytes, fault: Fault) -> None:
         files = self.server.files
         part = body[: fault.cut]
         if fault.trickle_s:
-            for i in range(len(part)):
-                self.wfile.write(part[i : i + 1])
-                self.wfile.flush()
-                if files.stop.wait(fault.trickle_s):
-                    return
+            self._trickle(part, fault.trickle_s)
         else:
             self.wfile.write(part)
         self.wfile.flush()
