@@ -13,6 +13,20 @@ from geo_assets.model.href import Access, without_query
 from geo_assets.model.recipe import CatalogRecipe
 
 
+async def _refuse_redirect(response: Any) -> None:
+    """An address that a server sends us on to was not checked, and could be one that only this machine reaches."""
+    if 300 <= response.status < 400:
+        raise OSError(
+            f"the server redirects (status {response.status}), which is not followed: give the address it leads to"
+        )
+
+
+def _options(given: str) -> dict[str, Any]:
+    if not given.lower().startswith(("http://", "https://")):
+        return {}
+    return {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirect}}
+
+
 @dataclass(frozen=True)
 class Folder:
     """Where a catalog in files begins, and the folder that its links may not leave.
@@ -38,13 +52,18 @@ class Folder:
         if not given:
             raise ConfigError(f"catalog.path is missing: give the path of {what}")
         try:
-            fs, bare = fsspec.core.url_to_fs(given)
+            fs, bare = fsspec.core.url_to_fs(given, **_options(given))
         except (ImportError, ValueError, OSError) as e:
             raise ConfigError(f"catalog.path {without_query(given)} cannot be opened: {e}") from e
         protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
         local = "file" in protocols
         first = os.path.abspath(bare) if local else given.rstrip("/")
-        start = next((name for name in (first, *(posixpath.join(first, n) for n in names)) if fs.isfile(name)), None)
+        try:
+            start = next(
+                (name for name in (first, *(posixpath.join(first, n) for n in names)) if fs.isfile(name)), None
+            )
+        except OSError as e:
+            raise ConfigError(f"catalog.path {without_query(given)} cannot be opened: {e}") from e
         if start is None:
             where = without_query(given) + ("" if local else ", or it cannot be reached")
             raise ConfigError(f"there is no catalog at {where}: give the path of {what}")
@@ -83,5 +102,6 @@ class Folder:
         if self.local:
             return Access(roots=(os.path.realpath(self.root),), hosts=hosts)
         parts = urllib.parse.urlsplit(self.root)
-        own = parts.hostname or "" if parts.scheme in ("http", "https") else f"{parts.scheme}://{parts.netloc}"
-        return Access(hosts=(own, *hosts) if hosts else ())
+        if parts.scheme in ("http", "https"):
+            return Access(hosts=(parts.hostname or "", *hosts) if hosts else ())
+        return Access(hosts=hosts, own=(f"{parts.scheme}://{parts.netloc}",))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from geo_assets.errors import SourceError
 
 REMOTE_SCHEMES = ("https", "http", "s3", "gs", "az", "abfs")
+_AZURE = ("az", "abfs")
+_LOCAL_USE = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215: translates to whatever its network likes
 _METADATA = ipaddress.ip_address("fd00:ec2::254")  # AWS serves 169.254.169.254 here as well (EC2 User Guide, IMDS)
 
 
@@ -31,13 +33,23 @@ class Access:
 
     Attributes:
         roots: Local folders, resolved; empty means that no local file may be read.
-        hosts: Hosts or host suffixes (``.blob.core.windows.net``) and buckets (``s3://name``); empty means any public host.
+        hosts: Hosts or host suffixes (``.blob.core.windows.net``) and buckets (``s3://name``); empty means any public host, and
+            any bucket that everybody may read.
         loopback: Whether hosts of this machine may be read (a local catalog server).
+        own: The catalog's own bucket.
     """
 
     roots: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     loopback: bool = False
+    own: tuple[str, ...] = ()
+
+    def trusts(self, href: str) -> bool:
+        """Whether an object may be asked for with the environment's credentials: its bucket is named, or the catalog's own.
+
+        An item must not make us read, for whoever wrote it, what only we may read.
+        """
+        return bool(_bucket_names(_split(href)) & {*self.hosts, *self.own})
 
     def check(self, href: str) -> str:
         """The address as a reader may open it: an absolute path or a URL.
@@ -75,8 +87,14 @@ class Access:
         if not host:
             raise SourceError(f"{shown}: no host")
         if parts.scheme not in ("http", "https"):
-            if self.hosts and f"{parts.scheme}://{host}" not in self.hosts:
-                raise SourceError(f"{shown}: bucket {host} is not one of {', '.join(self.hosts)}")
+            if "@" in parts.netloc and parts.scheme not in _AZURE:
+                raise SourceError(
+                    f"{shown}: the address of an object names no user: credentials come from the environment"
+                )
+            if self.hosts and not _bucket_names(parts) & {*self.hosts, *self.own}:
+                raise SourceError(
+                    f"{shown}: bucket {parts.netloc} is not one of {', '.join(self.hosts)}; add it to catalog.hosts if you trust it"
+                )
             return
         local = is_local_host(host)
         if local and self.loopback and is_loopback(host):
@@ -102,6 +120,11 @@ def _split(href: str) -> urllib.parse.SplitResult:
     except ValueError as e:
         raise SourceError(f"{without_query(href)[:120]!r} is not a URL and was not opened") from e
     return parts
+
+
+def _bucket_names(parts: urllib.parse.SplitResult) -> set[str]:
+    """What ``catalog.hosts`` may call the place of an object; the case of a name counts, as it does to S3."""
+    return {f"{parts.scheme}://{parts.netloc}", f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"}
 
 
 def is_loopback(host: str) -> bool:
@@ -136,12 +159,15 @@ def is_local_host(host: str) -> bool:
     address = ipaddress_or_none(host)
     if address is None:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
-    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
-    return not address.is_global or address.is_multicast or (inner is not None and not inner.is_global)
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _embedded(address)
+        if address in _LOCAL_USE or (inner is not None and not inner.is_global):
+            return True
+    return not address.is_global or address.is_multicast
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, Teredo or NAT64 (RFC 6052)."""
-    if address in ipaddress.IPv6Network("64:ff9b::/96"):
+    """The IPv4 address that an IPv6 address leads to: mapped, compatible (RFC 4291), 6to4, Teredo or NAT64 (RFC 6052)."""
+    if any(address in ipaddress.IPv6Network(f"{prefix}/96") for prefix in ("::", "64:ff9b::")):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)

@@ -152,7 +152,7 @@ class CatalogRecipe(Recipe):
     )
     hosts: list[str] = Field(
         default_factory=list,
-        description="hosts, host suffixes (.example.org) and buckets (s3://name) that pixels may be read from; empty: those the plugin knows, or any public one",
+        description="hosts, host suffixes (.example.org) and buckets (s3://name) that pixels may be read from, buckets with the environment's credentials; empty: those the plugin knows, or any public one without credentials",
     )
 
 

@@ -77,7 +77,7 @@ class ObjectFile:
         self._parts, self._shown = urllib.parse.urlsplit(href), without_query(href)
         if self._parts.query or self._parts.fragment:
             raise SourceError(f"{self._shown}: the address of an object has no query and no fragment")
-        self._http, self.version = http, version
+        self._http, self.version, self._trusted = http, version, http.access.trusts(href)
         self._path, self._region = self._parts.path.lstrip("/"), ""
         self._store: tuple[Any, bool] | None = None
 
@@ -99,7 +99,7 @@ class ObjectFile:
             except obstore.exceptions.PreconditionError:
                 fault = None
             except (FileNotFoundError, obstore.exceptions.BaseError) as e:
-                fault = _fault(e, anonymous)
+                fault = _fault(e, self._why_without(anonymous))
                 if self._moves(e):
                     continue
             # Raised here, so that it has no cause: what the store says may quote credentials
@@ -110,8 +110,15 @@ class ObjectFile:
     def _opened(self) -> tuple[Any, bool]:
         if self._store is None:
             parts, patience = self._parts, self._http.patience
-            self._store = _store(parts.scheme, parts.netloc, self._region, patience, _settings())
+            self._store = _store(parts.scheme, parts.netloc, self._region, patience, _settings(), self._trusted)
         return self._store
+
+    def _why_without(self, anonymous: bool) -> str:
+        """Why no credentials were shown, or ""."""
+        if not anonymous:
+            return ""
+        bucket = f"{self._parts.scheme}://{self._parts.netloc}"
+        return "the environment has none" if self._trusted else f"catalog.hosts does not name {bucket}"
 
     def _moves(self, error: Exception) -> bool:
         """Whether the bucket lies in another region than the environment says, and which one is known now."""
@@ -132,8 +139,8 @@ class ObjectFile:
         return data
 
 
-def _fault(error: Exception, anonymous: bool) -> str:
-    """What went wrong, without anything that may be a credential."""
+def _fault(error: Exception, without: str) -> str:
+    """What went wrong, without anything that may be a credential; ``without`` says why none was shown."""
     text = str(error)
     status, code = re.search(r"status code: (\d{3})", text), re.search(r"<Code>(\w{1,60})</Code>", text)
     if isinstance(error, FileNotFoundError):
@@ -145,11 +152,7 @@ def _fault(error: Exception, anonymous: bool) -> str:
         return type(error).__name__
     said = f"status {status[1]}" + (f" ({code[1]})" if code else "")
     if status[1] in ("401", "403"):
-        said += (
-            ", without credentials, since the environment has none"
-            if anonymous
-            else ", with the environment's credentials"
-        )
+        said += f", without credentials, since {without}" if without else ", with the environment's credentials"
     return said
 
 
@@ -159,8 +162,8 @@ def _settings() -> int:
 
 
 @functools.lru_cache(maxsize=64)  # one takes tens of milliseconds, and keeps its connections
-def _store(scheme: str, netloc: str, region: str, patience: Patience, _: int) -> tuple[Any, bool]:
-    """The store of a bucket, and whether it is read without credentials."""
+def _store(scheme: str, netloc: str, region: str, patience: Patience, _: int, trusted: bool) -> tuple[Any, bool]:
+    """The store of a bucket, and whether it is read without credentials, as one is that is not trusted."""
     limit = timedelta(seconds=patience.deadline_s / 2)  # for one try, and for beginning another: together the deadline
     options: dict[str, Any] = {
         "timeout": limit, "connect_timeout": timedelta(seconds=patience.connect_s),
@@ -177,13 +180,13 @@ def _store(scheme: str, netloc: str, region: str, patience: Patience, _: int) ->
     }  # fmt: skip
     more: dict[str, Any] = {"client_options": options, "retry_config": retries}
     if scheme == "s3":
-        return _s3(netloc, region, more)
+        return _s3(netloc, region, trusted, more)
     if scheme == "gs":
-        return _google(netloc, more)
-    return _azure(scheme, netloc, more)
+        return _google(netloc, trusted, more)
+    return _azure(scheme, netloc, trusted, more)
 
 
-def _s3(bucket: str, region: str, more: dict[str, Any]) -> tuple[Any, bool]:
+def _s3(bucket: str, region: str, trusted: bool, more: dict[str, Any]) -> tuple[Any, bool]:
     if not _BUCKET.fullmatch(bucket):
         raise SourceError(f"s3://{bucket}: not the name of a bucket")
     environ = os.environ
@@ -195,9 +198,9 @@ def _s3(bucket: str, region: str, more: dict[str, Any]) -> tuple[Any, bool]:
     config: dict[str, Any] = {"region": region or named or _region_of(bucket) or "us-east-1"}
     if endpoint:
         config["endpoint"] = endpoint
-    if environ.get("AWS_REQUEST_PAYER", "").lower() == "requester":
+    if trusted and environ.get("AWS_REQUEST_PAYER", "").lower() == "requester":
         config["request_payer"] = True
-    provider, anonymous = _s3_credentials()
+    provider, anonymous = _s3_credentials() if trusted else (None, True)
     config["skip_signature"] = anonymous
     return obstore.store.S3Store(bucket, config=config, credential_provider=provider, **more), anonymous  # type: ignore[arg-type]
 
@@ -259,7 +262,7 @@ def _region_of(bucket: str) -> str:
     return _REGIONS[bucket]
 
 
-def _google(bucket: str, more: dict[str, Any]) -> tuple[Any, bool]:
+def _google(bucket: str, trusted: bool, more: dict[str, Any]) -> tuple[Any, bool]:
     if not _BUCKET.fullmatch(bucket):
         raise SourceError(f"gs://{bucket}: not the name of a bucket")
     folder = os.environ.get("CLOUDSDK_CONFIG") or os.path.expanduser("~/.config/gcloud")
@@ -268,11 +271,11 @@ def _google(bucket: str, more: dict[str, Any]) -> tuple[Any, bool]:
         or os.path.exists(os.path.join(folder, "application_default_credentials.json"))
         or _machine_of("google")
     )
-    anonymous = _flag("GS_NO_SIGN_REQUEST") or _flag("GOOGLE_SKIP_SIGNATURE") or not found
+    anonymous = not trusted or _flag("GS_NO_SIGN_REQUEST") or _flag("GOOGLE_SKIP_SIGNATURE") or not found
     return obstore.store.GCSStore(bucket, config={"skip_signature": anonymous}, **more), anonymous
 
 
-def _azure(scheme: str, netloc: str, more: dict[str, Any]) -> tuple[Any, bool]:
+def _azure(scheme: str, netloc: str, trusted: bool, more: dict[str, Any]) -> tuple[Any, bool]:
     own = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME") or os.environ.get("AZURE_STORAGE_ACCOUNT") or ""
     match = _AZURE.fullmatch(netloc)
     container, account = (match[1], match[2].lower()) if match else (netloc, own)
@@ -284,7 +287,7 @@ def _azure(scheme: str, netloc: str, more: dict[str, Any]) -> tuple[Any, bool]:
         raise ConfigError(f"{scheme}://{container} needs a storage account: set AZURE_STORAGE_ACCOUNT_NAME")
     # A signature for one account must not be shown to another
     anonymous = (
-        _flag("AZURE_NO_SIGN_REQUEST") or _flag("AZURE_SKIP_SIGNATURE") or account != own or not any(map(os.environ.get, _AZURE_KEYS))
+        not trusted or _flag("AZURE_NO_SIGN_REQUEST") or _flag("AZURE_SKIP_SIGNATURE") or account != own or not any(map(os.environ.get, _AZURE_KEYS))
     )  # fmt: skip
     config: dict[str, Any] = {"account_name": account, "skip_signature": anonymous}
     return obstore.store.AzureStore(container, config=config, **more), anonymous  # type: ignore[arg-type]

@@ -262,7 +262,13 @@ def _manager(proxy: str) -> urllib3.PoolManager:
 
 @contextlib.contextmanager
 def asked(
-    route: Route, headers: dict[str, str], connect_s: float, silence_s: float, *, in_time: Callable[[], None], method: str = "GET"
+    route: Route,
+    headers: dict[str, str],
+    connect_s: float,
+    silence_s: float,
+    *,
+    in_time: Callable[[], None],
+    method: str = "GET",
 ) -> Iterator[tuple[Any, Any]]:
     """The answer to a request without its body, and the body to read; its connection is kept if the body was read.
 

@@ -12,6 +12,7 @@ from geo_assets.catalogs.static import PLUGIN
 from geo_assets.errors import CatalogError, ConfigError, SourceError
 from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.testing.conformance_catalog import COLLECTION, make_item, query, sample_items, write_static
+from geo_assets.testing.file_server import Fault, serve_files
 from geo_assets_tests.realdata import real_data
 
 STYRIA = shapely.box(15, 47, 16, 48)
@@ -215,3 +216,26 @@ def test_search_when_a_link_leads_to_a_pipe_then_it_is_refused_and_not_waited_fo
     recipe = CatalogRecipe(kind="static", path=str(tmp_path / "catalog.json"))
     with pytest.raises(CatalogError, match="is no file of at most"):
         PLUGIN.search(recipe, query())
+
+
+def test_search_when_a_web_server_redirects_then_it_is_not_followed(tmp_path):
+    """It could lead to an address that only this machine reaches."""
+    write_static(tmp_path, [make_item("a", "2024-02-01T10:00:00Z", STYRIA)])
+    files = {f"cat/{p.relative_to(tmp_path)}": p.read_bytes() for p in tmp_path.rglob("*.json")}
+    with serve_files(dict(files)) as elsewhere, serve_files(files) as server:
+        source = recipe(server.href("cat/catalog.json"))
+        assert ids(PLUGIN.search(source, query())) == ["a"]
+        (item,) = (name for name in files if "/a/" in name)
+        move(server, item, elsewhere.href(item))
+        with pytest.raises(CatalogError, match=r"cannot be read: the server redirects \(status 302\)"):
+            PLUGIN.search(source, query())
+        move(server, "cat/catalog.json", elsewhere.href("cat/catalog.json"))
+        with pytest.raises(ConfigError, match="catalog.path http.* cannot be opened: the server redirects"):
+            PLUGIN.search(source, query())
+        assert elsewhere.requests == []
+
+
+def move(server, name, to):
+    """Have a server redirect one of its files."""
+    answer = server.fault
+    server.fault = lambda path, span: Fault(302, to) if path.endswith(name) else answer(path, span)

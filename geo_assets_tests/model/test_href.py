@@ -13,7 +13,7 @@ PUBLIC = Access()
 LOCAL_HOSTS = [
     "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "0", "0.0.0.0", "10.0.0.1", "172.16.3.4",
     "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1",
-    "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "localhost", "a.localhost", "printer.local",
+    "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::808:808", "::127.0.0.1", "::7f00:1", "2002:a00:1::", "localhost", "a.localhost", "printer.local",
     "metadata.google.internal", "intranet",
 ]  # fmt: skip
 
@@ -77,6 +77,30 @@ def test_hosts_limit_what_may_be_read():
     ):
         with pytest.raises(SourceError):
             access.check(href)
+
+
+def test_bucket_is_known_by_its_exact_name():
+    access = Access(hosts=("s3://data", "abfs://store.dfs.core.windows.net"), own=("gs://mine",))
+    for href in ("s3://data/a.tif", "gs://mine/a.tif", "abfs://box@store.dfs.core.windows.net/a.tif"):
+        assert access.check(href) == href
+        assert access.trusts(href)
+    for href in ("s3://Data/a.tif", "s3://data2/a.tif", "s3://mine/a.tif", "gs://data/a.tif"):
+        assert not access.trusts(href)
+        with pytest.raises(SourceError, match=r"bucket \w+ is not one of .*add it to catalog.hosts"):
+            access.check(href)
+
+
+def test_bucket_that_is_not_named_is_read_as_everybody_may():
+    assert PUBLIC.check("s3://data/a.tif")
+    assert not PUBLIC.trusts("s3://data/a.tif")
+    assert Access(own=("s3://data",)).trusts("s3://data/a.tif")
+
+
+def test_object_with_a_user_is_refused_without_showing_it():
+    for scheme in ("s3", "gs"):
+        with pytest.raises(SourceError, match="names no user") as error:
+            PUBLIC.check(f"{scheme}://KEY:SECRET@data/a.tif")
+        assert "SECRET" not in str(error.value)
 
 
 def test_local_file_is_read_only_below_the_root(tmp_path):

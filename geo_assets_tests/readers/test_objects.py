@@ -83,7 +83,7 @@ def sign_in(monkeypatch):
 class Session:
     def __init__(self, access=None):
         self.usage = Usage()
-        self.sources = Sources(access or Access(), unsigned, self.usage)
+        self.sources = Sources(access or Access(own=(f"s3://{BUCKET}",)), unsigned, self.usage)
 
     def open(self, href=HREF, keep=False):
         return self.sources.open(href, keep=keep)
@@ -107,6 +107,19 @@ def test_an_object_gives_its_size_first_bytes_and_ranges(s3, monkeypatch, signed
 def test_an_object_for_its_owner_is_refused_to_everybody_else(s3):
     with pytest.raises(SourceError, match=r"private\.tif: status 403.*without credentials.*the environment has none"):
         Session().open(HREF.replace("a b", "private"))
+
+
+def test_a_bucket_that_the_catalog_does_not_name_is_read_without_credentials(s3, monkeypatch):
+    """An item of somebody else must not make us read what only we may read."""
+    sign_in(monkeypatch)
+    stranger = Access()
+    assert Session(stranger).open().head == CONTENT[:HEADER_BYTES]
+    with pytest.raises(
+        SourceError, match=rf"status 403.*without credentials.*catalog\.hosts does not name s3://{BUCKET}"
+    ):
+        Session(stranger).open(HREF.replace("a b", "private"))
+    named = Access(hosts=(f"s3://{BUCKET}",))
+    assert Session(named).open(HREF.replace("a b", "private")).head == CONTENT[:HEADER_BYTES]
 
 
 def test_what_is_not_there_is_said(s3):
@@ -139,7 +152,7 @@ def test_wrong_credentials_are_named_and_not_shown(s3, monkeypatch, caplog):
 
 
 def test_a_range_beyond_the_end_is_cut_or_refused(s3):
-    file = ObjectFile(HREF, Http(Access(), unsigned, lambda n: None))
+    file = ObjectFile(HREF, Http(Access(own=(f"s3://{BUCKET}",)), unsigned, lambda n: None))
     assert file.fetch(len(CONTENT) - 10, len(CONTENT) + 90) == CONTENT[-10:]
     with pytest.raises(SourceError, match="416"):
         file.fetch(len(CONTENT) + 10, len(CONTENT) + 90)
@@ -336,9 +349,9 @@ def test_a_region_that_nobody_knows_is_an_error_and_no_circle(stores, monkeypatc
 # ---- Google Cloud Storage and Azure: settings only, nothing is asked ----------------------------------------------------
 
 
-def store(href):
+def store(href, *, trusted=True):
     parts = urllib.parse.urlsplit(href)
-    return _objects._store(parts.scheme, parts.netloc, "", Patience(), _objects._settings())
+    return _objects._store(parts.scheme, parts.netloc, "", Patience(), _objects._settings(), trusted)
 
 
 @pytest.mark.parametrize(
@@ -354,6 +367,8 @@ def test_google_is_asked_with_the_environments_credentials_or_none(monkeypatch, 
         monkeypatch.setenv(name, value)
     made, without = store("gs://gcp-public-data-sentinel-2/tiles/a.jp2")
     assert (without, made.config["skip_signature"]) == (anonymous, str(anonymous).lower())
+    made, without = store("gs://gcp-public-data-sentinel-2/tiles/a.jp2", trusted=False)
+    assert (without, made.config["skip_signature"]) == (True, "true")
 
 
 @pytest.mark.parametrize(
@@ -376,6 +391,8 @@ def test_azure_shows_credentials_to_their_own_account_only(monkeypatch, href, va
     made, without = store(href)
     assert (without, made.config["skip_signature"]) == (anonymous, str(anonymous).lower())
     assert made.config["account_name"] == account
+    made, without = store(href, trusted=False)
+    assert (without, made.config["skip_signature"]) == (True, "true")
 
 
 def test_azure_without_an_account_says_what_to_set():
