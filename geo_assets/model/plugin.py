@@ -1,5 +1,6 @@
 """What each kind of plugin must offer, as protocols."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Catalog(Protocol):
 
 @dataclass
 class Usage:
-    """What reading cost so far.
+    """What reading cost so far; counted by any thread.
 
     Attributes:
         bytes: Bytes of source files that were read.
@@ -53,11 +54,19 @@ class Usage:
     bytes: int = 0
     requests: int = 0
     notes: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def count(self, n: int) -> None:
+        """One read of ``n`` bytes."""
+        with self._lock:
+            self.bytes += n
+            self.requests += 1
 
     def note(self, text: str) -> None:
         """Keep a remark once."""
-        if text not in self.notes:
-            self.notes.append(text)
+        with self._lock:
+            if text not in self.notes:
+                self.notes.append(text)
 
 
 @dataclass(frozen=True)

@@ -20,20 +20,6 @@ MAX_RANGE_BYTES = 2**30
 HEADER_BYTES = 32 * 1024  # holds the headers of a cloud-optimised GeoTIFF of a Sentinel-2 tile
 
 
-class Meter:
-    """Adds to a usage from any thread."""
-
-    def __init__(self, usage: Usage) -> None:
-        self.usage = usage
-        self._lock = threading.Lock()
-
-    def count(self, n: int) -> None:
-        """One read of ``n`` bytes."""
-        with self._lock:
-            self.usage.bytes += n
-            self.usage.requests += 1
-
-
 class LocalFile:
     """A regular file, read by any number of threads through one descriptor.
 
@@ -58,7 +44,7 @@ class LocalFile:
             had += n
         status = os.fstat(self._descriptor)
         if had < len(data) or (status.st_size, status.st_mtime_ns) != (self.size, self._time):
-            raise ChangedError(f"{self._shown}: the file changed while it was read")
+            raise ChangedError.at(self._shown, start, end)
         self._count(had)
         return data
 
@@ -247,8 +233,8 @@ class Sources:
     """Opens the assets of one task, for any number of threads."""
 
     def __init__(self, access: Access, sign: Callable[..., str], usage: Usage) -> None:
-        self._access, self._meter = access, Meter(usage)
-        self._http = Http(access, sign, self._meter.count)
+        self._access, self._usage = access, usage
+        self._http = Http(access, sign, self._usage.count)
         self._local: list[LocalFile] = []
 
     def cancel(self) -> None:
@@ -288,7 +274,7 @@ class Sources:
 
     def _file(self, path: str, href: str) -> Source:
         try:
-            file = LocalFile(path, self._meter.count)
+            file = LocalFile(path, self._usage.count)
             self._local.append(file)  # closed with the others, also if it is refused now
             return Source(href, file.size, bytes(file.fetch(0, min(file.size, HEADER_BYTES))), file.fetch)
         except FileNotFoundError as e:

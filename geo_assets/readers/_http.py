@@ -39,6 +39,11 @@ class ChangedError(SourceError):
 
     retryable = True
 
+    @classmethod
+    def at(cls, shown: str, start: int, end: int) -> "ChangedError":
+        """A file that changed, by its name and the range in which it was seen."""
+        return cls(f"{shown}: the file changed while it was read (bytes {start} to {end})")
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -201,34 +206,37 @@ class Http:
 
     def _answer(self, response: Any, raw: Any, url: str, span: tuple[int, int]) -> Answer:
         shown, status, said = without_query(url), response.status, response.headers
+        reading = f"while reading bytes {span[0]} to {span[1]}"
         if status == 200:  # the whole file: it is not read
-            raise SourceError(f"{shown}: the server ignores range requests (status 200)")
+            raise SourceError(f"{shown}: the server ignores range requests (status 200) {reading}")
         if status != 206:
             self._leave(response, raw)
             return Answer(status, fault=f"status {status}", wait_s=_wait_s(said), url=url)
         if said.get("Content-Encoding", "identity").strip().lower() != "identity":
-            raise SourceError(f"{shown}: the server sends it encoded ({said['Content-Encoding'][:60]!r})")
+            raise SourceError(f"{shown}: the server sends it encoded ({said['Content-Encoding'][:60]!r}) {reading}")
         place = said.get("Content-Range", "")
         match = _PLACE.fullmatch(place.strip())
         if not match:
-            raise SourceError(f"{shown}: the server gives ranges without saying which (Content-Range {place[:60]!r})")
+            raise SourceError(
+                f"{shown}: the server gives ranges without saying which (Content-Range {place[:60]!r}) {reading}"
+            )
         first, last, size = map(int, match.groups())
         version = Version(size, said.get("ETag", ""), said.get("Last-Modified", ""))
         if first != span[0] or last + 1 != min(span[1], size):
             return Answer(206, version=version, fault=f"other bytes than asked for ({first} to {last + 1})")
         wanted, length = last + 1 - first, response.length_remaining
         if length is not None and length > wanted:
-            raise SourceError(f"{shown}: more bytes came than were asked for ({length} instead of {wanted})")
-        body, had = self._body(raw, wanted, shown)
+            raise SourceError(f"{shown}: more bytes came than were asked for ({length} instead of {wanted}) {reading}")
+        body, had = self._body(raw, wanted, shown, reading)
         return Answer(206, body, version, "" if had == wanted else f"{had} bytes instead of {wanted}")
 
-    def _body(self, raw: Any, wanted: int, shown: str) -> tuple[memoryview, int]:
+    def _body(self, raw: Any, wanted: int, shown: str, reading: str) -> tuple[memoryview, int]:
         body, had = space(wanted), 0
         try:
             while n := _pour(raw, body[had : had + _PIECE]):
                 had += n
             if had == wanted and not raw.isclosed() and _pour(raw, memoryview(bytearray(1))):
-                raise SourceError(f"{shown}: more bytes came than were asked for ({wanted})")
+                raise SourceError(f"{shown}: more bytes came than were asked for ({wanted}) {reading}")
         finally:
             self.count(had)
         return body, had
@@ -275,7 +283,7 @@ class HttpFile:
         while True:
             answer = http.get(http.sign(self._href, refused), (start, end), stop)
             if answer.version and self._differs(answer.version):
-                raise ChangedError(f"{self._shown}: the file changed while it was read")
+                raise ChangedError.at(self._shown, start, end)
             if not answer.fault:
                 self.version = self.version or answer.version
                 return answer.body

@@ -104,7 +104,7 @@ class ObjectFile:
                     continue
             # Raised here, so that it has no cause: what the store says may quote credentials
             if fault is None:
-                raise ChangedError(f"{self._shown}: the file changed while it was read")
+                raise ChangedError.at(self._shown, start, end)
             raise SourceError(f"{self._shown}: {fault} while reading bytes {start} to {end}")
 
     def _opened(self) -> tuple[Any, bool]:
@@ -131,10 +131,12 @@ class ObjectFile:
         self._http.count(len(data))
         version = Version(meta["size"], meta["e_tag"] or "", str(meta["last_modified"]))
         if self.version is not None and not self.version.same(version):
-            raise ChangedError(f"{self._shown}: the file changed while it was read")
+            raise ChangedError.at(self._shown, start, end)
         wanted = min(end, version.size) - start
         if len(data) != wanted:
-            raise SourceError(f"{self._shown}: {len(data)} bytes instead of {wanted} while reading from byte {start}")
+            raise SourceError(
+                f"{self._shown}: {len(data)} bytes instead of {wanted} while reading bytes {start} to {end}"
+            )
         self.version = version
         return data
 

@@ -327,6 +327,5 @@ def _piece(shared: Shared, start: int, end: int) -> Piece:
 
 def open_tile(layout: Layout, level: Level, row: int, col: int, pieces: Sequence[Piece], shown: str) -> TileRows:
     """A tile's rows."""
-    return TileRows(
-        pieces, level.tile[0], level.tile[1] * layout.dtype.itemsize, deflate=layout.deflate, name=f"{shown}: tile {row},{col}"
-    )  # fmt: skip
+    name = f"{shown}: tile {row},{col} (bytes {pieces[0].start} to {pieces[-1].end})"
+    return TileRows(pieces, level.tile[0], level.tile[1] * layout.dtype.itemsize, deflate=layout.deflate, name=name)

@@ -230,7 +230,7 @@ def test_search_when_a_web_server_redirects_then_it_is_not_followed(tmp_path):
         with pytest.raises(CatalogError, match=r"cannot be read: the server redirects \(status 302\)"):
             PLUGIN.search(source, query())
         move(server, "cat/catalog.json", elsewhere.href("cat/catalog.json"))
-        with pytest.raises(ConfigError, match="catalog.path http.* cannot be opened: the server redirects"):
+        with pytest.raises(ConfigError, match=r"catalog.path http.* cannot be opened: the server redirects"):
             PLUGIN.search(source, query())
         assert elsewhere.requests == []
 

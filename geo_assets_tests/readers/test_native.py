@@ -355,7 +355,7 @@ def test_read_when_a_tile_is_damaged_below_what_is_needed_then_only_those_who_ne
     found, _ = read(path, WHOLE.window(0, 0, rows, TILE), "nearest")
     assert np.array_equal(found, pixels()[:rows, :TILE])
     for rows in (TILE * 9 // 10, TILE):
-        with pytest.raises(SourceError, match=r"tile 0,0 is damaged"):
+        with pytest.raises(SourceError, match=r"tile 0,0 \(bytes \d+ to \d+\) is damaged"):
             read(path, WHOLE.window(0, 0, rows, TILE), "nearest")
 
 
