@@ -8,10 +8,23 @@ from geo_assets.testing.conformance_reader import ReaderConformance, make_place
 __all__ = ["make_place"]
 
 
-@pytest.fixture(params=sorted(registry.available("readers")))
+OWN = "native"
+
+
+@pytest.fixture(params=sorted(set(registry.available("readers")) - {OWN}))
 def plugin(request):
     return registry.load("readers", request.param)
 
 
 class TestReaders(ReaderConformance):
     pass
+
+
+class TestOwnReader(ReaderConformance):
+    """Ours: the same to the last bit, whatever the window."""
+
+    most_apart = 0.0
+
+    @pytest.fixture
+    def plugin(self):
+        return registry.load("readers", OWN)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import yaml
 
 from geo_assets.model.geometry import Block
+from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.sensor import OffsetDecision
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.readers import native
@@ -80,6 +82,41 @@ def test_composite_when_made_right_then_it_is_nearly_as_good_as_with_a_perfect_m
     for made, perfect in judge(tmp_path, folder).values():
         assert made < 0.015
         assert made <= 1.2 * perfect
+
+
+@pytest.mark.parametrize("reader", ["gdal", "stackstac"])
+def test_composite_when_another_reader_is_chosen_then_pixels_are_the_same(tmp_path, folder, reader):
+    """On the scenes' own grid every reader gives the stored numbers."""
+    ours, theirs = (made(tmp_path / name, folder, reader=name) for name in ("native", reader))
+    for band, values in ours[1].items():
+        assert values.any()
+        assert np.array_equal(values, theirs[1][band])
+    assert [b.observed for b in ours[0].blocks] == [b.observed for b in theirs[0].blocks]
+
+
+def test_composite_when_our_engine_does_not_know_a_file_then_gdal_reads_it_and_the_receipt_says_so(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "world")
+    granule = next(g for g in WORLD.granules if g.item_id.split("_")[2].startswith(JUDGED.replace("-", "")))
+    path = tmp_path / "world" / COLLECTION / granule.item_id / "red.tif"
+    with rasterio.open(path) as source:
+        profile, pixels = source.profile, source.read()
+    with rasterio.open(path, "w", **{**profile, "driver": "GTiff", "compress": "lzw"}) as sink:
+        sink.write(pixels)
+    (before, ours), (after, mixed) = made(tmp_path / "a", folder), made(tmp_path / "b", tmp_path / "world")
+    assert all(np.array_equal(values, mixed[band]) for band, values in ours.items())
+    assert not [note for block in before.blocks for note in block.notes]
+    notes = [note for block in after.blocks for note in block.notes]
+    assert notes
+    assert set(notes) == {f"{path}: read by GDAL: compression LZW"}
+
+
+def made(home: Path, world: Path, **cube: Any) -> tuple[PartitionReceipt, dict[str, Any]]:
+    """The receipt of a composite, and its pixels."""
+    loaded = project(home, world, bands=["red", "nir"], **cube)
+    run = run_plain(loaded)
+    receipt = run.receipts[REGION, JUDGED]
+    assert receipt.status == "ok"
+    return receipt, stored_pixels(loaded, "utm33n", JUDGED, WORLD.box.bounds).values
 
 
 def always(offset: int) -> Callable[[pytest.MonkeyPatch], dict[str, Any]]:
