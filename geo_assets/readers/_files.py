@@ -131,45 +131,49 @@ class Guarded:
         self._file.close()
 
 
+Known = tuple[Access, str]  # what may be read, and a file's address
+
+
 class Heads:
     """First bytes of files on the network, kept for the next tasks of this process.
 
     They are trusted for a while, and no longer than until a range of another version comes. Only versions that the server
-    gives a name (an ETag) are kept.
+    gives a name (an ETag) are kept. A file is known by its address and by what may be read with it: what one catalog may see
+    is not shown to another.
     """
 
     def __init__(self, entries: int = 4096, most_bytes: int = 64 * 2**20, seconds: float = 600.0) -> None:
         self._entries, self._most, self._seconds = entries, most_bytes, seconds
-        self._kept: collections.OrderedDict[str, tuple[Version, bytes, float]] = collections.OrderedDict()
+        self._kept: collections.OrderedDict[Known, tuple[Version, bytes, float]] = collections.OrderedDict()
         self._bytes, self._lock = 0, threading.Lock()
 
-    def get(self, href: str) -> tuple[Version, bytes] | None:
+    def get(self, file: Known) -> tuple[Version, bytes] | None:
         """Version and first bytes, if they are known."""
         with self._lock:
-            if href not in self._kept:
+            if file not in self._kept:
                 return None
-            version, head, since = self._kept[href]
+            version, head, since = self._kept[file]
             if time.monotonic() - since > self._seconds:
                 return None
-            self._kept.move_to_end(href)
+            self._kept.move_to_end(file)
             return version, head
 
-    def put(self, href: str, version: Version, head: bytes) -> None:
+    def put(self, file: Known, version: Version, head: bytes) -> None:
         """Keep what a server just gave."""
         if not version.tag:
             return
-        self.drop(href)
+        self.drop(file)
         with self._lock:
-            self._kept[href] = version, head, time.monotonic()
+            self._kept[file] = version, head, time.monotonic()
             self._bytes += len(head)
             while len(self._kept) > self._entries or self._bytes > self._most:
                 self._bytes -= len(self._kept.popitem(last=False)[1][1])
 
-    def drop(self, href: str) -> None:
+    def drop(self, file: Known) -> None:
         """Forget a file."""
         with self._lock:
-            if href in self._kept:
-                self._bytes -= len(self._kept.pop(href)[1])
+            if file in self._kept:
+                self._bytes -= len(self._kept.pop(file)[1])
 
     def clear(self) -> None:
         """Forget all."""
@@ -190,13 +194,17 @@ class Source:
         head: The first ``HEADER_BYTES``, or all of a smaller file.
         kept: Whether ``size`` and ``head`` are from an earlier task: if the file is another one now, the first range of it
             is a ``ChangedError``, and then the asset can be opened anew.
+
+    Args:
+        changed: Called when the file turns out to be another one.
     """
 
     def __init__(
-        self, href: str, size: int, head: bytes, fetch: Callable[[int, int], memoryview], *, kept: bool = False
-    ) -> None:
+        self, href: str, size: int, head: bytes, fetch: Callable[[int, int], memoryview], *,
+        kept: bool = False, changed: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self.shown, self.size, self.head, self.kept = without_query(href), size, head, kept
-        self._href, self._fetch = href, fetch
+        self._fetch, self._changed = fetch, changed
 
     @property
     def magic(self) -> bytes:
@@ -220,7 +228,7 @@ class Source:
         try:
             rest = self._fetch(start + len(had), end)
         except ChangedError:
-            HEADS.drop(self._href)
+            self._changed()
             raise
         return memoryview(had + rest) if had else rest
 
@@ -261,16 +269,21 @@ class Sources:
         scheme = urllib.parse.urlsplit(where).scheme
         if len(scheme) <= 1:
             return self._file(where, href)
-        known = HEADS.get(href) if keep else None
+        file = self._access, href
+        known = HEADS.get(file) if keep else None
         kind = HttpFile if scheme in ("http", "https") else ObjectFile
         remote = kind(href, self._http, known and known[0])
+
+        def drop() -> None:
+            HEADS.drop(file)
+
         if known:
-            return Source(href, known[0].size, known[1], remote.fetch, kept=True)
+            return Source(href, known[0].size, known[1], remote.fetch, kept=True, changed=drop)
         head = bytes(remote.probe(HEADER_BYTES))
         assert remote.version is not None
         if keep:
-            HEADS.put(href, remote.version, head)
-        return Source(href, remote.version.size, head, remote.fetch)
+            HEADS.put(file, remote.version, head)
+        return Source(href, remote.version.size, head, remote.fetch, changed=drop)
 
     def _file(self, path: str, href: str) -> Source:
         try:

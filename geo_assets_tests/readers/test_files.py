@@ -243,6 +243,16 @@ def test_who_does_not_ask_for_kept_bytes_gets_fresh_ones(server, sources, usage)
     assert usage.requests == 2
 
 
+def test_kept_first_bytes_are_not_shown_to_another_catalog(server, sources):
+    """It may have seen them with credentials or a signature that the other one does not have."""
+    assert sources.open(server.href("a.tif"), keep=True).head
+    before = len(server.requests)
+    others = Sources(Access(loopback=True, hosts=("example.com",)), unsigned, Usage())
+    assert not others.open(server.href("a.tif"), keep=True).kept
+    others.close()
+    assert len(server.requests) == before + 1
+
+
 def test_kept_first_bytes_do_not_make_a_refused_address_readable(server, sources):
     sources.open(server.href("a.tif"), keep=True)
     with pytest.raises(SourceError, match="private or local"):
