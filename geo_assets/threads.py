@@ -43,7 +43,8 @@ class Crew:
     """
 
     def __init__(self, threads: int) -> None:
-        self._threads, self._pool = threads, None  # type: int, ThreadPoolExecutor | None
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
         self._jobs: set[Future[Any]] = set()
         self._left, self._lock = False, threading.Lock()
 
