@@ -1,5 +1,6 @@
 """Layers over files, strip by strip, cut so that the pixels that lie under each part of a strip fit into memory."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -43,8 +44,8 @@ def parts(placement: Placement, first: int, end: int, *, cols: int, itemsize: in
             text = f"{end - first} rows cover {high - low} x {cols} of its pixels, too many to resample without finer overviews"
             raise SourceError(f"{shown}: {text}")
         return [(first, end)]
-    same = {"cols": cols, "itemsize": itemsize, "shown": shown}
-    return parts(placement, first, middle, **same) + parts(placement, middle, end, **same)  # type: ignore[arg-type]
+    cut = functools.partial(parts, placement, cols=cols, itemsize=itemsize, shown=shown)
+    return cut(first, middle) + cut(middle, end)
 
 
 class TiffSweep:
