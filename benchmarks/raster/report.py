@@ -321,7 +321,8 @@ is the copy out of the sockets, *everything else* is planning, threads, packing 
 time outside of these functions."""
 
 _GROWTH = """The exponent is the slope of log cost over log size, least squares; 1 is linear. *Start* is the cost of one chunk of one band
-of one scene, in a process that is warm; *without start* is the exponent once it is subtracted. Peers were measured once. A wide area is made block by block. One block is
+of one scene, in a process that is warm; *without start* is the exponent once it is subtracted. Where there are peers, they were measured once. A
+wide area is made block by block, and lies over more seams of tiles, where scenes overlap: from 16 to 64 Mpx the tiles that it touches grow 4.5 times. One block is
 one shard, which is encoded as a whole, so its results have to fit into `cube.memory_mb`: at the default of 384 one of 64 Mpx is refused before
 anything is read, with the size that it needs."""
 
