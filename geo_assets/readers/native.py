@@ -271,7 +271,8 @@ class NativeSession:
         most = max(self._fetch_bytes, self._fetch_bytes + room.size - tiles * STREAM_BYTES)
         pieces = -(-stored // max(1, int(most * _FILLED)))
         budget = most if pieces > 1 else max(self._fetch_bytes, int(stored / _FILLED))
-        room.take(budget + tiles * STREAM_BYTES - self._fetch_bytes if pieces == 1 else room.size)
+        more = budget + tiles * STREAM_BYTES - self._fetch_bytes
+        room.take(min(more, room.size) if pieces == 1 else room.size)
         return pieces, budget
 
 
