@@ -307,7 +307,9 @@ def _used(result: dict[str, Any]) -> dict[str, Any]:
 
 _HEAD = """# Performance of the raster engine
 
-Written by `python -m benchmarks.raster` from `benchmarks/raster/result.json`; do not edit it by hand."""
+Written by `python -m benchmarks.raster` from `benchmarks/raster/result.json`; do not edit it by hand. It needs the packages for development, which
+`make bench` installs. *The earlier cube's method* is that of the serverless cube that geo_assets replaces: odc-stac in dask chunks, the mask cleaned
+chunk by chunk with the functions of scipy that scikit-image calls, and the median over days."""
 
 _COMPOSITES = """Every candidate makes the same composites: bilinear bands and nearest classes on the same pixels, the offset taken off each
 scene, one layer a solar day, the median of what is clear. CPU is user and system time of the whole process with its

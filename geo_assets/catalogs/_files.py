@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 
 from geo_assets.errors import ConfigError
-from geo_assets.model.href import Access, without_query
+from geo_assets.model.href import Access, is_loopback, without_query
 from geo_assets.model.recipe import CatalogRecipe
 
 
@@ -53,7 +53,10 @@ class Folder:
             raise ConfigError(f"catalog.path is missing: give the path of {what}")
         try:
             fs, bare = fsspec.core.url_to_fs(given, **_options(given))
-        except (ImportError, ValueError, OSError) as e:
+        except ImportError as e:
+            text = f"catalog.path {without_query(given)} needs another package: {e}"
+            raise ConfigError(text + (": pip install aiohttp" if _options(given) else "")) from e
+        except (ValueError, OSError) as e:
             raise ConfigError(f"catalog.path {without_query(given)} cannot be opened: {e}") from e
         protocols = fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
         local = "file" in protocols
@@ -98,10 +101,11 @@ class Folder:
         return inside.startswith(os.path.realpath(self.root).rstrip(os.sep) + os.sep)
 
     def access(self, hosts: tuple[str, ...]) -> Access:
-        """Pixels may come from the folder itself, and from hosts (any public one if none are given)."""
+        """Pixels may come from the folder itself, and from hosts (any public one if none are given); from this machine's servers if it lies on one."""
         if self.local:
             return Access(roots=(os.path.realpath(self.root),), hosts=hosts)
         parts = urllib.parse.urlsplit(self.root)
         if parts.scheme in ("http", "https"):
-            return Access(hosts=(parts.hostname or "", *hosts) if hosts else ())
+            own = parts.hostname or ""
+            return Access(hosts=(own, *hosts) if hosts else (), loopback=is_loopback(own))
         return Access(hosts=hosts, own=(f"{parts.scheme}://{parts.netloc}",))

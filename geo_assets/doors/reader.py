@@ -207,7 +207,7 @@ def _level_place(store: Any, group: str, level: int) -> str:
     attrs = zarr.open_group(store, path=group, mode="r", zarr_format=3).attrs
     described: Any = attrs.get("multiscales", {})
     layout = described.get("layout", [None])
-    if not 0 < level < len(layout):
+    if level not in range(1, len(layout)):
         size = parse_resolution(str(attrs["resolution"]))
         listed = ", ".join(f"{n} (pixels of {float(size * 2**n):g})" for n in range(len(layout)))
         advice = "" if len(layout) > 1 else "; run the project with --products pyramid to make others"

@@ -102,6 +102,21 @@ def coarsest(shapes: Sequence[tuple[int, int]], scale: Scale) -> int:
     return fit[-1] if fit else 0
 
 
+def _jumps(at: Array, size: int) -> npt.NDArray[np.bool_]:
+    """Nodes from one of which to the next a coordinate goes by half of the level or more, as over the antimeridian.
+
+    The pixels between them may lie beyond both, so their cells cover the whole level.
+    """
+    found = np.zeros(at.shape, bool)
+    with np.errstate(invalid="ignore"):  # nodes out of the CRS's reach
+        down, across = (np.abs(np.diff(at, axis=axis)) > size / 2 for axis in (0, 1))
+    found[1:] |= down
+    found[:-1] |= down
+    found[:, 1:] |= across
+    found[:, :-1] |= across
+    return found
+
+
 class Placement:
     """A target window over a level of a file.
 
@@ -125,6 +140,8 @@ class Placement:
         self.cols, self.rows = self._to_pixels(self._lattice.x, self._lattice.y)
         pixel = min(math.hypot(self._t.a, self._t.d), math.hypot(self._t.b, self._t.e))
         self._rough = self._lattice.error > TOLERANCE_PX * pixel
+        self._odd = ~(np.isfinite(self.cols) & np.isfinite(self.rows))
+        self._odd |= _jumps(self.cols, raster.shape[1]) | _jumps(self.rows, raster.shape[0])
         self._limits = self._pixel_limits()
         self._needed: dict[Any, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
         # A node out of the CRS's reach makes its cells rough, so that single pixels decide
@@ -139,7 +156,7 @@ class Placement:
         """First and end row, first and end column of the level that the window covers, without what kernels reach beyond."""
         height, width = self.raster.shape
         cols, rows = self._to_pixels(self._lattice.edge_x, self._lattice.edge_y)
-        if not (np.isfinite(cols).all() and np.isfinite(rows).all()):
+        if not (np.isfinite(cols).all() and np.isfinite(rows).all()) or self._odd.any():
             return 0, height, 0, width
         cols, rows = cols.round(_DIGITS), rows.round(_DIGITS)  # an edge of a pixel is not beyond it
         low, high = np.clip([rows.min(), rows.max()], -1e9, 1e9)
@@ -235,11 +252,11 @@ class Placement:
 
     @functools.cached_property
     def _finite(self) -> tuple[Array, Array]:
-        """Nodes in pixels; those out of the CRS's reach may lie anywhere, so their cells cover the whole level."""
-        if np.isfinite(self.cols).all() and np.isfinite(self.rows).all():
+        """Nodes in pixels; those out of the CRS's reach or beside a jump may lie anywhere, so their cells cover the whole level."""
+        odd = self._odd
+        if not odd.any():
             return self.cols, self.rows
         height, width = self.raster.shape
-        odd = ~(np.isfinite(self.cols) & np.isfinite(self.rows))
         chess = (np.indices(odd.shape).sum(axis=0) % 2).astype(bool)
         cols, rows = self.cols.copy(), self.rows.copy()
         cols[odd], rows[odd] = np.where(chess, 0, width)[odd], np.where(chess, 0, height)[odd]

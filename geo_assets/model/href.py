@@ -11,7 +11,10 @@ from geo_assets.errors import SourceError
 
 REMOTE_SCHEMES = ("https", "http", "s3", "gs", "az", "abfs")
 _AZURE = ("az", "abfs")
-_LOCAL_USE = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215: translates to whatever its network likes
+_HOST = re.compile(r"[a-z0-9._$-]+|[0-9a-f:.]+")
+# RFC 8215: translates to whatever its network likes; RFC 3879: site-local; RFC 2765: IPv4 translated
+_LOCAL_USE = [ipaddress.IPv6Network(net) for net in ("64:ff9b:1::/48", "fec0::/10", "::ffff:0:0:0/96")]
+_AGENTS = ("168.63.129.16", "192.0.0.192")  # through which Azure and Oracle tell a machine about itself
 _METADATA = ipaddress.ip_address("fd00:ec2::254")  # AWS serves 169.254.169.254 here as well (EC2 User Guide, IMDS)
 
 
@@ -77,7 +80,7 @@ class Access:
             path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in map(os.path.realpath, self.roots)
         ):
             raise SourceError(
-                f"{without_query(href)}: local files are read only from the catalog's own folder ({', '.join(self.roots) or 'this catalog has none'})"
+                f"{_discreet(href) if href.startswith('//') else without_query(href)}: local files are read only from the catalog's own folder ({', '.join(self.roots) or 'this catalog has none'})"
             )
         return path
 
@@ -85,7 +88,7 @@ class Access:
         host = (parts.hostname or "").rstrip(".").lower()
         shown = without_query(href)
         if not host:
-            raise SourceError(f"{shown}: no host")
+            raise SourceError(f"{_discreet(href)}: no host")
         if parts.scheme not in ("http", "https"):
             if "@" in parts.netloc and parts.scheme not in _AZURE:
                 raise SourceError(
@@ -93,7 +96,7 @@ class Access:
                 )
             if self.hosts and not _bucket_names(parts) & {*self.hosts, *self.own}:
                 raise SourceError(
-                    f"{shown}: bucket {parts.netloc} is not one of {', '.join(self.hosts)}; add it to catalog.hosts if you trust it"
+                    f"{shown}: bucket {parts.netloc.rpartition('@')[2]} is not one of {', '.join(self.hosts)}; add it to catalog.hosts if you trust it"
                 )
             return
         local = is_local_host(host)
@@ -109,17 +112,27 @@ class Access:
 
 def _split(href: str) -> urllib.parse.SplitResult:
     """The parts of an address that every library reads alike."""
-    odd = any(ord(c) < 32 or ord(c) == 127 for c in href)
+    odd = any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in href)
     # Libraries disagree where the host ends if a backslash or a space is in the way
     host = re.match(r"[\w+.-]+:/*[^/?#]*", href)
     if odd or href.startswith(("/vsi", "<")) or (host and re.search(r"[\\\s]", host[0])):
-        raise SourceError(f"{without_query(href)[:120]!r} is not a file or a URL and was not opened")
+        raise SourceError(f"{_discreet(href)!r} is not a file or a URL and was not opened")
     try:
         parts = urllib.parse.urlsplit(href)
         _ = parts.hostname, parts.port
     except ValueError as e:
-        raise SourceError(f"{without_query(href)[:120]!r} is not a URL and was not opened") from e
+        raise SourceError(f"{_discreet(href)!r} is not a URL and was not opened") from e
+    # Libraries decode %2e and other spellings, and then ask another host than the one that was looked at
+    if len(parts.scheme) > 1 and parts.scheme != "file" and parts.hostname and not _HOST.fullmatch(parts.hostname):
+        raise SourceError(
+            f"{_discreet(href)!r}: its host is not written in plain letters, digits, dots and dashes (a name in another script: as xn--...)"
+        )
     return parts
+
+
+def _discreet(href: str) -> str:
+    """An odd address without what may be a user, a password or a signature, wherever it believes them to end."""
+    return re.sub(r"^([\w+.-]{0,20}:)?(/*).*@", r"\1\2", without_query(href), flags=re.DOTALL)[:120]
 
 
 def _bucket_names(parts: urllib.parse.SplitResult) -> set[str]:
@@ -161,9 +174,9 @@ def is_local_host(host: str) -> bool:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
     if isinstance(address, ipaddress.IPv6Address):
         inner = _embedded(address)
-        if address in _LOCAL_USE or (inner is not None and not inner.is_global):
+        if any(address in net for net in _LOCAL_USE) or (inner is not None and not inner.is_global):
             return True
-    return not address.is_global or address.is_multicast
+    return not address.is_global or address.is_multicast or str(address) in _AGENTS
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

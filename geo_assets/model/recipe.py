@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from geo_assets.errors import PartitionError
+from geo_assets.errors import ConfigError, PartitionError
 from geo_assets.model.crs import canonical_crs, parse_resolution
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Month, Periods
@@ -243,13 +243,18 @@ class CubeRecipe(Recipe):
         Raises:
             ConfigError: The sizes do not fit each other.
         """
-        return PixelGrid.build(
+        grid = PixelGrid.build(
             crs,
             parse_resolution(self.resolution),
             block_px=self.block_px,
             chunk_px=self.chunk_px,
             region_blocks=self.region_blocks,
         )
+        if grid.geographic and grid.resolution > 1:
+            raise ConfigError(
+                f"cube.resolution {self.resolution} is in degrees, since {crs} is: give a part of one, such as 1/9000 (some 12 m)"
+            )
+        return grid
 
     def any_grid(self) -> PixelGrid:
         """The pixel grid of one of its groups; in all zones of UTM blocks and regions have as many pixels.
@@ -258,6 +263,9 @@ class CubeRecipe(Recipe):
             ConfigError: The sizes do not fit each other.
         """
         return self.pixel_grid("EPSG:32601" if self.crs == "utm" else self.crs)
+
+
+_SCL_MOST = 11  # snow or ice; Sentinel-2 Level-2A Algorithm Theoretical Basis Document, table of classes
 
 
 class MaskRecipe(Recipe):
@@ -295,6 +303,14 @@ class MaskRecipe(Recipe):
         if not keep or min(keep) < 1 or max(keep) > 255:
             raise ValueError("keep needs classes between 1 and 255; 0 is nodata and is never clear")
         return sorted(set(keep))
+
+    @model_validator(mode="after")
+    def _known(self) -> "MaskRecipe":
+        if self.kind == "scl" and max(self.keep) > _SCL_MOST:
+            raise ValueError(
+                f"keep names class {max(self.keep)}; the scene classification has classes 1 to {_SCL_MOST}"
+            )
+        return self
 
 
 class ComputeRecipe(Recipe):

@@ -123,7 +123,7 @@ class Raster:
         """
         wide, high = self.scale(box)
         shrink = _SHRINK_SLACK / max(wide, high)
-        factors = [factor for factor in self.dataset.overviews(1) if overviews and factor <= shrink]
+        factors = [factor for factor in self.dataset.overviews(1) if overviews and 0 < factor <= shrink]
         factor = factors[-1] if factors else 1
         cols = min(window[2], self.dataset.width) - max(window[0], 0)
         rows = min(window[3], self.dataset.height) - max(window[1], 0)

@@ -31,6 +31,10 @@ class LocalFile:
         self._shown, self._count = path, count
         # The path was resolved: a link there now was put there since. A pipe would block for ever when opened
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        opened = f"/proc/self/fd/{self._descriptor}"  # where the system has it: the path that was opened indeed
+        if os.path.lexists(opened) and os.readlink(opened) != path:
+            self.close()
+            raise SourceError(f"{path}: a link was put in place of one of its folders")
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             self.close()
@@ -237,6 +241,19 @@ class Source:
         return RangeFile(self.fetch, self.size)
 
 
+class _Process:
+    """Whether this process was forked from one that had read: the threads of its libraries are not there."""
+
+    used = orphaned = False
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.orphaned = cls.used
+
+
+os.register_at_fork(after_in_child=_Process.forked)
+
+
 class Sources:
     """Opens the assets of one task, for any number of threads."""
 
@@ -265,6 +282,11 @@ class Sources:
         Raises:
             SourceError: The address is refused, or nothing readable is there.
         """
+        if _Process.orphaned:
+            raise SourceError(
+                f"{without_query(href)}: this process was forked from one that had read pixels, and would hang: start processes by spawn or forkserver"
+            )
+        _Process.used = True
         where = self._access.check(href)
         scheme = urllib.parse.urlsplit(where).scheme
         if len(scheme) <= 1:

@@ -123,7 +123,7 @@ class Http:
         self.access, self.patience = access, patience or PATIENCE
         self._sign, self.count = sign, count
         self._renews = _takes_fresh(sign)
-        self._wire, self._signing, self._stopped = Wire(), threading.Lock(), threading.Event()
+        self._wire, self._signing, self._stopped = Wire(loopback=access.loopback), threading.Lock(), threading.Event()
         self._routes: dict[str, Route] = {}
         self._public: set[str] = set()
 
@@ -208,7 +208,9 @@ class Http:
         shown, status, said = without_query(url), response.status, response.headers
         reading = f"while reading bytes {span[0]} to {span[1]}"
         if status == 200:  # the whole file: it is not read
-            raise SourceError(f"{shown}: the server ignores range requests (status 200) {reading}")
+            raise SourceError(
+                f"{shown}: the server ignores range requests (status 200) {reading}; a server that answers them is needed"
+            )
         if status != 206:
             self._leave(response, raw)
             return Answer(status, fault=f"status {status}", wait_s=_wait_s(said), url=url)

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import os
 import re
 import time
@@ -98,7 +97,7 @@ class ObjectFile:
                 return self._kept(result.meta, memoryview(result.bytes()), start, end)
             except obstore.exceptions.PreconditionError:
                 fault = None
-            except (FileNotFoundError, obstore.exceptions.BaseError) as e:
+            except (FileNotFoundError, ValueError, obstore.exceptions.BaseError) as e:
                 fault = _fault(e, self._why_without(anonymous))
                 if self._moves(e):
                     continue
@@ -214,11 +213,12 @@ def _s3_credentials() -> tuple[Any, bool]:
         return None, True
     if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"):
         return None, False
-    if importlib.util.find_spec("boto3") is None:
+    try:
+        import boto3
+        import botocore.exceptions
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError:  # profiles need it; what obstore's own chain knows does not
         return None, not (any(map(environ.get, _S3_CHAIN)) or _instance_role())
-    import boto3
-    import botocore.exceptions
-    from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
         session = boto3.Session()

@@ -5,6 +5,7 @@ is read by GDAL. Headers are parsed by async-tiff from bytes that were fetched t
 """
 
 import asyncio
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ _MOST_DIRECTORIES = 64
 _DIRECTORY_BYTES, _LEAST_DIRECTORY_BYTES = 4096, 8  # 340 tags, or 204 of a BigTIFF
 _TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # by type; others take 1
 _USER_DEFINED = 32767
+_FILL_ORDER = 266  # tag (TIFF 6.0, page 32)
+_METRE, _DEGREE = 9001, 9102  # units of GeoTIFF keys
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*|\s*[-+]?(nan|inf)\s*", re.IGNORECASE)
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0, page 36)
 _DTYPES = {
     (1, 8): "uint8",
@@ -160,7 +164,9 @@ def _check_directories(source: Source, at: int, big: bool) -> None:
     """Whether the directories are a chain that ends, of tables that can be true: what parses them takes memory unasked."""
     count_bytes, entry, count_code, code = (8, 20, "<Q", "<HHQQ") if big else (2, 12, "<H", "<HHII")
     seen: set[int] = set()
-    while at:
+    while at or not seen:
+        if at < 8:
+            raise Unfit("a directory within the first bytes")
         if at > MOST_HEADER_BYTES:
             raise Unfit("headers far into the file" if seen else "headers at the end of the file")
         if at in seen or len(seen) == _MOST_DIRECTORIES:
@@ -173,9 +179,11 @@ def _check_directories(source: Source, at: int, big: bool) -> None:
             raise Unfit("a directory that is too long")
         if end + (8 if big else 4) > len(table):
             raise Unfit("headers beyond the end of the file")
-        for _, kind, size, _ in struct.iter_unpack(code, table[count_bytes:end]):
+        for tag, kind, size, value in struct.iter_unpack(code, table[count_bytes:end]):
             if size * _TAG_BYTES.get(kind, 1) > MOST_HEADER_BYTES:
                 raise Unfit("a tag that is too long")
+            if tag == _FILL_ORDER and value & 0xFFFF != 1:
+                raise Unfit("bits in reverse order")
         (at,) = struct.unpack_from("<Q" if big else "<I", table, end)
 
 
@@ -212,7 +220,7 @@ def _level(ifd: Any) -> Level:
     compression, predictor = int(ifd.compression), int(ifd.predictor or 1)
     if compression not in (1, *_DEFLATE):
         raise Unfit(f"compression {getattr(ifd.compression, 'name', compression)}")
-    if predictor not in (1, 2) or (predictor == 2 and _dtype(ifd).kind == "f"):
+    if predictor not in (1, 2) or (predictor == 2 and (_dtype(ifd).kind == "f" or compression == 1)):
         raise Unfit(f"predictor {predictor}")
     if ifd.samples_per_pixel != 1:
         raise Unfit(f"{ifd.samples_per_pixel} samples a pixel")
@@ -221,6 +229,8 @@ def _level(ifd: Any) -> Level:
     if int(ifd.tile_width) * int(ifd.tile_height) * _dtype(ifd).itemsize > _MAX_TILE_BYTES:
         raise Unfit("very large tiles")
     shape, tile = (int(ifd.image_height), int(ifd.image_width)), (int(ifd.tile_height), int(ifd.tile_width))
+    if min(shape) < 1:
+        raise Unfit("an image without pixels")
     grid = -(-shape[0] // tile[0]), -(-shape[1] // tile[1])
     offsets, sizes = np.asarray(ifd.tile_offsets, np.int64), np.asarray(ifd.tile_byte_counts, np.int64)
     if offsets.size != grid[0] * grid[1] or sizes.size != offsets.size:
@@ -239,10 +249,9 @@ def _dtype(ifd: Any) -> np.dtype[Any]:
 def _nodata(ifd: Any) -> float | None:
     """As rasterio gives it: None also where no pixel can have it, such as NaN among integers."""
     text, dtype = ifd.gdal_nodata, _dtype(ifd)
-    try:
-        nodata = None if text is None else float(text)
-    except ValueError as e:
-        raise Unfit("a nodata value that is no number") from e
+    if text is not None and not _NUMBER.fullmatch(text):
+        raise Unfit("a nodata value that is no plain number")
+    nodata = None if text is None else float(text)
     if nodata is None or dtype.kind == "f":
         return nodata
     return nodata if np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max else None
@@ -254,6 +263,8 @@ def _crs(ifd: Any) -> str:
         raise Unfit("no plain georeference")
     if int(keys.raster_type or 1) != 1:
         raise Unfit("coordinates that name pixel centres")
+    if (keys.proj_linear_units or _METRE) != _METRE or (keys.geog_angular_units or _DEGREE) != _DEGREE:
+        raise Unfit("coordinates in other units")
     code = {1: keys.projected_type, 2: keys.geographic_type}.get(int(keys.model_type or 0))
     if code is None or int(code) == _USER_DEFINED:
         raise Unfit("a CRS without an EPSG code")

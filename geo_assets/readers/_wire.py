@@ -25,6 +25,7 @@ from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model.href import is_local_host, is_loopback
 
 _POOLED = 64  # more threads than that open connections of their own
+_MOST_INTERIM = 16  # answers with status 1xx
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -97,11 +98,23 @@ class _Body(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.fp = _OneRead(_Timed(self.fp.detach()))
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """The status of the answer itself: 103 and its like come before it, and the library would take them for it."""
+        for _ in range(_MOST_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == http.client.SWITCHING_PROTOCOLS:
+                break
+            if not 100 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("no answer but interim ones")
+
 
 class _Made:
     """Connections of one session that still exist, so that all can be ended from another thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, loopback: bool) -> None:
+        self.loopback = loopback
         self._all: weakref.WeakSet[Any] = weakref.WeakSet()
         self._sockets: weakref.WeakSet[socket.socket] = (
             weakref.WeakSet()
@@ -139,8 +152,7 @@ def _checked(sock: socket.socket, connection: Any) -> socket.socket:
     if connection.proxy is not None:  # which resolves the name
         return sock
     peer, host = str(sock.getpeername()[0]), connection.host
-    # A local host got this far only if the catalog's own address allows it
-    if is_loopback(peer) if is_local_host(host) else not is_local_host(peer):
+    if connection.made.loopback and is_loopback(peer) if is_local_host(host) else not is_local_host(peer):
         return sock
     sock.close()
     raise SourceError(f"{host} leads to {peer}, a private or local address: it is not read")
@@ -194,10 +206,14 @@ class Route:
 
 
 class Wire:
-    """Connections of one session, for any number of threads."""
+    """Connections of one session, for any number of threads.
 
-    def __init__(self) -> None:
-        self._made = _Made()
+    Args:
+        loopback: Whether they may lead to this machine.
+    """
+
+    def __init__(self, *, loopback: bool = False) -> None:
+        self._made = _Made(loopback)
         self._managers: dict[str, urllib3.PoolManager] = {}
         self._hosts: dict[tuple[str, str], tuple[Any, str, dict[str, str]]] = {}
         self._lock = threading.Lock()

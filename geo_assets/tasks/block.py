@@ -23,7 +23,7 @@ from geo_assets.model.plugin import Layer, ReadSession, Sweep
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
-from geo_assets.tasks.memory import Strips, bands_together, masks_at_once, strips
+from geo_assets.tasks.memory import Strips, bands_together, give_back, masks_at_once, strips
 from geo_assets.threads import Crew
 
 Pixels = npt.NDArray[np.uint16]
@@ -82,6 +82,7 @@ class BlockPixels:
         """
         with Crew(self._session.threads) as self._crew:
             clear = self._clear()
+            give_back()
             days: dict[str, list[Clear]] = {}
             for one in clear:
                 days.setdefault(one.scene.solar_day, []).append(one)
@@ -105,6 +106,7 @@ class BlockPixels:
                     if sweep is not None:
                         sweep.close()
             yield "n_clear", count_seen(seen, self._box.shape[1])
+        give_back()
 
     # ---- which pixels are clear
 

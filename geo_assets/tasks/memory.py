@@ -1,6 +1,10 @@
 """How much memory a block's pixels take, known before any is read."""
 
+import ctypes
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.plugin import FETCH_BYTES
@@ -85,3 +89,18 @@ def masks_at_once(cube: CubeRecipe, *, scenes: int, shape: tuple[int, int]) -> i
     area = shape[0] * shape[1]
     left = cube.memory_mb * 2**20 - FETCH_BYTES - area * scenes // 8
     return int(max(1, left // max(1, area * _MASK_BYTES)))
+
+
+def give_back() -> None:
+    """Give what was freed back to the system, where the C library is glibc: its heaps keep it otherwise, one a thread."""
+    if (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], Any] | None:
+    try:
+        found: Callable[[int], Any] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return None
+    return found

@@ -34,6 +34,8 @@ class Fault:
         tag: Value of ETag, if not the true one; "" leaves it out.
         encoding: Value of Content-Encoding.
         chunked: Whether the body comes in chunks, without its length.
+        interim: Answers with this status that come first, as many as ``interims``.
+        interims: How many.
     """
 
     status: int = 206
@@ -51,6 +53,8 @@ class Fault:
     tag: str | None = None
     encoding: str = ""
     chunked: bool = False
+    interim: int = 103
+    interims: int = 0
 
 
 @dataclass
@@ -121,6 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.stall_s and fault.cut is None:
             files.stop.wait(fault.stall_s)
         with contextlib.suppress(OSError):  # the client may have gone
+            for _ in range(fault.interims):
+                self.wfile.write(f"HTTP/1.1 {fault.interim} Wait\r\nLink: </style.css>\r\n\r\n".encode())
+            if fault.interims:
+                self.wfile.flush()
+                time.sleep(0.1)  # so that the answer comes later
             if fault.status not in (200, 206):
                 self._status(fault)
             elif content is None:

@@ -247,7 +247,9 @@ def test_touched_squares_are_those_of_brute_force(grid, vertices):
     hull = shapely.MultiPoint(
         [(float(origin.left) + x * unit, float(origin.top) + y * unit) for x, y in vertices]
     ).convex_hull
-    assume(hull.geom_type == "Polygon")
+    assume(
+        hull.geom_type == "Polygon" and hull.area > 1e-6 * float(size) ** 2
+    )  # points in a row make slivers of rounding
     owner, rows, cols = grid.touched(np.array([hull, hull], dtype=object), size=size)
     first = {(int(r), int(c)) for o, r, c in zip(owner, rows, cols, strict=True) if o == 0}
     assert len(owner) == 2 * len(first)

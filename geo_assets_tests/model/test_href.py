@@ -13,7 +13,7 @@ PUBLIC = Access()
 LOCAL_HOSTS = [
     "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "0", "0.0.0.0", "10.0.0.1", "172.16.3.4",
     "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1",
-    "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::808:808", "::127.0.0.1", "::7f00:1", "2002:a00:1::", "localhost", "a.localhost", "printer.local",
+    "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::808:808", "::127.0.0.1", "::7f00:1", "fec0::1", "::ffff:0:7f00:1", "168.63.129.16", "192.0.0.192", "2002:a00:1::", "localhost", "a.localhost", "printer.local",
     "metadata.google.internal", "intranet",
 ]  # fmt: skip
 
@@ -156,3 +156,29 @@ def test_no_message_shows_a_query(text):
 
 def test_user_in_an_address_is_not_shown():
     assert without_query(f"https://user:{SECRET}@example.com/a.tif?sig={SECRET}#x") == "https://example.com/a.tif"
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "http://127%2e0.0.1/a.tif", "http://%31%32%37.0.0.1/a.tif", "http://169%2e254.169.254/a", "https://0%2e0.0.0/a", "http://l%6fcalhost/a",
+        "http://１２７.0.0.1/a", "http://exa\ud800mple.com/a", "\ud800.tif", "s3://data/\ud800", "https://ex%61mple.com/a",
+    ],
+)  # fmt: skip
+def test_host_that_libraries_would_read_otherwise_is_refused(href):
+    for access in (PUBLIC, Access(loopback=True), Access(roots=("/",))):
+        with pytest.raises(SourceError):
+            access.check(href)
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "http://user:SEC/RET@example.com/a.tif", "s3://KEY:SEC/RET@data/a", "s3:/KEY:SECRET@data/a", "https:user:SECRET@example.com/a",
+        "//user:SECRET@example.com/a", "az://key:SECRET@box/a",
+    ],
+)  # fmt: skip
+def test_secret_in_an_odd_address_is_not_shown(href):
+    with pytest.raises(SourceError) as error:
+        Access(hosts=("s3://a",)).check(href)
+    assert "SEC" not in str(error.value)

@@ -2,10 +2,15 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import re
+import shutil
+import struct
+import subprocess
 import sys
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ import rasterio
 from affine import Affine
 
 from geo_assets.errors import SourceError
+from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.readers._files import HEADS
 from geo_assets.registry import load
@@ -183,6 +189,96 @@ def test_read_when_a_header_asks_for_too_much_then_refused_in_little_memory(read
         read(reader, Access(roots=(str(inside),)), path)
     assert memory_mb("VmHWM") - before < MOST_MB
     assert takes or str(path) in str(error.value)
+
+
+def test_read_when_the_first_directory_is_at_the_first_byte_then_the_process_lives(inside):
+    """The parser would take the magic number for billions of entries, and end the process for want of memory."""
+    path = inside / "a.tif"
+    path.write_bytes(b"II+\0\x08\0\0\0" + bytes(56))
+    (inside / "b.tif").write_bytes(b"II*\0" + bytes(60))
+    for name in ("a.tif", "b.tif"):
+        code = (
+            "import sys; from geo_assets_tests.readers.test_hostile import *\n"
+            "try: read('native', Access(roots=(sys.argv[1],)), sys.argv[2])\n"
+            "except SourceError: print('refused')"
+        )
+        order = [sys.executable, "-c", code, str(inside), str(inside / name)]
+        done = subprocess.run(order, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+        assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-500:]
+
+
+TAGS = {
+    "a predictor without compression": ({"compress": "none"}, {317: 2}),
+    "reversed bits": ({"compress": "none"}, {266: 2}),
+}
+
+
+@pytest.mark.parametrize("kind", TAGS)
+def test_read_when_a_tag_is_one_that_only_gdal_heeds_then_gdal_decodes(kind, inside):
+    options, tags = TAGS[kind]
+    path = write_raster(inside / "a.tif", pixels(), **options)
+    added(path, tags)
+    with rasterio.open(path) as file:
+        wanted = file.read(1)
+    box = GeoBox(CRS, Fraction(10), Fraction(LEFT), Fraction(TOP), wanted.shape)
+    assert np.array_equal(read("native", Access(roots=(str(inside),)), path, box), wanted)
+
+
+def added(path: Path, tags: dict[int, int]) -> None:
+    """Writes more tags into a TIFF's first directory, which moves to the end of the file."""
+    data = bytearray(path.read_bytes())
+    at = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[at : at + 2], "little")
+    entries = {
+        int.from_bytes(data[e : e + 2], "little"): bytes(data[e : e + 12])
+        for e in range(at + 2, at + 2 + 12 * count, 12)
+    }
+    for tag, value in tags.items():
+        entries[tag] = struct.pack("<HHII", tag, 3, 1, value)
+    table = struct.pack("<H", len(entries)) + b"".join(entries[t] for t in sorted(entries)) + bytes(4)
+    offset = len(data)
+    data[4:8] = offset.to_bytes(4, "little")
+    path.write_bytes(bytes(data) + table)
+
+
+@linux
+def test_read_when_a_folder_is_exchanged_for_a_link_then_what_lies_behind_is_not_read(inside, canary, monkeypatch):
+    path, _ = canary
+    (inside / "real").mkdir()
+    write_raster(inside / "real" / "canary.tif", pixels())
+    check = Access.check
+
+    def exchanged(self: Access, href: str) -> str:
+        found = check(self, href)
+        shutil.rmtree(inside / "real")
+        (inside / "real").symlink_to(path.parent)
+        return found
+
+    monkeypatch.setattr(Access, "check", exchanged)
+    with pytest.raises(SourceError, match="a link was put in place of one of its folders"):
+        read("native", Access(roots=(str(inside),)), inside / "real" / "canary.tif")
+
+
+@pytest.mark.parametrize("href", ["s3://data/a/../b.tif", "s3://data/./a.tif"])
+def test_object_whose_path_is_odd_is_a_source_error(href):
+    with pytest.raises(SourceError, match=r"while reading bytes|not a file"):
+        read("native", Access(), href)
+
+
+def test_read_when_the_process_was_forked_from_one_that_had_read_then_an_error_and_no_hang(inside):
+    path = write_raster(inside / "a.tif", pixels())
+    assert read("native", Access(roots=(str(inside),)), path).any()
+    child = multiprocessing.get_context("fork").Process(target=_refused, args=(inside, path))
+    child.start()
+    child.join(30)
+    if child.is_alive():
+        child.kill()
+    assert child.exitcode == 0
+
+
+def _refused(inside: Path, path: Path) -> None:
+    with pytest.raises(SourceError, match=r"forked.*spawn"):
+        read("native", Access(roots=(str(inside),)), path)
 
 
 def memory_mb(field: str) -> float:

@@ -484,3 +484,30 @@ def test_read_when_much_lies_under_few_rows_then_parts_of_a_strip_are_the_same(t
     monkeypatch.setattr(_strips, "_PART_BYTES", 2**15)
     found, _ = read(path, box, "average")
     assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("crs", "corner", "step"),
+    [("EPSG:4326", (179.0, -16.0), 0.002), ("EPSG:3857", (20037508.34 - 512 * 150, -1812000.0), 150.0)],
+)
+@pytest.mark.parametrize("resampling", KERNELS)
+def test_read_when_a_file_ends_at_the_antimeridian_then_a_window_over_it_has_its_last_pixels(
+    tmp_path, crs, corner, step, resampling
+):
+    """Beyond it coordinates jump by the width of the globe, so the border of a window does not say what its middle needs."""
+    transform = Affine(step, 0, corner[0], 0, -step, corner[1])
+    path = write_raster(tmp_path / "a.tif", pixels(), crs=crs, transform=transform)
+    box = GeoBox("EPSG:32760", Fraction(1000), Fraction(781_000), Fraction(8_253_000), (64, 64))
+    whole, _ = read(path, box, resampling)
+    parts = [read(path, box.window(0, c, 64, 16), resampling)[0] for c in range(0, 64, 16)]
+    assert np.array_equal(whole, np.concatenate([np.zeros((64, 16)) if p is None else p for p in parts], axis=1))
+    if resampling != "nearest":
+        return
+    x, y = np.meshgrid(*box.centers())
+    x, y = Transformer.from_crs(box.crs, crs, always_xy=True).transform(x, y)
+    cols, rows = np.floor((x - corner[0]) / step).astype(int), np.floor((corner[1] - y) / step).astype(int)
+    inside = (cols >= 0) & (cols < SIZE) & (rows >= 0) & (rows < SIZE)
+    wanted = np.where(inside, pixels()[np.clip(rows, 0, SIZE - 1), np.clip(cols, 0, SIZE - 1)], 0)
+    assert inside.any()
+    assert not inside.all()
+    assert np.array_equal(whole, wanted)

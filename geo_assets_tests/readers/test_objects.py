@@ -1,8 +1,8 @@
 """Objects: whose credentials are used, what faults do, and that nothing shows a credential."""
 
 import http.client
-import importlib.util
 import logging
+import sys
 import urllib.parse
 
 import pytest
@@ -213,7 +213,7 @@ def test_a_profile_that_does_not_exist_is_named(server, monkeypatch):
     [("", False, True), ("", True, False), ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", False, False)],
 )
 def test_without_boto3_the_roles_of_containers_and_machines_count(monkeypatch, variable, role, anonymous):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as if it were not installed
     monkeypatch.setattr(_objects, "_instance_role", lambda: role)
     if variable:
         monkeypatch.setenv(variable, "/v2/credentials")

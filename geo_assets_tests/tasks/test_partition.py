@@ -109,7 +109,7 @@ def test_composite_when_a_kernel_is_used_then_the_pieces_matter_by_1_dn_at_most(
 def test_composite_when_memory_is_short_then_the_pixels_are_the_same(tmp_path, folder, monkeypatch):
     whole = pixels(run_plain(project(tmp_path / "whole", folder, WEST)))
     for spare in (0, 2**30):
-        monkeypatch.setattr(block, "strips", lambda *_, spare=spare, **__: Strips(16, spare))
+        monkeypatch.setattr(block, "strips", lambda *_, spare=spare, **__: Strips(16, spare, 2))
         assert np.array_equal(pixels(run_plain(project(tmp_path / str(spare), folder, WEST))), whole)
 
 
