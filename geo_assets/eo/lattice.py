@@ -126,3 +126,26 @@ def exact(
         return xs[cols], ys[rows]
     x, y = transformer(box.crs, crs).transform(xs[cols], ys[rows])
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
+
+
+def jumps(at: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.bool_]:
+    """Nodes from one of which to the next a coordinate goes by half of the level or more, as over the antimeridian.
+
+    The pixels between them may lie beyond both, so their cells cover the whole level.
+    """
+    found = np.zeros(at.shape, bool)
+    with np.errstate(invalid="ignore"):  # nodes out of the CRS's reach
+        down, across = (np.abs(np.diff(at, axis=axis)) > size / 2 for axis in (0, 1))
+    found[1:] |= down
+    found[:-1] |= down
+    found[:, 1:] |= across
+    found[:, :-1] |= across
+    return found
+
+
+def all_finite(at: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Cells all of whose nodes are finite."""
+    good = np.isfinite(at)
+    across = good[:, :-2:2] & good[:, 1::2] & good[:, 2::2]
+    cells: npt.NDArray[np.bool_] = across[:-2:2] & across[1::2] & across[2::2]
+    return cells

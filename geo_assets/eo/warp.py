@@ -21,7 +21,7 @@ from geo_assets.eo._convolve import convolve
 from geo_assets.eo._coordinates import Grid
 from geo_assets.eo._cover import mark
 from geo_assets.eo._nearest import copy, gather, nearest, pick
-from geo_assets.eo.lattice import CELL_PX, Nodes, exact, nodes
+from geo_assets.eo.lattice import CELL_PX, Nodes, all_finite, exact, jumps, nodes
 from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox, spaced
 
@@ -102,21 +102,6 @@ def coarsest(shapes: Sequence[tuple[int, int]], scale: Scale) -> int:
     return fit[-1] if fit else 0
 
 
-def _jumps(at: Array, size: int) -> npt.NDArray[np.bool_]:
-    """Nodes from one of which to the next a coordinate goes by half of the level or more, as over the antimeridian.
-
-    The pixels between them may lie beyond both, so their cells cover the whole level.
-    """
-    found = np.zeros(at.shape, bool)
-    with np.errstate(invalid="ignore"):  # nodes out of the CRS's reach
-        down, across = (np.abs(np.diff(at, axis=axis)) > size / 2 for axis in (0, 1))
-    found[1:] |= down
-    found[:-1] |= down
-    found[:, 1:] |= across
-    found[:, :-1] |= across
-    return found
-
-
 class Placement:
     """A target window over a level of a file.
 
@@ -141,11 +126,11 @@ class Placement:
         pixel = min(math.hypot(self._t.a, self._t.d), math.hypot(self._t.b, self._t.e))
         self._rough = self._lattice.error > TOLERANCE_PX * pixel
         self._odd = ~(np.isfinite(self.cols) & np.isfinite(self.rows))
-        self._odd |= _jumps(self.cols, raster.shape[1]) | _jumps(self.rows, raster.shape[0])
+        self._odd |= jumps(self.cols, raster.shape[1]) | jumps(self.rows, raster.shape[0])
         self._limits = self._pixel_limits()
         self._needed: dict[Any, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
         # A node out of the CRS's reach makes its cells rough, so that single pixels decide
-        self._rough |= ~(_all_finite(self.cols) & _all_finite(self.rows))
+        self._rough |= ~(all_finite(self.cols) & all_finite(self.rows))
 
     @property
     def points(self) -> int:
@@ -391,14 +376,6 @@ class Placement:
             x, y = transformer(self.box.crs, self.raster.crs).transform(x, y)
         col, row = self._to_pixels(x, y)
         return index, np.where(np.isfinite(col), col, -1e18), np.where(np.isfinite(row), row, -1e18)
-
-
-def _all_finite(at: Array) -> npt.NDArray[np.bool_]:
-    """Cells all of whose nodes are finite."""
-    good = np.isfinite(at)
-    across = good[:, :-2:2] & good[:, 1::2] & good[:, 2::2]
-    cells: npt.NDArray[np.bool_] = across[:-2:2] & across[1::2] & across[2::2]
-    return cells
 
 
 def _edges(box: GeoBox) -> tuple[Array, Array]:
