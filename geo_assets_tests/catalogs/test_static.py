@@ -235,6 +235,17 @@ def test_search_when_a_web_server_redirects_then_it_is_not_followed(tmp_path):
         assert elsewhere.requests == []
 
 
+def test_access_when_the_catalog_is_on_a_server_of_this_machine_then_so_may_its_pixels_be(tmp_path):
+    write_static(tmp_path, [make_item("a", "2024-02-01T10:00:00Z", STYRIA)])
+    files = {f"cat/{p.relative_to(tmp_path)}": p.read_bytes() for p in tmp_path.rglob("*.json")}
+    with serve_files(files) as server:
+        access = PLUGIN.access(recipe(server.href("cat/catalog.json")))
+        assert access.check(server.href("cat/a/red.tif"))
+        for elsewhere in ("http://10.0.0.1/a.tif", "http://169.254.169.254/latest"):
+            with pytest.raises(SourceError):
+                access.check(elsewhere)
+
+
 def move(server, name, to):
     """Have a server redirect one of its files."""
     answer = server.fault

@@ -67,6 +67,12 @@ def test_plugins_when_a_package_is_missing_then_it_is_named_with_the_extra_that_
     assert row("stores", "zarr")["usable"]
 
 
+def test_plugins_when_boto3_is_missing_then_readers_are_usable_since_only_profiles_need_it(monkeypatch):
+    real = plugins._findable
+    monkeypatch.setattr(plugins, "_findable", lambda m: m not in ("boto3", "botocore") and real(m))
+    assert [row("readers", name)["missing"] for name in ("native", "gdal", "stackstac")] == ["", "", ""]
+
+
 def test_plugins_when_another_package_brings_one_then_it_is_loaded_and_told(foreign):
     foreign("good_grid", '"""Hexagons.\n\nMore."""\nPLUGIN = object()')
     foreign("by_name", '"""Named."""\nMINE = object()', attribute="MINE")

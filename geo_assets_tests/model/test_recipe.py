@@ -65,6 +65,7 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(changes, hint):
         ({"grid": {"size_m": -5}}, "grid.size_m"),
         ({"grid": {"step": "x"}}, "is not a number"),
         ({"mask": {"keep": [0, 4]}}, "0 is nodata"),
+        ({"mask": {"keep": [4, 99]}}, "keep names class 99"),
         ({"products": ["composit"]}, "products"),
     ],
 )
@@ -72,6 +73,15 @@ def test_value_out_of_range_is_refused_with_its_place(changes, text):
     message = fault(**changes)
     assert message.startswith("p.yaml: ")
     assert text in message
+
+
+def test_resolution_of_more_than_a_degree_is_refused():
+    """The default of 10 is metres; with a geographic CRS it would be a pixel of a thousand kilometres."""
+    for crs in ("EPSG:4326", "EPSG:4258"):
+        with pytest.raises(ConfigError, match=r"cube.resolution 10 is in degrees, since .* such as 1/9000"):
+            CubeRecipe(crs=crs).any_grid()
+        assert CubeRecipe(crs=crs, resolution="1").any_grid().resolution == 1
+    assert CubeRecipe(crs="EPSG:3035").any_grid().resolution == 10
 
 
 def test_project_that_is_no_mapping_is_refused():
