@@ -17,7 +17,11 @@ def _own_environment() -> Iterator[None]:
     for name in ("DAGSTER_HOME", "GEO_ASSETS_PROJECT", "GEO_ASSETS_DEPLOYMENT", "GEO_ASSETS_STORAGE"):
         os.environ.pop(name, None)
     yield
-    os.environ.clear()
-    os.environ.update(before)
+    # Only what differs: a library's own thread that reads the environment while it is written may end the process
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     sys.path[:] = path
     signal.signal(signal.SIGTERM, sigterm)
