@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from geo_assets.errors import ConfigError, GeoAssetsError, StoreError
 from geo_assets.model import path
 from geo_assets.model.href import without_query
-from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.receipt import FailureNote, PartitionReceipt
 
 _PART = ".part"
 _REMOTE = ("s3", "gs", "az", "abfs", "memory")
@@ -169,6 +169,24 @@ class Storage:
             path.receipt(receipt.product, receipt.region, receipt.month),
             receipt.model_dump_json(exclude_defaults=True).encode(),
         )
+
+    def write_failure(self, note: FailureNote) -> None:
+        """Keep why a partition could not be made."""
+        self.write(path.failure(note.product, note.region, note.month), note.model_dump_json().encode())
+
+    def failure(self, product: str, region: str, month: str | None = None) -> FailureNote | None:
+        """Why the last try of a partition failed, or None if it did not; warns of a note that is damaged."""
+        name = path.failure(product, region, month)
+        content = self.read(name)
+        if content is None:
+            return None
+        try:
+            return FailureNote.model_validate_json(content)
+        except ValidationError:
+            warnings.warn(
+                f"{self.uri(name)}: is no note of a failure; the partition's next run replaces it", stacklevel=2
+            )
+            return None
 
     def receipts(self, product: str) -> Iterator[PartitionReceipt]:
         """All receipts of a product that can be used; warns of damaged ones."""

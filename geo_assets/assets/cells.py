@@ -24,7 +24,9 @@ def build(loaded: LoadedProject) -> dg.AssetsDefinition:
     )  # fmt: skip
     def cells(context: dg.AssetExecutionContext, storage: dg.ResourceParam[Store]) -> Iterator[Any]:
         workspace = Workspace.of(loaded, storage=storage)
-        yield from run_strip(context, lambda region: make(workspace, region, context.run.run_id))
+        yield from run_strip(
+            context, lambda region: make(workspace, region, context.run.run_id), storage=workspace.storage
+        )
 
     return cells
 

@@ -47,8 +47,9 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         workspace = Workspace.of(loaded, storage=storage, catalog=catalog)
         run = CubeRun(PRODUCT, context, workspace, periods, storage, compute, prepare=ensure_layout)
         yield from run_strip(
-            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), checks=[PLAUSIBLE]
-        )
+            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), storage=workspace.storage,
+            checks=[PLAUSIBLE],
+        )  # fmt: skip
 
     return composite
 

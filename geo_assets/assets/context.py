@@ -76,9 +76,9 @@ class Workspace:
         """
         content = self.storage.read(path.scenes(sensor, region, month))
         if content is None:
-            raise PartitionError(
-                f"no scene table of {sensor} for {region} {month}: materialize asset scenes/{sensor} for it first"
-            )
+            note = self.storage.failure(f"scenes/{sensor}", region, month)
+            why = f"its search failed: {note.cause}" if note else f"materialize asset scenes/{sensor} for it first"
+            raise PartitionError(f"no scene table of {sensor} for {region} {month}: {why}")
         with _named(self.storage.uri(path.scenes(sensor, region, month))):
             return read_scenes(content)
 

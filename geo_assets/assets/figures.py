@@ -20,8 +20,8 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
     """What the UI shows of a composite partition."""
     f = receipt.figures
     shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
-    if not receipt.scenes:
-        shown["note"] = "no scene in this period: the partition is all nodata"
+    if receipt.emptiness:
+        shown["note"] = receipt.emptiness
     names = [name(receipt.product, receipt.region, str(receipt.month)) for name in (path.closeup, path.quicklook)]
     pictures = (decode_png(storage.read(name)) for name in names)
     picture = next((p for p in pictures if p is not None), None)

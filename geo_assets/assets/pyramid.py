@@ -47,7 +47,9 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         run = CubeRun(
             PRODUCT, context, Workspace.of(loaded, storage=storage), periods, storage, compute, prepare=ensure_levels
         )
-        yield from run_strip(context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite))
+        yield from run_strip(
+            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), storage=run.workspace.storage
+        )
 
     return pyramid
 

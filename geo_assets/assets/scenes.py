@@ -35,7 +35,9 @@ def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefi
     ) -> Iterator[Any]:
         workspace = Workspace.of(loaded, storage=storage, catalog=catalog)
         search = _Search(workspace, sensor, periods, [split_key(k) for k in context.partition_keys])
-        yield from run_strip(context, lambda key: search.make(*split_key(key), run_id=context.run.run_id))
+        yield from run_strip(
+            context, lambda key: search.make(*split_key(key), run_id=context.run.run_id), storage=workspace.storage
+        )
 
     return scenes
 

@@ -11,8 +11,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as _QUIET
 
+from geo_assets.assets.notes import Notes
 from geo_assets.assets.partitions import split_key
 from geo_assets.errors import GeoAssetsError
+from geo_assets.storage import Storage
 
 _SHOWN, _LONGEST = 50, 500  # causes that the UI shows one by one, and characters of each
 _FURTHER, _SHORT = "further", 120  # where the others are, and characters of theirs: many fail for one reason
@@ -47,25 +49,29 @@ class Made:
 
 
 def run_strip(
-    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, checks: Sequence[str] = ()
+    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, storage: Storage, checks: Sequence[str] = ()
 ) -> Iterator[Any]:
     """Make every key of the run, keep what succeeds, and fail the step at its end if a key failed.
 
     Args:
         context: Of the asset.
         make: Makes one key; raises a GeoAssetsError if it cannot.
+        storage: Keeps a note on each key that failed, until a later try succeeds.
         checks: Names of the asset's checks.
     """
     keys = sorted(context.partition_keys, key=_region_first)
-    tags = _Tags(context)
+    product, tags = context.asset_key.to_user_string(), _Tags(context)
+    notes = Notes(storage, product, run_id=context.run.run_id, log=context.log)
     failed: dict[str, GeoAssetsError] = {}
     for key in keys:
         try:
             made = make(key)
         except GeoAssetsError as e:
             failed[str(key)] = e
-            context.log.error(f"{context.asset_key.to_user_string()} {key}: {e}")
+            context.log.error(f"{product} {key}: {e}")
+            notes.failed(key, e)
             continue
+        notes.made(key)
         context.log_event(
             dg.AssetMaterialization(
                 context.asset_key, partition=str(key), metadata=made.metadata, tags=tags.of(key, made)

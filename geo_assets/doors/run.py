@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from geo_assets.assets.partitions import cube_key, register_regions
+from geo_assets.assets.partitions import cube_key, register_regions, split_key
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
@@ -54,9 +54,11 @@ class Summary:
     bytes_read: int = 0
     requests: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
+    empty: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    refused: bool = False  # nothing was made, and only the project can be at fault
 
     @property
     def complete(self) -> bool:
@@ -68,7 +70,7 @@ class Summary:
         return {
             "run_ids": self.run_ids, "partitions": self.partitions, "tasks": self.tasks, "bytes_read": self.bytes_read, "requests": self.requests,
             "cpu_s": round(self.cpu_s, 2), "wall_s": round(self.wall_s, 2), "peak_rss_mb": round(_peak_mb(), 1), "usd": {"predicted": 0.0, "actual": 0.0},
-            "failures": self.failures, "outputs": self.outputs,
+            "failures": self.failures, "empty": self.empty, "outputs": self.outputs,
         }  # fmt: skip
 
 
@@ -146,7 +148,9 @@ class _Run:
         """Those of some partitions that failed, are partial, or have a receipt that cannot tell."""
         names = [n for p in self._products if p != "cells" for n in self._assets(p)]
         known = {key for name in names for key in self._runner.failed(name)}
+        noted = set(self._storage.names(path.FAILURES))
         cube = [n for n in names if n in _OF_CUBE]
+        known |= {str(cube_key(*k)) for k in keys for n in names if path.failure(n, *k) in noted}
         return [k for k in keys if str(cube_key(*k)) in known or any(self._is_partial(name, *k) for name in cube)]
 
     def _is_partial(self, product: str, region: str, month: str) -> bool:
@@ -199,9 +203,10 @@ class _Run:
             self._summary.partitions[min(states, key=_WORST.index)] += 1
         named = {(f["product"], f["region"], f["month"]) for f in self._summary.failures}
         for (product, key), cause in self._causes.items():
-            region, month = (key.split("|")[1], key.split("|")[0]) if "|" in key else (key, None)
+            region, month = _parts(key)
             if (product, region, month) not in named:
                 self._fail(product, region, month, cause)
+        self._summary.refused = self._is_refused()
         self._summary.outputs = {p: self._storage.uri(path.CUBE if p in _OF_CUBE else p) for p in self._products}
 
     def _count_one(self, product: str, region: str, month: str | None) -> str:
@@ -215,11 +220,22 @@ class _Run:
             if not any(k[1] in (key, region) for k in self._causes):
                 self._fail(product, region, month, cause or "it was not made; see the run in the UI")
             return "failed"
+        if receipt.emptiness:
+            where = {"product": product, "region": region, "month": month}
+            self._summary.empty.append(where | {"reason": receipt.emptiness})
         if made or receipt.status != "ok":
             self._count_tasks(receipt)
             return receipt.status
         self._summary.tasks["skipped"] += len(receipt.blocks)
         return "skipped"
+
+    def _is_refused(self) -> bool:
+        """Whether nothing was made for faults of the project alone."""
+        counted = self._summary.partitions
+        if not self._causes or self._summary.tasks["ok"] or any(counted[k] for k in ("ok", "partial", "skipped")):
+            return False
+        notes = [self._storage.failure(product, *_parts(key)) for product, key in self._causes]
+        return all(n and n.error == ConfigError.__name__ and n.run_id in self._summary.run_ids for n in notes)
 
     def _count_tasks(self, receipt: PartitionReceipt) -> None:
         tasks, figures = self._summary.tasks, receipt.figures
@@ -260,6 +276,11 @@ class _Run:
         )
 
 
+def _parts(key: str) -> tuple[str, str | None]:
+    """Region, and month if it has one."""
+    return split_key(key) if "|" in key else (key, None)
+
+
 def _title(strip: Strip) -> str:
     if strip.region is None:
         return strip.assets[0]
@@ -280,13 +301,14 @@ def initialize(storage: Storage) -> None:
     """
     cube = storage.names(path.CUBE)
     receipts = [name for product in _OF_CUBE[::-1] for name in storage.names(path.receipts(product))]
+    notes = [name for product in _OF_CUBE for name in storage.names(path.failures(product))]
     pictures = [name for product in _OF_CUBE for name in storage.names(f"quicklooks/{product}")]
     if cube and not receipts and not _is_cube(storage.uri(path.CUBE)):
         raise ConfigError(
             f"{storage.uri(path.CUBE)} holds files and is no cube of geo_assets: move it away, or choose another storage"
         )
     # Receipts last: after a cube that is damaged, or half deleted, they tell that it is ours
-    for name in (*cube, *pictures, *receipts):
+    for name in (*cube, *pictures, *notes, *receipts):
         storage.delete(name)
     if "://" not in storage.root:
         shutil.rmtree(storage.uri(path.CUBE), ignore_errors=True)

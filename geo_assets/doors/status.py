@@ -1,7 +1,7 @@
 """``geo-assets status``: what is fresh, stale, failed or missing, with the reason; reads receipts and tables, no pixel."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from geo_assets.assets.context import Workspace
@@ -40,17 +40,33 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     Raises:
         ConfigError: The areas cannot be read.
     """
-    regions = workspace.cut.regions
-    states = [_cells(workspace, r) for r in regions]
-    for entry in workspace.project.sensors:
-        states += [_scenes(workspace, entry.sensor, r, m) for r in regions for m in periods.keys]
     refuse_other_store(workspace.project, workspace.storage)
     refuse_other_layout(workspace.loaded.cube, workspace.project, periods)
-    there = cube_id(workspace.loaded.cube)
-    states += [_composite(workspace, r, m, there=there) for r in regions for m in periods.keys]
+    regions, there = workspace.cut.regions, cube_id(workspace.loaded.cube)
+    keys = [(r, m) for r in regions for m in periods.keys]
+    states = [_cells(workspace, r) for r in regions]
+    for entry in workspace.project.sensors:
+        states += [_scenes(workspace, entry.sensor, r, m) for r, m in keys]
+    states += [_composite(workspace, r, m, there=there) for r, m in keys]
     if PYRAMID in workspace.project.products or workspace.storage.names(path.receipts(PYRAMID)):
-        states += [_pyramid(workspace, r, m, there=there) for r in regions for m in periods.keys]
-    return states
+        states += [_pyramid(workspace, r, m, there=there) for r, m in keys]
+    return _with_failures(workspace, states)
+
+
+def _with_failures(workspace: Workspace, states: list[PartitionState]) -> list[PartitionState]:
+    """The states, where the last try of a partition brought nothing with its cause.
+
+    A fresh partition stays so, but for a search: an older answer stands in its table.
+    """
+    noted = set(workspace.storage.names(path.FAILURES))  # once, so that the others ask nothing
+    searches = {scenes_product(s.sensor) for s in workspace.project.sensors}
+    found = []
+    for s in states:
+        name = path.failure(s.product, s.region, s.month)
+        counts = name in noted and (s.state in ("missing", "stale") or s.product in searches)
+        note = workspace.storage.failure(s.product, s.region, s.month) if counts else None
+        found.append(replace(s, state="failed", reason=note.cause) if note else s)
+    return found
 
 
 def _cells(workspace: Workspace, region: str) -> PartitionState:
@@ -112,7 +128,8 @@ def _composite(workspace: Workspace, region: str, month: str, *, there: str | No
     except (PartitionError, SourceError) as e:
         return _judged(previous, previous.failures, str(e))
     asked = {t.plan.block for t in plan.todo}
-    return _judged(previous, [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason)
+    state = _judged(previous, [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason)
+    return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
 
 
 def _missing(known: Previous, *, there: str | None) -> str:
@@ -132,7 +149,7 @@ def _judged(previous: PartitionReceipt, failures: list[BlockReceipt], reason: st
 
 
 def document(states: list[PartitionState]) -> dict[str, Any]:
-    """For ``--json``: counts by product and every partition that is not fresh."""
+    """For ``--json``: counts by product, every partition that is not fresh, and those that are and hold no pixel."""
     counts: dict[str, Counter[str]] = {}
     for s in states:
         counts.setdefault(s.product, Counter())[s.state] += 1
@@ -140,4 +157,5 @@ def document(states: list[PartitionState]) -> dict[str, Any]:
         p: {"total": sum(c.values()), **{k: c[k] for k in ("fresh", "stale", "failed", "missing")}}
         for p, c in counts.items()
     }
-    return {"products": products, "partitions": [asdict(s) for s in states if s.state != "fresh"]}
+    empty = [{k: v for k, v in asdict(s).items() if k != "state"} for s in states if s.state == "fresh" and s.reason]
+    return {"products": products, "partitions": [asdict(s) for s in states if s.state != "fresh"], "empty": empty}

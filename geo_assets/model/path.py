@@ -2,7 +2,8 @@
 
 AOIS = "aois"
 CUBE = "cube"
-FOLDERS = (AOIS, "cells", "scenes", "receipts", "quicklooks")  # of small objects
+FAILURES = "failures"
+FOLDERS = (AOIS, "cells", "scenes", "receipts", FAILURES, "quicklooks")  # of small objects
 
 
 def aoi(name: str) -> str:
@@ -28,6 +29,16 @@ def receipts(product: str) -> str:
 def receipt(product: str, region: str, month: str | None = None) -> str:
     """Receipt of one partition."""
     return f"{receipts(product)}/{region}/{month or 'all'}.json"
+
+
+def failures(product: str) -> str:
+    """Folder of the notes on what could not be made of a product."""
+    return f"{FAILURES}/{product}"
+
+
+def failure(product: str, region: str, month: str | None = None) -> str:
+    """Note on one partition whose last try failed."""
+    return f"{failures(product)}/{region}/{month or 'all'}.json"
 
 
 def quicklook(product: str, region: str, month: str) -> str:

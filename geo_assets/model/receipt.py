@@ -1,4 +1,4 @@
-"""What was made: one receipt a block, and one a partition that holds them."""
+"""What was made: one receipt a block, and one a partition that holds them; and a note of what could not be made."""
 
 import datetime as dt
 from typing import Annotated, Any, Literal
@@ -103,6 +103,32 @@ class PartitionReceipt(_Record):
     def failures(self) -> list[BlockReceipt]:
         """Blocks that failed."""
         return [b for b in self.blocks if b.status == "failed"]
+
+    @property
+    def emptiness(self) -> str:
+        """Why a composite that is made holds no pixel, or ""."""
+        if not self.blocks or self.failures or any(b.observed for b in self.blocks):
+            return ""
+        scenes, left_out = len(self.scenes), len(self.dropped)
+        if scenes:
+            return f"no pixel is clear in its {scenes} scenes: all is nodata"
+        return (
+            f"none of its {left_out} scenes is used: all is nodata"
+            if left_out
+            else "no scene in this period: all is nodata"
+        )
+
+
+class FailureNote(_Record):
+    """Why the last try of a partition brought nothing; it goes once a try succeeds, and says nothing of what is stored."""
+
+    product: str
+    region: str
+    month: str | None = None
+    cause: str
+    error: str = Field(description="class of the error")
+    run_id: str = ""
+    at: dt.datetime
 
 
 def composite_version(blocks: list[BlockReceipt] | list[tuple[int, int, str, list[list[int]]]]) -> str:

@@ -4,17 +4,18 @@ import dagster as dg
 
 from geo_assets.assets.strip import causes_of, run_strip
 from geo_assets.errors import CatalogError
+from geo_assets.storage import Storage
 
 MONTHS = [f"20{y:02d}-{m:02d}" for y in range(20, 30) for m in range(1, 13)]
 
 
-def test_failure_when_many_keys_fail_then_each_has_its_cause():
+def test_failure_when_many_keys_fail_then_each_has_its_cause(tmp_path):
     @dg.asset(partitions_def=dg.StaticPartitionsDefinition(MONTHS), backfill_policy=dg.BackfillPolicy.single_run())
     def broken(context: dg.AssetExecutionContext):
         def make(key):
             raise CatalogError(f"{key}: " + "no answer " * 200)
 
-        yield from run_strip(context, make)
+        yield from run_strip(context, make, storage=Storage(str(tmp_path)))
 
     tags = {"dagster/asset_partition_range_start": MONTHS[0], "dagster/asset_partition_range_end": MONTHS[-1]}
     with dg.instance_for_test() as instance:

@@ -72,7 +72,7 @@ def test_metadata_of_a_month_without_scenes_says_so(made: Tiny) -> None:
     with made.instance() as instance:
         found = {str(m.partition): m.metadata for m in materializations(instance, "composite")}
     metadata = found[key(WEST, "2024-05")]
-    assert metadata["note"].value == "no scene in this period: the partition is all nodata"
+    assert metadata["note"].value == "no scene in this period: all is nodata"
     assert (metadata["status"].value, metadata["scenes"].value, metadata["bytes_read"].value) == ("ok", 0, 0)
     assert not made.cube().sel(time="2024-05").n_clear.any()
 

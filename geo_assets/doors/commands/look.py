@@ -98,7 +98,7 @@ def status(project: ProjectArgument = DEFAULT, json_: JsonOption = False, verbos
     Exit code: 0 whatever the partitions are (the states are the answer), 2 if the project cannot be used.
 
     With `--json`: `products`, for each the counts `total, fresh, stale, failed, missing`; `partitions`, those that are
-    not fresh, each with `product, region, month, state, reason`.
+    not fresh, each with `product, region, month, state, reason`; `empty`, those that are fresh and hold no pixel.
     """
     from geo_assets.doors.instance import workspace
     from geo_assets.doors.status import document
@@ -120,6 +120,10 @@ def status(project: ProjectArgument = DEFAULT, json_: JsonOption = False, verbos
         out.print(line, markup=False, highlight=False)
     if len(shown["partitions"]) > 50:
         out.print(f"... and {len(shown['partitions']) - 50} more; --json lists them all")
+    for s in shown["empty"][:20]:
+        out.print(f"empty    {s['product']} {s['region']} {s['month']}  {s['reason']}", markup=False, highlight=False)
+    if len(shown["empty"]) > 20:
+        out.print(f"... and {len(shown['empty']) - 20} more that hold no pixel; --json lists them all")
 
 
 def plugins(json_: JsonOption = False, verbose: VerboseOption = False) -> None:

@@ -108,11 +108,11 @@ def run(
 
     Example: `geo-assets run --months 2023-06:2023-08 --json`
 
-    Exit code: 0 all is made, 1 some partitions failed or are partial, 2 bad input, before any work.
+    Exit code: 0 all is made, 1 some partitions failed or are partial, 2 bad input: nothing was made.
 
     With `--json`: `run_ids`; `partitions` (`total, ok, partial, failed, skipped`); `tasks` (`ok, failed, skipped`);
     `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd`; `failures`, each with `product, region, month,
-    block, cells, cause`; `outputs`, the URI by product.
+    block, cells, cause`; `empty`, partitions that hold no pixel, each with its `reason`; `outputs`, the URI by product.
     """
     from geo_assets.doors.instance import effective_storage
     from geo_assets.doors.reports import refuse_folder, write_reports
@@ -140,7 +140,7 @@ def run(
             except GeoAssetsError as e:  # the summary is the one document, and the run stands as it is
                 print_error(str(e))
                 raise typer.Exit(1) from e
-    raise typer.Exit(0 if summary.complete else 1)
+    raise typer.Exit(0 if summary.complete else 2 if summary.refused else 1)
 
 
 def _print_summary(summary: Any) -> None:
@@ -153,6 +153,11 @@ def _print_summary(summary: Any) -> None:
         *(f"made        {product}: {uri}" for product, uri in summary.outputs.items()),
     ]
     print("\n".join(lines))
+    for e in summary.empty[:20]:
+        where = f"{e['product']} {e['region']} {e['month']}"
+        err.print(f"warning: {where}: {e['reason']}", style="yellow", markup=False, highlight=False)
+    if len(summary.empty) > 20:
+        err.print(f"... and {len(summary.empty) - 20} more that hold no pixel; --json lists them all", style="yellow")
     for f in summary.failures[:20]:
         where = " ".join(str(f[k]) for k in ("product", "region", "month") if f[k]) + (
             f" block {f['block']}" if f["block"] else ""

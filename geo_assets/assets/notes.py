@@ -1,0 +1,50 @@
+"""Notes on partitions whose last try failed, kept beside the receipts: whoever asks for them needs no Dagster."""
+
+import datetime as dt
+import logging
+
+from geo_assets.assets.partitions import split_key
+from geo_assets.errors import GeoAssetsError, StoreError
+from geo_assets.model import path
+from geo_assets.model.receipt import FailureNote
+from geo_assets.storage import Storage
+
+
+class Notes:
+    """Notes of one run of an asset.
+
+    Args:
+        storage: Where they are kept.
+        product: The asset's product.
+        run_id: Of the run.
+        log: Told what could not be noted; the partition's own error is what counts, and is reported all the same.
+
+    Raises:
+        StoreError: The storage cannot be listed.
+    """
+
+    def __init__(self, storage: Storage, product: str, *, run_id: str, log: logging.Logger) -> None:
+        self._storage, self._product, self._run_id, self._log = storage, product, run_id, log
+        self._there = set(storage.names(path.failures(product)))  # once, so that a success without a note asks nothing
+
+    def failed(self, key: str, error: GeoAssetsError) -> None:
+        """Keep why a partition failed."""
+        region, month = _parts(key)
+        note = FailureNote(
+            product=self._product, region=region, month=month, cause=str(error), error=type(error).__name__, run_id=self._run_id,
+            at=dt.datetime.now(dt.UTC),
+        )  # fmt: skip
+        try:
+            self._storage.write_failure(note)
+        except StoreError as e:
+            self._log.error(f"{self._product} {key}: why it failed cannot be kept: {e}")
+
+    def made(self, key: str) -> None:
+        """Drop the note of a partition that was made."""
+        name = path.failure(self._product, *_parts(key))
+        if name in self._there:
+            self._storage.delete(name)
+
+
+def _parts(key: str) -> tuple[str, str | None]:
+    return split_key(key) if "|" in key else (key, None)
