@@ -1,5 +1,7 @@
 """One small search, to see before work starts whether the catalog can be used."""
 
+from typing import Any
+
 import shapely
 
 from geo_assets.errors import CatalogError
@@ -17,8 +19,8 @@ def in_files(loaded: LoadedProject) -> bool:
     return loaded.project.catalog.path is not None
 
 
-def ask(loaded: LoadedProject, entry: SensorRecipe) -> int:
-    """Items that a sensor has: over the whole area and time in a catalog in files, over a small part behind an API.
+def ask(loaded: LoadedProject, entry: SensorRecipe) -> list[dict[str, Any]]:
+    """STAC items that a sensor has: over the whole area and time in a catalog in files, over a small part behind an API.
 
     Raises:
         CatalogError: The search failed.
@@ -32,7 +34,7 @@ def ask(loaded: LoadedProject, entry: SensorRecipe) -> int:
         limits = {"timeout_s": min(recipe.timeout_s, _TIMEOUT_S), "deadline_s": min(recipe.deadline_s, _DEADLINE_S)}
         recipe = recipe.model_copy(update={"retries": 0, **limits})
     collections = tuple(entry.collections) or load("sensors", entry.sensor).collections_in(recipe.kind)
-    return len(loaded.catalog.search(recipe, SceneQuery(collections, area, start, end)))
+    return loaded.catalog.search(recipe, SceneQuery(collections, area, start, end))
 
 
 def refuse_unusable(loaded: LoadedProject) -> None:

@@ -1,11 +1,13 @@
 """``geo-assets plan``: what a run would read, take and cost, before anything is spent."""
 
 import statistics
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from geo_assets.assets.context import Workspace
+from geo_assets.eo.scenes import scenes_of
 from geo_assets.errors import ConfigError
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import PixelGrid, Region
@@ -63,6 +65,12 @@ def plan_project(
     estimate = _Estimate(workspace)
     for region, table in wanted.items():
         estimate.add(region, table, periods)
+    for band, ids in estimate.lacking.items():
+        warnings.warn(
+            f"{len(ids)} of {len(estimate.items)} scenes, such as {min(ids)}, have no asset for {band}: blocks that they reach will fail; "
+            "leave out the band, or their collection",
+            stacklevel=2,
+        )
     for product in products:
         if product == "cells":
             plans.append(
@@ -115,6 +123,7 @@ class _Estimate:
         self._workspace = workspace
         self.blocks = self.bytes = 0
         self.items: set[tuple[str, str]] = set()
+        self.lacking: dict[str, set[str]] = {}
         self.seconds = 0.0
         self._cube = cube_id(workspace.loaded.cube)
         self._bytes_per_px, self._s_per_byte = _learned(list(workspace.storage.receipts(PRODUCT)))
@@ -132,6 +141,7 @@ class _Estimate:
             table = tables[period.key]
             used = table[table["kept"].astype(bool)]
             self.items |= set(zip(used["collection"].astype(str), used["id"].astype(str), strict=True))
+            self._lacking(used)
             known = read_previous(workspace.storage, PRODUCT, region, period.key, grid)
             plan = plan_partition(
                 project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=known.receipt, cube=self._cube,
@@ -143,6 +153,13 @@ class _Estimate:
                 volume = pixels * (self._bytes_per_px or self._formula(grid))
                 self.bytes += int(volume)
                 self.seconds += volume * self._s_per_byte
+
+    def _lacking(self, used: Any) -> None:
+        """Note scenes without an asset for a band: their blocks would fail."""
+        sensor, project = self._workspace.loaded.sensor, self._workspace.project
+        wanted = search_task.read_bands(sensor, project.cube.bands, project.mask)
+        for band, ids in search_task.lacking(scenes_of(used, wanted), wanted).items():
+            self.lacking.setdefault(band, set()).update(ids)
 
     def _reads(self, plan: cell_task.BlockPlan, scenes: Any, grid: PixelGrid) -> float:
         """Scenes a pixel, by the share of the block that each footprint covers."""

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from geo_assets.eo.scenes import decide, read_scenes, scenes_of, write_scenes
-from geo_assets.errors import SourceError
+from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
@@ -90,9 +90,31 @@ def dropped(table: gpd.GeoDataFrame) -> list[Dropped]:
 
 
 def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> tuple[Scene, ...]:
-    """Kept scenes with the assets that a composite reads, in the order of datetime, then item id."""
-    wanted = [*bands, *([] if mask.kind == "none" else [sensor.mask_band[mask.kind]])]
-    return tuple(sorted(scenes_of(table, wanted), key=lambda s: (s.time, s.item_id)))
+    """Kept scenes with the assets that a composite reads, in the order of datetime, then item id.
+
+    Raises:
+        ConfigError: None of them has an asset for a band; where only some lack it, their blocks fail when they are made.
+    """
+    wanted = read_bands(sensor, bands, mask)
+    scenes = tuple(sorted(scenes_of(table, wanted), key=lambda s: (s.time, s.item_id)))
+    nowhere = [band for band, without in lacking(scenes, wanted).items() if len(without) == len(scenes)]
+    if nowhere:
+        raise ConfigError(
+            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {', '.join(nowhere)}: leave it out of cube.bands, "
+            "or of the mask by mask.kind none, or name a collection that has it under sensors"
+        )
+    return scenes
+
+
+def read_bands(sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> list[str]:
+    """Bands that a composite reads: its own, and that of the mask."""
+    return [*bands, *([] if mask.kind == "none" else [sensor.mask_band[mask.kind]])]
+
+
+def lacking(scenes: Sequence[Scene], bands: Sequence[str]) -> dict[str, list[str]]:
+    """Ids of the scenes that have no asset for a band, by that band."""
+    found = {band: [s.item_id for s in scenes if s.href(band) is None] for band in bands}
+    return {band: ids for band, ids in found.items() if ids}
 
 
 def product(sensor: str) -> str:

@@ -1,10 +1,15 @@
 """What ``status`` and ``run`` say of partitions whose last try brought nothing, and of those that hold nothing."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.plain import PlainStore
 from geo_assets.catalogs.static import StaticCatalog
+from geo_assets.doors.doctor.diagnose import diagnose
+from geo_assets.doors.plan import plan_project
 from geo_assets.doors.run import RunOptions, run_project
 from geo_assets.doors.status import document, status
 from geo_assets.errors import CatalogError, ConfigError
@@ -142,3 +147,34 @@ def test_note_when_it_is_damaged_then_it_warns_and_the_state_is_that_of_the_rece
     new.loaded.storage.write(path.failure(SCENES, WEST, MONTHS[0]), b"{")
     with pytest.warns(UserWarning, match="is no note of a failure"):
         assert states(new)[SCENES, WEST, MONTHS[0]] == ("missing", "not searched yet")
+
+
+def drop_asset(folder: Path, band: str, *, items: int) -> None:
+    """Take a band out of some items of a world."""
+    files = sorted(f for f in folder.glob("*/*/*.json") if band in json.loads(f.read_text()).get("assets", {}))
+    assert len(files) > items
+    for file in files[:items] if items else files:
+        document = json.loads(file.read_text())
+        del document["assets"][band]
+        file.write_text(json.dumps(document))
+
+
+def test_band_when_no_scene_has_it_then_plan_and_run_refuse_and_doctor_tells(new, world):  # noqa: F811
+    drop_asset(world, "nir", items=0)
+    new.change(catalog={"path": str(world / "catalog.json")})
+    workspace = Workspace.of(new.loaded, storage=PlainStore(new.loaded.project.storage))
+    with pytest.raises(ConfigError, match="has an asset for nir: leave it out"):
+        plan_project(workspace, list(new.loaded.periods()), [WEST], ["composite"])
+    assert [f.level for f in diagnose(new.file) if f.name == "bands" and "nir" in f.message] == ["error"]
+    summary = go(new, regions=[WEST], last_month=MONTHS[1])
+    assert summary.refused
+    assert all("has an asset for nir" in f["cause"] for f in summary.failures)
+
+
+def test_band_when_some_scenes_lack_it_then_plan_and_doctor_warn(new, world):  # noqa: F811
+    drop_asset(world, "nir", items=1)
+    new.change(catalog={"path": str(world / "catalog.json")})
+    workspace = Workspace.of(new.loaded, storage=PlainStore(new.loaded.project.storage))
+    with pytest.warns(UserWarning, match=r"1 of \d scenes, such as .*, have no asset for nir: blocks that they reach"):
+        plan_project(workspace, list(new.loaded.periods()), workspace.cut.regions, ["composite"])
+    assert [f.level for f in diagnose(new.file) if f.name == "bands"] == ["warning"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from geo_assets.eo.scenes import read_scenes, write_scenes
+from geo_assets.errors import ConfigError
 from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Month, Period
@@ -113,3 +114,23 @@ def test_tables_with_unusable_scenes_can_be_stored(monkeypatch: pytest.MonkeyPat
     again = read_scenes(write_scenes(table))
     assert left_out(again) == left_out(table)
     assert len(again) == 2
+
+
+def test_scenes_when_none_has_a_band_then_it_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tables(monkeypatch, [item("a"), item("b")])["2024-06"]
+    sensor = load("sensors", "sentinel-2-l2a")
+    with pytest.raises(ConfigError, match=r"none of 2 scenes, such as a, has an asset for swir16, scl: leave it out"):
+        task.used_scenes(found, sensor, ["red", "swir16"], MaskRecipe())
+
+
+def test_scenes_when_only_some_have_a_band_then_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {name: {"href": f"https://example.org/{name}.tif"} for name in ("red", "swir16")}
+    found = tables(monkeypatch, [item("a"), item("b", assets=more)])["2024-06"]
+    scenes = task.used_scenes(found, load("sensors", "sentinel-2-l2a"), ["red", "swir16"], MaskRecipe(kind="none"))
+    assert [s.item_id for s in scenes] == ["a", "b"]
+    assert task.lacking(scenes, ["red", "swir16"]) == {"swir16": ["a"]}
+
+
+def test_scenes_when_there_are_none_then_no_band_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tables(monkeypatch, [])["2024-06"]
+    assert task.used_scenes(found, load("sensors", "sentinel-2-l2a"), ["red"], MaskRecipe()) == ()

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from geo_assets.assets.partitions import MAX_KEYS
 from geo_assets.doors.catalog import ask, in_files
@@ -11,11 +12,13 @@ from geo_assets.doors.doctor.finding import Finding
 from geo_assets.doors.doctor.machine import existing
 from geo_assets.doors.secrets import shown_uri
 from geo_assets.eo.aoi import Aoi, read_aoi
+from geo_assets.eo.scenes import decide, scenes_of
 from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import areas, cells
+from geo_assets.tasks.search import lacking, read_bands
 
 _MANY_REGIONS = 30  # the blocks of so many regions are counted, those of further ones estimated
 _BYTES_SHARE = 0.75  # of a made pixel's bytes that compressed shards take (Sentinel-2, zstd)
@@ -128,7 +131,23 @@ def catalog_findings(loaded: LoadedProject) -> Iterator[Finding]:
             advice = "check the network and proxy, or try again later" if e.retryable else "mend or change the catalog"
             yield Finding("catalog", "error", f"{name}: {e}", advice)
         else:
-            yield _answered(name, found, whole=whole)
+            yield _answered(name, len(found), whole=whole)
+            if found and entry.sensor == loaded.project.cube.sensor:
+                yield from _bands(loaded, found)
+
+
+def _bands(loaded: LoadedProject, items: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Scenes without an asset that the cube needs."""
+    project, sensor = loaded.project, loaded.sensor
+    table = decide(items, sensor, max_cloud_cover=project.mask.max_cloud_cover)
+    wanted = read_bands(sensor, project.cube.bands, project.mask)
+    scenes = scenes_of(table, wanted)
+    for band, ids in lacking(scenes, wanted).items():
+        text = f"{len(ids)} of {len(scenes)} scenes, such as {min(ids)}, have no asset for {band}"
+        advice = (
+            "leave the band out of cube.bands, or those scenes' collection out of sensors: what they reach would fail"
+        )
+        yield Finding("bands", "error" if len(ids) == len(scenes) else "warning", text, advice)
 
 
 def _answered(name: str, found: int, *, whole: bool) -> Finding:
