@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import urllib.parse
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
 from geo_assets.model.project import MADE, Product, Project, parse_project
 from geo_assets.model.sensor import Sensor
+from geo_assets.model.unused import unused
 from geo_assets.registry import load
 from geo_assets.storage import Storage, check_root
 
@@ -173,6 +175,8 @@ def parse_loaded(data: Any, file: Path) -> LoadedProject:
         ConfigError: It is wrong; the text says which key and what to do.
     """
     project = parse_project(data, str(file))
+    for line in unused(project):
+        warnings.warn(f"{file}: {line}", stacklevel=2)
     _check_addresses(project, str(file))
     loaded = LoadedProject(_absolute(project, file.parent), file)
     _check(loaded)

@@ -53,8 +53,8 @@ def load(kind: str, name: str) -> Any:
         plugins = available(kind)  # it may have been installed since
     if name not in plugins:
         near = difflib.get_close_matches(name, plugins, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(plugins))}"
-        raise PluginError(f"no {kind} plugin {name!r}; {hint}")
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise PluginError(f"no {kind} plugin {name!r}; {hint}there are {', '.join(sorted(plugins))}")
     return _resolve(kind, name, plugins[name])
 
 

@@ -134,3 +134,9 @@ def test_a_device_and_a_pipe_are_no_project_files(tmp_path):
         thread.join(10)
         assert not thread.is_alive()
     assert len(faults) == 3
+
+
+def test_a_setting_that_changes_nothing_is_told(tmp_path):
+    (tmp_path / "geo_assets.yaml").write_text(MONTHS + "cube: {percentile: 20}\n")
+    with pytest.warns(UserWarning, match=r"cube\.percentile is not used, since cube\.statistic is median"):
+        load_project(tmp_path)

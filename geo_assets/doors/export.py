@@ -17,6 +17,7 @@ import numpy.typing as npt
 import rasterio
 import rasterio.shutil
 import zarr
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -37,6 +38,7 @@ _PRODUCT = "composite"
 _CLEAR = "n_clear"
 _CACHE_MB = 256
 _TILE_PX = 512
+_COLOURS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue, "nir": ColorInterp.nir}
 _EPOCH = dt.date(1970, 1, 1)
 
 
@@ -201,6 +203,10 @@ def _layers(group: zarr.Group, bands: list[str] | None, order: Sequence[str]) ->
     wanted = list(found) if bands is None else bands
     unknown = [b for b in wanted if b not in found]
     if unknown or not wanted or len(set(wanted)) != len(wanted):
+        if _CLEAR in unknown:
+            raise ConfigError(
+                f"{_CLEAR} is no band: it is written to a file of its own beside each; bands are {', '.join(found)}"
+            )
         what = f"the cube has no band {', '.join(unknown)}" if unknown else "name each band once, and at least one"
         raise ConfigError(f"{what}; it has {', '.join(found)}")
     return [found[b] for b in wanted]
@@ -313,6 +319,9 @@ def _write_raw(
         for number, layer in enumerate(layers, 1):
             file.set_band_description(number, layer.name)
             file.set_band_unit(number, layer.unit)
+        if layers[0].name != _CLEAR:
+            # Before the first pixel is written, or GDAL would keep it beside the file's own header
+            file.colorinterp = [_COLOURS.get(layer.name, ColorInterp.undefined) for layer in layers]
         for window in windows:
             rows, cols = grid.array_slices(window)
             row, col = int((box.top - window.top) / box.resolution), int((window.left - box.left) / box.resolution)

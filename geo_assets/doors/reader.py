@@ -35,6 +35,7 @@ _COLUMNS = (
     "made_at",
     "wall_s",
 )
+_PRODUCTS = ("cells", "composite", "pyramid")  # others have a name of their own in them
 _OF_ALL = ("multiscales", "proj:", "spatial:", "zarr_conventions")  # attributes about the whole group
 
 
@@ -132,16 +133,31 @@ class Store:
         """What each partition (or each of its blocks) read, made, took and cost.
 
         Args:
-            product: ``cells``, ``scenes/<sensor>`` or ``composite``.
+            product: ``cells``, ``scenes/<sensor>``, ``composite`` or ``pyramid``.
             blocks: One row a block, that is a task, in place of one a partition.
+
+        Raises:
+            ConfigError: There is no such product; names those that there are.
         """
-        found = list(self.storage.receipts(product))
+        found = self._receipts(product)
         rows = list(_block_rows(found)) if blocks else [_partition_row(r) for r in found]
         return pd.DataFrame(rows)
 
     def partitions(self, product: str = "composite") -> list[PartitionReceipt]:
-        """The receipts themselves, with provenance: scenes, offsets, duplicates dropped and why."""
-        return list(self.storage.receipts(product))
+        """The receipts themselves, with provenance: scenes, offsets, duplicates dropped and why.
+
+        Raises:
+            ConfigError: There is no such product; names those that there are.
+        """
+        return self._receipts(product)
+
+    def _receipts(self, product: str) -> list[PartitionReceipt]:
+        found = list(self.storage.receipts(product))
+        if not found and product not in _PRODUCTS:
+            names = {n.removeprefix(f"{path.RECEIPTS}/").rsplit("/", 2)[0] for n in self.storage.names(path.RECEIPTS)}
+            made = f"there are some of {', '.join(sorted(names))}" if names else "nothing was made yet"
+            raise ConfigError(f"no receipt of a product {product!r} in {self.storage.root}; {made}")
+        return found
 
     def groups(self) -> list[str]:
         """Groups of the cube that hold a partition, one a CRS."""

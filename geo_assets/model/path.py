@@ -3,7 +3,8 @@
 AOIS = "aois"
 CUBE = "cube"
 FAILURES = "failures"
-FOLDERS = (AOIS, "cells", "scenes", "receipts", FAILURES, "quicklooks")  # of small objects
+RECEIPTS = "receipts"
+FOLDERS = (AOIS, "cells", "scenes", RECEIPTS, FAILURES, "quicklooks")  # of small objects
 
 
 def aoi(name: str) -> str:
@@ -23,7 +24,7 @@ def scenes(sensor: str, region: str, month: str) -> str:
 
 def receipts(product: str) -> str:
     """Folder of a product's receipts."""
-    return f"receipts/{product}"
+    return f"{RECEIPTS}/{product}"
 
 
 def receipt(product: str, region: str, month: str | None = None) -> str:

@@ -155,6 +155,12 @@ class CatalogRecipe(Recipe):
         description="hosts, host suffixes (.example.org) and buckets (s3://name) that pixels may be read from, buckets with the environment's credentials; empty: those the plugin knows, or any public one without credentials",
     )
 
+    @model_validator(mode="after")
+    def _one_place(self) -> "CatalogRecipe":
+        if self.url is not None and self.path is not None:
+            raise ValueError("give either url or path")
+        return self
+
 
 class SensorRecipe(Recipe):
     """A sensor and, where a catalog names them otherwise, its collections."""
@@ -274,7 +280,7 @@ class MaskRecipe(Recipe):
     kind: str = Field(default="scl", description="scl (Sentinel-2 classes) or none")
     preset: Literal["default", "strict"] | None = Field(
         default=None,
-        description="named values for keep, close_px and open_px; strict keeps 4 and 5, closes and opens by 5",
+        description="named values for keep, close_px and open_px, which may still be given beside it and then count; strict keeps 4 and 5, closes and opens by 5",
     )
     keep: list[int] = Field(
         default_factory=lambda: list(MASK_PRESETS["default"]["keep"]), description="classes that count as clear"

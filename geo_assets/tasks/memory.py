@@ -1,5 +1,6 @@
 """How much memory a block's pixels take, known before any is read."""
 
+import bisect
 import ctypes
 import functools
 from collections.abc import Callable
@@ -76,6 +77,20 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
     at_once = max(1, min(threads, days, left // 2 // day)) if day else 1
     # Half of it: what is freed is not at once there for others
     return Strips(rows, max(0, left - at_once * day) // 2, at_once)
+
+
+def most_scenes(cube: CubeRecipe, side: int) -> int:
+    """Scenes, each of its own day, that a block of so many rows and columns may have within ``cube.memory_mb``; at most 1,000."""
+    bands, most = bands_together(cube), 1_000
+
+    def too_many(scenes: int) -> bool:
+        try:
+            strips(cube, scenes=scenes, days=scenes, shape=(side, side), bands=bands)
+        except ConfigError:
+            return True
+        return False
+
+    return bisect.bisect_left(range(1, most + 1), True, key=too_many)
 
 
 def masks_at_once(cube: CubeRecipe, *, scenes: int, shape: tuple[int, int]) -> int:

@@ -60,7 +60,7 @@ def test_doctor_when_all_is_well_then_every_check_is_ok_and_nothing_is_left(tmp_
     file = write(tmp_path / "p")
     findings = diagnose(file)
     assert {f.level for f in findings} == {"ok"}
-    names = "project secrets plugins areas months cells partitions disk catalog storage cube compute dagster versions"
+    names = "project secrets plugins areas months cells partitions disk catalog storage cube compute memory dagster versions"
     assert {f.name for f in findings} == set(names.split())
     assert sorted(p.name for p in file.parent.iterdir()) == ["geo_assets.yaml", "items.json"]
     assert diagnose(file.parent) == diagnose(load_project(file))
@@ -263,3 +263,34 @@ def test_doctor_when_a_pyramid_is_wanted_then_its_levels_are_told_and_an_odd_blo
     told = found(diagnose(odd), "cube")
     assert told[-1].level == "error"
     assert "an odd number" in told[-1].message
+
+
+@pytest.mark.parametrize(
+    ("cube", "level", "text"),
+    [
+        ({}, "ok", "a block of 2048 x 2048 pixels may have up to 252 scenes"),
+        ({"block_px": 4096, "memory_mb": 192}, "warning", "up to 11 scenes within cube.memory_mb 192"),
+        ({"block_px": 8192, "memory_mb": 192}, "error", "up to 0 scenes"),
+    ],
+)
+def test_doctor_when_blocks_are_too_big_for_their_memory_then_it_says_so(tmp_path, cube, level, text):
+    memory = found(diagnose(write(tmp_path / "p", cube=cube)), "memory")
+    assert [f.level for f in memory] == [level]
+    assert text in memory[0].message
+
+
+def test_doctor_when_workers_take_more_memory_than_there_is_then_it_warns(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_machine_mb", lambda: 8_000)
+    memory = found(diagnose(write(tmp_path / "p", cube={"memory_mb": 4_000})), "memory")
+    assert [(f.level, "may take 8,150 MB" in f.message) for f in memory] == [("ok", False), ("warning", True)]
+
+
+def test_memory_of_this_machine_is_known():
+    assert machine._machine_mb() > 500
+
+
+def test_doctor_when_a_setting_changes_nothing_then_it_warns(tmp_path):
+    file = write(tmp_path / "p", cube={"percentile": 20})
+    assert [(f.level, f.message) for f in found(diagnose(file), "project")][1:] == [
+        ("warning", "cube.percentile is not used, since cube.statistic is median")
+    ]

@@ -117,6 +117,7 @@ def test_export_when_cube_is_projected_then_pixels_tags_and_names_are_right(tmp_
         assert got.descriptions == ("nir", "red")
         assert (got.scales, got.offsets, got.nodata) == ((0.0001,) * 2, (0.0,) * 2, 0)
         assert got.dtypes == ("uint16", "uint16")
+        assert [c.name for c in got.colorinterp] == ["nir", "red"]
         assert got.crs.to_epsg() == 32632
         # chunk rows 1 to 3 of the upper block and all four of the lower, columns 2 and 3 of the left and 0 of the right
         assert got.shape == (7 * 16, 3 * 16)
@@ -210,6 +211,7 @@ def test_export_when_input_is_wrong_then_the_error_lists_what_there_is(tmp_path)
         ({"regions": ["utm32n_r1_c1"]}, f"there is {region}"),
         ({"regions": ["../x"]}, "not a region key"),
         ({"bands": ["swir"]}, "no band swir; it has nir, red"),
+        ({"bands": ["n_clear"]}, "n_clear is no band: it is written to a file of its own"),
         ({"bands": ["red", "red"]}, "each band once"),
         ({"bands": []}, "at least one"),
     ):
@@ -251,3 +253,15 @@ def test_export_when_region_has_many_blocks_then_no_read_is_larger_than_a_block(
     files = export_cog(world.loaded, tmp_path / "out")
     assert set(sizes) == {(64, 64)}
     check_pixels(files[0], world, "utm32n_r4100_c500", "2024-01", BANDS)
+
+
+def test_export_when_bands_are_colours_then_programs_see_a_picture_of_them(tmp_path):
+    world = make(tmp_path, bands=["red", "green", "blue", "swir16"])
+    world.fill("utm32n_r4100_c500", "2024-01", {Block(8200, 1000): [[0, 0]]})
+    file, clear = export_cog(world.loaded, tmp_path / "out")
+    with rasterio.open(file) as got:
+        assert [c.name for c in got.colorinterp] == ["red", "green", "blue", "undefined"]
+    with rasterio.open(clear) as got:
+        assert [c.name for c in got.colorinterp] == ["gray"]
+    assert cogeo.cog_validate(file, strict=True)[0]
+    assert sorted((tmp_path / "out").iterdir()) == sorted([file, clear])  # no .aux.xml beside them

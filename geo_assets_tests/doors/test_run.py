@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -204,3 +205,24 @@ def test_export_when_months_are_a_span_then_it_is_understood_as_by_run(tiny, tmp
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out").glob(f"*_{MONTHS[0]}.tif"))) == 2
+
+
+def test_export_when_it_is_repeated_then_it_says_what_was_kept(tiny, tmp_path):
+    arguments = ["export", "cog", str(tiny.file), "--out", str(tmp_path / "out")]
+    first, again = (CliRunner().invoke(cli.app, arguments) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert "kept" not in first.output
+    assert "4 of 4 files were there already and are kept; --overwrite writes them anew" in again.output
+    overwritten = CliRunner().invoke(cli.app, [*arguments, "--overwrite", "--json"])
+    assert json.loads(overwritten.stdout)["kept"] == []
+
+
+def test_receipts_when_there_is_no_such_product_then_those_there_are_are_named(tiny):
+    data = geo_assets.open(str(tiny.folder / "data"))
+    for ask in (data.receipts, data.partitions):
+        with pytest.raises(
+            ConfigError, match=r"no receipt of a product 'nope' in .*; there are some of cells, composite, scenes/sen"
+        ):
+            ask("nope")
+    assert data.receipts("pyramid").empty
+    assert len(data.receipts(SCENES)) == 2

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from geo_assets.errors import ConfigError
 from geo_assets.model.project import Project, parse_project
 from geo_assets.model.recipe import AoiRecipe, CubeRecipe, GridRecipe, MaskRecipe, digest
+from geo_assets.model.unused import _GRID_OPTIONS, unused
 
 
 def project(**changes):
@@ -67,6 +68,7 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(changes, hint):
         ({"mask": {"keep": [0, 4]}}, "0 is nodata"),
         ({"mask": {"keep": [4, 99]}}, "keep names class 99"),
         ({"products": ["composit"]}, "products"),
+        ({"catalog": {"kind": "static", "path": "a.json", "url": "https://example.org"}}, "either url or path"),
     ],
 )
 def test_value_out_of_range_is_refused_with_its_place(changes, text):
@@ -133,3 +135,33 @@ def test_hash_differs_where_a_setting_does(a, b):
 def test_recipe_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         AoiRecipe(path="a").path = "b"
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({}, []),
+        ({"cube": {"statistic": "percentile", "percentile": 20}}, []),
+        ({"cube": {"statistic": "mean", "percentile": 20}}, ["cube.percentile is not used, since cube.statistic is mean"]),
+        ({"cube": {"varname": "stack"}}, ["cube.varname is not used, since cube.layout is bands"]),
+        ({"mask": {"kind": "none", "max_cloud_cover": 20}}, []),
+        ({"mask": {"kind": "none", "close_px": 3}}, ["mask.close_px is not used, since mask.kind is none"]),
+        ({"mask": {"kind": "none", "preset": "strict"}}, ["mask.preset is not used, since mask.kind is none"]),
+        ({"mask": {"preset": "strict", "close_px": 3}}, []),
+        ({"grid": {"kind": "geohash", "size_m": 50}}, ["grid.size_m is not used, since grid.kind is geohash"]),
+        ({"grid": {"kind": "mgrs", "overlap": True}}, ["grid.overlap is not used, since grid.kind is mgrs"]),
+        ({"grid": {"kind": "of-another-package", "size_m": 50, "precision": 3}}, []),
+    ],
+)  # fmt: skip
+def test_setting_that_another_one_makes_idle_is_named(changes, lines):
+    assert unused(parse_project(project(**changes), "p.yaml")) == lines
+
+
+def test_options_of_grids_that_are_judged_are_all_there_are():
+    options = {name for name in GridRecipe.model_fields if name not in ("kind", "clip")}
+    assert options == set(_GRID_OPTIONS)
+
+
+def test_preset_when_keys_are_given_beside_it_then_they_count():
+    mask = MaskRecipe(preset="strict", close_px=3)
+    assert (mask.keep, mask.close_px, mask.open_px) == ([4, 5], 3, 5)

@@ -2,7 +2,15 @@ import pytest
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.recipe import CubeRecipe
-from geo_assets.tasks.memory import STRIP_BYTES, STRIP_ROWS, bands_together, fixed_bytes, masks_at_once, strips
+from geo_assets.tasks.memory import (
+    STRIP_BYTES,
+    STRIP_ROWS,
+    bands_together,
+    fixed_bytes,
+    masks_at_once,
+    most_scenes,
+    strips,
+)
 
 BLOCK = (2048, 2048)
 
@@ -60,3 +68,12 @@ def test_masks_at_once_when_a_machine_has_many_threads_then_memory_says_how_many
     assert masks_at_once(CubeRecipe(), scenes=16, shape=(2116, 2116)) == 4
     assert masks_at_once(CubeRecipe(), scenes=3, shape=(9, 9)) > 1000
     assert masks_at_once(CubeRecipe(memory_mb=192), scenes=16, shape=(8192, 8192)) == 1
+
+
+def test_most_scenes_is_the_last_number_that_fits():
+    cube = CubeRecipe(block_px=4096, memory_mb=192)
+    most = most_scenes(cube, 4096)
+    strips(cube, scenes=most, days=most, shape=(4096, 4096), bands=1)
+    with pytest.raises(ConfigError):
+        strips(cube, scenes=most + 1, days=most + 1, shape=(4096, 4096), bands=1)
+    assert most_scenes(CubeRecipe(memory_mb=192), 8192) == 0

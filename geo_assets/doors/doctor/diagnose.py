@@ -16,6 +16,7 @@ from geo_assets.doors.doctor.outputs import cube_findings, storage_findings
 from geo_assets.doors.plugins import list_plugins
 from geo_assets.doors.secrets import find_secrets, without_secrets
 from geo_assets.errors import GeoAssetsError
+from geo_assets.model.unused import unused
 from geo_assets.project import DEFAULT_FILE, LoadedProject, load_project
 
 _WAIT_S = 40.0  # for any one check; a bucket or catalog that takes longer is as good as none
@@ -61,7 +62,11 @@ def _diagnose(
             *_guarded("dagster", partial(dagster_findings, file.parent, instance)),
             *_guarded("versions", version_findings),
         ]
-    findings.insert(0, Finding("project", "ok", f"{loaded.project.name} in {file}"))
+    advice = "take it out, or change what keeps it from counting"
+    findings[:0] = [
+        Finding("project", "ok", f"{loaded.project.name} in {file}"),
+        *(Finding("project", "warning", line, advice) for line in unused(loaded.project)),
+    ]
     checks: tuple[tuple[str, Check], ...] = (
         ("plugins", _plugins), ("areas", area_findings), ("cells", cell_findings), ("catalog", catalog_findings),
         ("storage", storage_findings), ("cube", cube_findings), ("compute", compute_findings),

@@ -12,10 +12,15 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 
-from geo_assets.doors.doctor.finding import Finding
+from geo_assets.doors.doctor.finding import Finding, Level
 from geo_assets.doors.home import check_settings, open_instance
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
+from geo_assets.tasks.memory import most_scenes
+
+_SCENES_A_MONTH = 26  # of Sentinel-2 over a block: every fifth day, four tiles that overlap
+_PROCESS_MB = 150  # of the libraries that are loaded
+_MEMORY_SHARE = 0.8  # of the machine; the rest is for the system and for Dagster
 
 
 def existing(folder: Path) -> Path:
@@ -110,3 +115,31 @@ def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
         )
     else:
         yield Finding("compute", "ok", f"{text}; {cores} cores here")
+    yield from _memory(loaded)
+
+
+def _memory(loaded: LoadedProject) -> Iterator[Finding]:
+    """Whether a block fits into ``cube.memory_mb``, and the blocks of all workers into this machine."""
+    cube, compute = loaded.project.cube, loaded.project.compute
+    side = cube.any_grid().block_px
+    scenes = most_scenes(cube, side)
+    text = f"a block of {side} x {side} pixels may have up to {scenes} scenes within cube.memory_mb {cube.memory_mb}"
+    usual = _SCENES_A_MONTH * loaded.project.months.step
+    advice = f"raise cube.memory_mb or lower cube.block_px: {usual} scenes are usual where tiles overlap, and a block with more is refused"
+    level: Level = "ok" if scenes >= usual else "warning" if scenes else "error"
+    yield Finding("memory", level, text, "" if level == "ok" else advice)
+    need, there = compute.workers * cube.memory_mb + _PROCESS_MB, _machine_mb()
+    if compute.backend == "local" and there and need > _MEMORY_SHARE * there:
+        asked = f"{compute.workers} workers with cube.memory_mb {cube.memory_mb} may take {need:,} MB, and this machine has {there:,} MB"
+        yield Finding("memory", "warning", asked, "lower compute.workers or cube.memory_mb")
+
+
+def _machine_mb() -> int:
+    """Memory that this process may use, or 0 where the system does not say."""
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+    group = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where it has no limit of its own
+    limit = group.read_text(encoding="ascii").strip() if group.is_file() else ""
+    return min(there, int(limit) if limit.isdigit() else there) // 2**20
