@@ -6,6 +6,7 @@ import functools
 import http.client
 import io
 import logging
+import netrc
 import os
 import re
 import socket
@@ -24,6 +25,7 @@ import urllib3.connection
 from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model.href import is_local_host, is_loopback
 
+_log = logging.getLogger(__name__)
 _POOLED = 64  # more threads than that open connections of their own
 _MOST_INTERIM = 16  # answers with status 1xx
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -249,9 +251,24 @@ class Wire:
         pool.made = self._made
         user = requests.utils.get_auth_from_url(url)
         if user == ("", ""):
-            user = requests.utils.get_netrc_auth(url) or user
+            user = _of_netrc(host)
         headers = {} if user == ("", "") else urllib3.make_headers(basic_auth=":".join(user))
         return pool, proxy, headers
+
+
+def _of_netrc(host: str) -> tuple[str, str]:
+    """User and password that netrc has for a host, without its ``default``: items say which hosts are asked."""
+    given = os.environ.get("NETRC")
+    files = [given] if given else ["~/.netrc", "~/_netrc"]
+    file = next((f for f in map(os.path.expanduser, files) if os.path.isfile(f)), None)
+    if file is None:
+        return "", ""
+    try:
+        user, _, password = netrc.netrc(file).hosts.get(host) or ("", "", "")
+    except (netrc.NetrcParseError, OSError) as e:
+        _log.warning("%s cannot be used: %s", file, type(e).__name__)  # what it says may quote a password
+        return "", ""
+    return user or "", password or ""
 
 
 def _manager(proxy: str) -> urllib3.PoolManager:

@@ -100,6 +100,18 @@ def test_netrc_counts_for_its_own_host_only(server, tmp_path):
         assert "Authorization" not in server.headers[-1]
 
 
+@pytest.mark.parametrize("content", ["default login me password secret\n", "machine 127.0.0.1 login me passw", None])
+def test_netrc_when_it_names_no_host_or_cannot_be_read_then_nothing_of_it_is_sent(server, tmp_path, content):
+    """Items say which hosts are read: what is for any host would be for all of theirs."""
+    if content is None:
+        (tmp_path / "netrc").mkdir()
+    else:
+        (tmp_path / "netrc").write_text(content)
+    with session() as (sources, _):
+        sources.open(server.href("a.tif"))
+    assert "Authorization" not in server.headers[-1]
+
+
 # ---- proxies ---------------------------------------------------------------------------------------------------------
 
 
