@@ -1,9 +1,11 @@
-"""Threads that work beside a caller's, kept by the process from one task to the next.
+"""Threads that work beside a caller's, kept by the process from one task to the next, and the heaps that they share.
 
 The C library gives a new thread a heap of its own, and a heap keeps much of what was freed in it. With new threads for every
-task the memory of a process would spread over more and more heaps; with the same ones it stays.
+task the memory of a process would spread over more and more heaps; with the same ones, and two heaps for all, it stays.
 """
 
+import ctypes
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +15,10 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+_M_ARENA_MAX = -8  # malloc.h
+_HEAPS = 2
 
 
 class _Rest:
@@ -43,6 +49,7 @@ class Crew:
     """
 
     def __init__(self, threads: int) -> None:
+        _few_heaps()
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._jobs: set[Future[Any]] = set()
@@ -110,6 +117,27 @@ class Crew:
         if pool is not None:
             _end(jobs)
             _REST.put(self._threads, pool)
+
+
+@functools.cache
+def _few_heaps() -> None:
+    """Limit the heaps of this process, where the C library is glibc and its user has not set a limit.
+
+    With one each, sixteen threads took a tenth to a fifth more memory for a block, and as much time.
+    """
+    limited = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
+    if not limited and (set_option := c_function("mallopt")) is not None:
+        set_option(_M_ARENA_MAX, _HEAPS)
+
+
+@functools.cache
+def c_function(name: str) -> Callable[..., Any] | None:
+    """A function of the C library, or None where it has none of that name."""
+    try:
+        found: Callable[..., Any] = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return None
+    return found
 
 
 def _end(jobs: Iterable[Future[Any]]) -> None:

@@ -1,6 +1,10 @@
 """Threads that tasks borrow."""
 
 import multiprocessing
+import os
+import platform
+import subprocess
+import sys
 import threading
 import time
 
@@ -82,3 +86,28 @@ def test_crew_when_the_process_is_forked_then_the_child_has_threads_of_its_own()
 def _in_child() -> None:
     with Crew(2) as crew:
         assert crew.each(abs, [-1, -2]) == [1, 2]
+
+
+HEAPS = """
+import concurrent.futures, re, threading
+from geo_assets.threads import Crew
+hold = threading.Barrier(8)
+def work(_):
+    data = [bytes(1000) for _ in range(1000)]
+    hold.wait()
+    return len(data)
+with Crew(8) as crew:
+    assert sum(crew.each(work, range(8))) == 8000
+maps = open("/proc/self/maps").read().splitlines()
+spans = [[int(x, 16) for x in line.split()[0].split("-")] for line in maps if len(line.split()) == 5 and " rw-p " in line]
+print(sum(start % 2**26 == 0 and end - start < 2**26 for start, end in spans))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of glibc")
+@pytest.mark.parametrize(("limit", "most"), [({}, 1), ({"MALLOC_ARENA_MAX": "6"}, 5)])
+def test_crew_when_many_threads_allocate_then_they_share_two_heaps_unless_the_user_says_otherwise(limit, most):
+    environment = {k: v for k, v in os.environ.items() if k not in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")} | limit
+    done = subprocess.run([sys.executable, "-c", HEAPS], capture_output=True, text=True, env=environment, check=True)
+    # The first heap is that of the main thread, and no such mapping
+    assert int(done.stdout) == most

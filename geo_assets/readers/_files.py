@@ -32,7 +32,8 @@ class LocalFile:
         # The path was resolved: a link there now was put there since. A pipe would block for ever when opened
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         opened = f"/proc/self/fd/{self._descriptor}"  # where the system has it: the path that was opened indeed
-        if os.path.lexists(opened) and os.readlink(opened) != path:
+        # One that was deleted since is read all the same, as everywhere
+        if os.path.lexists(opened) and os.readlink(opened).removesuffix(" (deleted)") != path:
             self.close()
             raise SourceError(f"{path}: a link was put in place of one of its folders")
         status = os.fstat(self._descriptor)
@@ -234,7 +235,11 @@ class Source:
         except ChangedError:
             self._changed()
             raise
-        return memoryview(had + rest) if had else rest
+        if not had:
+            return rest
+        whole = space(end - start)  # a range may be megabytes, which a heap would keep
+        whole[: len(had)], whole[len(had) :] = had, rest
+        return whole
 
     def file(self) -> RangeFile:
         """A new, independent file object for GDAL."""

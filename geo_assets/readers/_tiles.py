@@ -217,7 +217,8 @@ class TileRows:
         data, self._now = self._now[:most], self._now[most:]
         self._left_stored -= len(data)
         if not self._now:
-            # What was taken stays in memory as long as ``data`` lives; it no longer counts as held
+            # What was taken stays in memory as long as ``data`` lives, and would with an empty view of it; it no longer counts as held
+            self._now = memoryview(b"")
             self._pieces.pop(0).shared.release()
         return data
 

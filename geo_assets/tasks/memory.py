@@ -1,15 +1,12 @@
 """How much memory a block's pixels take, known before any is read."""
 
 import bisect
-import ctypes
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.plugin import FETCH_BYTES
 from geo_assets.model.recipe import CubeRecipe
+from geo_assets.threads import c_function
 
 LEAST_ROWS = 16
 STRIP_BYTES = 24 * 2**20  # the memory is better used for tiles that wait than for higher strips
@@ -75,8 +72,8 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
     left -= rows * row
     day = rows * shape[1] * _DAY_BYTES
     at_once = max(1, min(threads, days, left // 2 // day)) if day else 1
-    # Half of it: what is freed is not at once there for others
-    return Strips(rows, max(0, left - at_once * day) // 2, at_once)
+    # Not all of it: what is freed is not at once there for others
+    return Strips(rows, max(0, left - at_once * day) * 3 // 4, at_once)
 
 
 def most_scenes(cube: CubeRecipe, side: int) -> int:
@@ -108,14 +105,5 @@ def masks_at_once(cube: CubeRecipe, *, scenes: int, shape: tuple[int, int]) -> i
 
 def give_back() -> None:
     """Give what was freed back to the system, where the C library is glibc: its heaps keep it otherwise, one a thread."""
-    if (trim := _malloc_trim()) is not None:
+    if (trim := c_function("malloc_trim")) is not None:
         trim(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], Any] | None:
-    try:
-        found: Callable[[int], Any] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # another C library, or another system
-        return None
-    return found

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import mmap
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,12 @@ def test_a_file_gives_its_size_first_bytes_and_ranges(sources, path, usage):
     assert source.fetch(100_000, 399_999) == CONTENT[100_000:399_999]
     assert source.fetch(len(CONTENT) - 1, len(CONTENT)) == CONTENT[-1:]
     assert (usage.bytes, usage.requests) == (HEADER_BYTES + 299_999 + 1, 3)
+
+
+def test_a_long_range_that_begins_in_the_first_bytes_lies_outside_of_the_heap(sources, path):
+    whole = sources.open(str(path)).fetch(10, 300_000)
+    assert whole == CONTENT[10:300_000]
+    assert isinstance(whole.obj, mmap.mmap)
 
 
 def test_first_bytes_are_neither_read_nor_counted_again(sources, path, usage):
