@@ -47,6 +47,29 @@ class Clear:
     cells: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Bands that are reduced together.
+
+    Attributes:
+        days: Scenes with a clear pixel, by solar day.
+        sweeps: Their layers, by band, day and scene.
+        seen: Pixels that are clear and observed, packed along x, dims (time, y, x / 8).
+        out: The composite, dims (band, y, x).
+    """
+
+    days: list[list[Clear]]
+    sweeps: list[list[list[Sweep | None]]]
+    seen: Bits
+    out: Pixels
+
+    def close(self) -> None:
+        """End all layers."""
+        for sweep in (s for per_day in self.sweeps for per_scene in per_day for s in per_scene):
+            if sweep is not None:
+                sweep.close()
+
+
 class BlockPixels:
     """Composite of a window, computed once.
 
@@ -83,28 +106,28 @@ class BlockPixels:
         with Crew(self._session.threads) as self._crew:
             clear = self._clear()
             give_back()
-            days: dict[str, list[Clear]] = {}
+            by_day: dict[str, list[Clear]] = {}
             for one in clear:
-                days.setdefault(one.scene.solar_day, []).append(one)
-            seen = self._ever(list(days.values()))
-            groups = [self._bands] if bands_together(self._cube) > 1 else [[b] for b in self._bands]
+                by_day.setdefault(one.scene.solar_day, []).append(one)
+            days = list(by_day.values())
+            seen = self._ever(days)
+            together = bands_together(self._cube)
+            groups = [self._bands] if together > 1 else [[b] for b in self._bands]
             cut = strips(
-                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=len(groups[0]), threads=self._session.threads
+                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=together, threads=self._session.threads
             )  # fmt: skip
             ahead: list[list[list[Sweep | None]]] | None = None
-            for n, group in enumerate(groups):
-                sweeps = ahead or self._sweeps(group, days, cut)
-                out = np.zeros((len(group), *self._box.shape), np.uint16)
+            for n, bands in enumerate(groups):
+                out = np.zeros((len(bands), *self._box.shape), np.uint16)
+                group = _Group(days, ahead or self._sweeps(bands, days, cut), seen, out)
                 for first in range(0, self._box.shape[0], cut.rows):
                     end = min(first + cut.rows, self._box.shape[0])
                     if end == self._box.shape[0]:  # what comes next is fetched while this is reduced
                         ahead = self._sweeps(groups[n + 1], days, cut) if n + 1 < len(groups) else None
-                    self._strip(first, end, list(days.values()), sweeps, seen, out, cut.threads)
-                for band, values in zip(group, out, strict=True):
+                    self._strip(group, first, end, cut.threads)
+                for band, values in zip(bands, out, strict=True):
                     yield band.name, values
-                for sweep in (s for per_day in sweeps for per_scene in per_day for s in per_scene):
-                    if sweep is not None:
-                        sweep.close()
+                group.close()
             yield "n_clear", count_seen(seen, self._box.shape[1])
         give_back()
 
@@ -147,35 +170,30 @@ class BlockPixels:
 
     # ---- bands
 
-    def _sweeps(
-        self, group: Sequence[Band], days: dict[str, list[Clear]], cut: Strips
-    ) -> list[list[list[Sweep | None]]]:
+    def _sweeps(self, bands: Sequence[Band], days: list[list[Clear]], cut: Strips) -> list[list[list[Sweep | None]]]:
         """Sweeps by band, day and scene."""
         layers = [
             self._layer(one.scene, band, self._box, self._cube.resampling, one.cells)
-            for band in group
-            for day in days.values()
+            for band in bands
+            for day in days
             for one in day
         ]
         sweeps = iter(self._session.sweep(layers, cut.rows, spare_bytes=cut.spare_bytes))
-        return [[[next(sweeps) for _ in day] for day in days.values()] for _ in group]
+        return [[[next(sweeps) for _ in day] for day in days] for _ in bands]
 
-    def _strip(
-        self, first: int, end: int, days: list[list[Clear]], sweeps: list[list[list[Sweep | None]]], seen: Bits, out: npt.NDArray[np.uint16],
-        threads: int,
-    ) -> None:  # fmt: skip
-        """Rows ``first`` to ``end`` of some bands, into ``out``, by some threads."""
-        width = self._box.shape[1]
-        stack = np.zeros((len(sweeps), len(days), end - first, width), np.uint16)
+    def _strip(self, group: _Group, first: int, end: int, threads: int) -> None:
+        """Rows ``first`` to ``end`` of some bands, by some threads."""
+        width, days = self._box.shape[1], group.days
+        stack = np.zeros((len(group.sweeps), len(days), end - first, width), np.uint16)
 
         def fill(day: int) -> None:
             masks = [np.unpackbits(one.bits[first:end], axis=1, count=width).view(bool) for one in days[day]]
-            for layers, per_day in zip(stack, sweeps, strict=True):
+            for layers, per_day in zip(stack, group.sweeps, strict=True):
                 self._mosaic(layers[day], first, end, days[day], per_day[day], masks)
-                and_observed(seen[day, first:end], layers[day])
+                and_observed(group.seen[day, first:end], layers[day])
 
         self._each(fill, list(range(len(days))), threads)
-        self._reduce(stack, out[:, first:end])
+        self._reduce(stack, group.out[:, first:end])
 
     def _mosaic(
         self, layer: Pixels, first: int, end: int, day: list[Clear], sweeps: list[Sweep | None], masks: list[npt.NDArray[np.bool_]]
