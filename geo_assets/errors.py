@@ -35,6 +35,10 @@ class StoreError(GeoAssetsError):
     retryable = True
 
 
+class ConflictError(StoreError):
+    """Another run committed the same first; this run's work was dropped, and what the other made is there."""
+
+
 class ComputeError(GeoAssetsError):
     """A backend lost a task or could not start it."""
 

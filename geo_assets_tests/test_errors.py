@@ -29,7 +29,7 @@ def test_error_survives_pickling_with_its_message(error):
 
 def test_class_says_what_a_retry_can_help():
     ours = [e for e in tree() if e.__module__ == errors.__name__]
-    assert {e.__name__ for e in ours if e.retryable} == {"CatalogError", "StoreError", "ComputeError"}
+    assert {e.__name__ for e in ours if e.retryable} == {"CatalogError", "StoreError", "ConflictError", "ComputeError"}
 
 
 def test_errors_are_what_a_handler_of_python_expects():

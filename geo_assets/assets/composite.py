@@ -7,7 +7,7 @@ import dagster as dg
 
 from geo_assets.assets.checks import PLAUSIBLE, PLAUSIBLE_DESCRIPTION, plausible
 from geo_assets.assets.context import Workspace
-from geo_assets.assets.cube import CubeRun, refuse_failed
+from geo_assets.assets.cube import CubeRun, make_or_find, refuse_failed
 from geo_assets.assets.figures import composite_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Compute, Store
@@ -63,7 +63,7 @@ def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
     """
     run.check()
     plan = _plan(run, region, month, overwrite=overwrite)
-    receipt = plan.done or _partition(run, plan)
+    plan, receipt = make_or_find(plan, lambda p: _partition(run, p), lambda: _plan(run, region, month, overwrite=False))
     if any(todo.scenes for todo in plan.todo):
         run.say(receipt, len(plan.todo), plan.reason)
     refuse_failed(receipt)

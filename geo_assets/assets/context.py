@@ -26,6 +26,7 @@ class Workspace:
 
     loaded: LoadedProject
     _blocks: dict[str, tuple[BlockPlan, ...]] = field(default_factory=dict, init=False, repr=False)
+    _planned: dict[str, tuple[BlockPlan, ...]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, loaded: LoadedProject, *, storage: Store, catalog: Catalog | None = None) -> "Workspace":
@@ -89,6 +90,13 @@ class Workspace:
                 cell_task.plan_blocks(self.cells(region), Region.parse(region), self.grid(region))
             )
         return self._blocks[region]
+
+    def planned(self, region: str) -> tuple[BlockPlan, ...]:
+        """Blocks that the areas as they are now ask for, whether or not their cells are stored; computed once a region."""
+        if region not in self._planned:
+            plans = cell_task.plan_blocks(self.cut.of_region(region), Region.parse(region), self.grid(region))
+            self._planned[region] = tuple(plans)
+        return self._planned[region]
 
 
 @contextlib.contextmanager

@@ -1,13 +1,15 @@
 """What the assets in the cube share while they run: the cube is checked once, and each group's arrays are prepared once."""
 
+import time
 import warnings
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import dagster as dg
 
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.ports import Compute, Store
-from geo_assets.errors import SourceError
+from geo_assets.errors import ConflictError, SourceError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Cube
@@ -18,7 +20,20 @@ from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_s
 from geo_assets.tasks.previous import Previous, read_previous
 from geo_assets.tasks.sweep import sweep_once
 
+_LOOKS, _LOOK_S = 20, 0.25
 Prepare = Callable[[Cube, Project, Sensor, PixelGrid, Periods], None]
+
+
+class Plan(Protocol):
+    """What a partition needs."""
+
+    @property
+    def done(self) -> PartitionReceipt | None:
+        """The receipt that is there, if it says what is wanted."""
+        ...
+
+
+P = TypeVar("P", bound=Plan)
 
 
 class CubeRun:
@@ -92,6 +107,27 @@ class CubeRun:
         self._context.log.info(
             f"{self._product} {receipt.region} {receipt.month}: {receipt.status}, {made} blocks ({reason})"
         )
+
+
+def make_or_find(plan: P, make: Callable[[P], PartitionReceipt], look: Callable[[], P]) -> tuple[P, PartitionReceipt]:
+    """Make what a plan lists; where another run committed it first, take what that one made, if it is what is wanted.
+
+    Args:
+        plan: What to make.
+        make: Makes it.
+        look: Plans anew.
+
+    Returns:
+        The plan that holds in the end, and the receipt.
+    """
+    try:
+        return plan, plan.done or make(plan)
+    except ConflictError:
+        for _ in range(_LOOKS):  # it writes its receipt a moment after its commit
+            if (done := (now := look()).done) is not None:
+                return now, done
+            time.sleep(_LOOK_S)
+        raise
 
 
 def refuse_failed(receipt: PartitionReceipt) -> None:

@@ -91,7 +91,7 @@ def export_cog(
 
     Raises:
         ConfigError: A month, region or band is unknown, nothing of what is asked for was made, or ``out`` is no folder.
-        StoreError: There is no cube, it cannot be read, or a file cannot be written.
+        StoreError: The cube cannot be read, or a file cannot be written.
     """
     chosen = _chosen(loaded, months, regions)
     root = _root(loaded)
@@ -114,7 +114,7 @@ def _chosen(loaded: LoadedProject, months: list[str] | None, regions: list[str] 
         raise ConfigError(str(e)) from e
     made = [r for r in loaded.storage.receipts(_PRODUCT) if any(b.chunks for b in r.blocks)]
     if not made:
-        raise StoreError(f"no cube in {loaded.storage.root} yet: run the project first")
+        raise ConfigError(f"no cube in {loaded.storage.root} yet: run the project first")
     for what, wanted, there in (
         ("month", wanted_months, {str(r.month) for r in made}),
         ("region", wanted_regions, {r.region for r in made}),
@@ -161,7 +161,7 @@ def _export(
         file = out / f"{loaded.project.name}_{receipt.region}_{receipt.month}{suffix}.tif"
         files.append(file)
         if file.exists() and not overwrite:
-            _warn_if_stale(file, tags)
+            _warn_if_other(file, tags, chosen)
             continue
         with _whole_file(file) as (raw, part):
             _check_space(out, box, windows, chosen)
@@ -177,7 +177,8 @@ def _named(receipt: PartitionReceipt) -> Iterator[None]:
     try:
         yield
     except StoreError as e:
-        mend = "restore the storage, or make the cube again with `geo-assets run --initialize`"
+        again = f"geo-assets run --regions {receipt.region} --months {receipt.month} --overwrite"
+        mend = f"restore the storage, or make this partition again with `{again}`"
         raise StoreError(f"{receipt.region} {receipt.month}: {e}; {mend}") from e
 
 
@@ -254,15 +255,19 @@ def _tags(loaded: LoadedProject, receipt: PartitionReceipt) -> dict[str, str]:
     }
 
 
-def _warn_if_stale(file: Path, tags: dict[str, str]) -> None:
-    key = "GEO_ASSETS_DATA_VERSION"
+def _warn_if_other(file: Path, tags: dict[str, str], layers: Sequence[_Layer]) -> None:
+    """Say what a file that is kept is not."""
+    key, names = "GEO_ASSETS_DATA_VERSION", tuple(layer.name for layer in layers)
     try:
         with rasterio.open(file) as there:
-            same = there.tags().get(key) == tags[key]
+            same, bands = there.tags().get(key) == tags[key], there.descriptions
     except RasterioError:
-        same = False
+        same, bands = False, names
     if not same:
         _log.warning("%s is kept, but is not of the cube as it is now: export with overwrite to replace it", file)
+    elif bands != names:
+        shown = ", ".join(str(b) for b in bands)
+        _log.warning("%s is kept, but its bands are %s: export with overwrite, or to another folder", file, shown)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """``geo-assets plan``: what a run would read, take and cost, before anything is spent."""
 
+import re
 import statistics
 import warnings
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from geo_assets.tasks.pyramid_partition import plan_pyramid
 
 # Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
 _STORED_SHARE = 0.6
+_TILE_PX, _HEADER_BYTES = 512, 32_768
 _BYTES_PER_S = 25e6
 _CELLS_PER_S = 200_000.0
 # What a run takes beside its pixels, measured on two shared cores: a strip is one Dagster run
@@ -68,7 +70,7 @@ def plan_project(
     for band, ids in estimate.lacking.items():
         warnings.warn(
             f"{len(ids)} of {len(estimate.items)} scenes, such as {min(ids)}, have no asset for {band}: blocks that they reach will fail; "
-            "leave out the band, or their collection",
+            "leave out the band, or name those items in sensors.exclude",
             stacklevel=2,
         )
     for product in products:
@@ -116,6 +118,26 @@ def plan_project(
     return plans
 
 
+def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: Sequence[str]) -> None:
+    """Refuses partitions that could not be made anew, whatever is stored; searches the catalog, reads no pixel.
+
+    Raises:
+        CatalogError: The search failed.
+        ConfigError: The scenes lack a band, or a block does not fit into its memory.
+    """
+    project = workspace.project
+    for region in regions:
+        grid, key = workspace.grid(region), Region.parse(region)
+        tables = search_task.search(
+            key, grid, periods, catalog=project.catalog, sensor=project.sensor(project.cube.sensor), mask=project.mask
+        )
+        for month, table in tables.items():
+            plan_partition(
+                project, workspace.loaded.sensor, region=region, month=month, grid=grid, blocks=workspace.planned(region), table=table,
+                previous=None,
+            )  # fmt: skip
+
+
 class _Estimate:
     """Sums over partitions; learns bytes and seconds a pixel and scene from the receipts of this storage."""
 
@@ -149,8 +171,9 @@ class _Estimate:
             )  # fmt: skip
             self.pyramid.add(plan)
             for todo in plan.todo:
-                pixels = len(todo.chunks) * grid.chunk_px**2 * self._reads(todo.plan, todo.scenes, grid)
-                volume = pixels * (self._bytes_per_px or self._formula(grid))
+                pixels, reads = len(todo.chunks) * grid.chunk_px**2, self._reads(todo.plan, todo.scenes, grid)
+                each = pixels * self._bytes_per_px if self._bytes_per_px else self._formula(todo.chunks, grid)
+                volume = each * reads
                 self.bytes += int(volume)
                 self.seconds += volume * self._s_per_byte
 
@@ -165,14 +188,12 @@ class _Estimate:
         """Scenes a pixel, by the share of the block that each footprint covers."""
         return composite.Footprints(scenes, grid.crs).mean_cover(grid.block_geobox(plan.block))
 
-    def _formula(self, grid: PixelGrid) -> float:
-        """Stored bytes that all bands of one scene take on one pixel of the cube."""
-        cube, sensor = self._workspace.project.cube, self._workspace.loaded.sensor
-        bands = [sensor.bands[b] for b in cube.bands]
-        kind = self._workspace.project.mask.kind
-        if kind != "none":
-            bands.append(sensor.bands[sensor.mask_band[kind]])
-        return sum(_bytes_of(b, grid) for b in bands)
+    def _formula(self, chunks: Sequence[tuple[int, int]], grid: PixelGrid) -> float:
+        """Stored bytes that all bands of one scene take under some chunks of a block."""
+        sensor, project = self._workspace.loaded.sensor, self._workspace.project
+        bands = search_task.read_bands(sensor, project.cube.bands, project.mask)
+        sides = [(max(at) + 1 - min(at)) * grid.chunk_px * grid.pixel_m for at in zip(*chunks, strict=True)]
+        return sum(_bytes_of(sensor.bands[band], sides, grid) for band in bands)
 
 
 class _Pyramid:
@@ -202,10 +223,12 @@ class _Pyramid:
         return {"bytes": int(values * 2 * _STORED_SHARE), "seconds": round(pixels_s + partitions * _PARTITION_S, 1)}
 
 
-def _bytes_of(band: Band, grid: PixelGrid) -> float:
+def _bytes_of(band: Band, sides_m: Sequence[float], grid: PixelGrid) -> float:
+    """Bytes of one band of one scene under a window: whole tiles are fetched, and the file's first bytes."""
     size = 1 if band.dtype in ("uint8", "int8") else 2 if "16" in band.dtype else 4
     finest = max(band.gsd_m, grid.pixel_m)  # coarser pixels are read from overviews
-    return (grid.pixel_m / finest) ** 2 * size * _STORED_SHARE
+    rows, cols = (side / finest + _TILE_PX for side in sides_m)  # half a tile more at each end, on average
+    return rows * cols * size * _STORED_SHARE + _HEADER_BYTES
 
 
 def _learned(receipts: list[PartitionReceipt]) -> tuple[float | None, float]:
@@ -215,6 +238,11 @@ def _learned(receipts: list[PartitionReceipt]) -> tuple[float | None, float]:
         return None, 1 / _BYTES_PER_S
     bytes_per_px = statistics.median(b.bytes_read / (b.pixels * len(b.scene_ids)) for b in blocks)
     return bytes_per_px, statistics.median(b.wall_s / b.bytes_read for b in blocks)
+
+
+def sweep_values(text: str) -> list[str]:
+    """Values of a sweep: parted by commas, but not by those within brackets."""
+    return [v.strip() for v in re.split(r",(?![^\[{]*[\]}])", text) if v.strip()]
 
 
 def sweep(loaded: LoadedProject, key: str, values: Sequence[str]) -> list[tuple[str, LoadedProject]]:

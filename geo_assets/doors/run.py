@@ -11,7 +11,8 @@ from typing import Any
 
 from geo_assets.assets.partitions import cube_key, register_regions, split_key
 from geo_assets.doors.catalog import refuse_unusable
-from geo_assets.doors.instance import Outcome, Runner, deployed
+from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
+from geo_assets.doors.plan import refuse_unmakeable
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
@@ -93,6 +94,7 @@ def run_project(
     Raises:
         ConfigError: The project or the selection is wrong; nothing was started.
     """
+    _refuse_contradictions(options)
     products, place = loaded.wanted(options.products), deployed(loaded)
     table = cells.cut(areas.areas(place), loaded.project.grid, loaded.project.cube)
     regions = select(table.regions, options.regions)
@@ -103,6 +105,10 @@ def run_project(
     runner = Runner(loaded, console=console)
     runner.fail_orphans()
     if options.initialize:
+        if products[-1] not in _OF_CUBE:
+            raise ConfigError("--initialize clears the cube, and what is to be made lies outside of it: leave one out")
+        # Before anything is deleted: a run that made nothing would leave nothing
+        refuse_unmakeable(workspace(loaded), periods.between(options.first_month, options.last_month), regions)
         initialize(place.storage)
     _check_storage(place)
     run = _Run(runner, place, products, options, progress)
@@ -113,6 +119,17 @@ def run_project(
     if options.limit or options.retry_failed:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
     return run.go(regions, keys, periods.keys)
+
+
+def _refuse_contradictions(options: RunOptions) -> None:
+    """Refuses options of which one takes away what the other is about.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    if options.retry_failed and (options.initialize or options.overwrite):
+        other = "--initialize" if options.initialize else "--overwrite"
+        raise ConfigError(f"{other} makes everything again and --retry-failed only what failed: leave one out")
 
 
 def _check_storage(loaded: LoadedProject) -> None:
@@ -195,7 +212,7 @@ class _Run:
     def _count(self, regions: list[str], keys: list[tuple[str, str]]) -> None:
         """Count the partitions of the last product (by the worse of both in the cube), and every failure of the others."""
         last = self._assets(self._products[-1])[-1]
-        wanted = [(r, None) for r in regions] if last == "cells" else list[tuple[str, str | None]](keys)
+        wanted: list[tuple[str, str | None]] = [(r, None) for r in regions] if last == "cells" else [*keys]
         self._summary.partitions["total"] = len(wanted)
         counted = _OF_CUBE if last == "pyramid" else (last,)
         for region, month in wanted:
@@ -207,7 +224,14 @@ class _Run:
             if (product, region, month) not in named:
                 self._fail(product, region, month, cause)
         self._summary.refused = self._is_refused()
-        self._summary.outputs = {p: self._storage.uri(path.CUBE if p in _OF_CUBE else p) for p in self._products}
+        self._summary.outputs = {
+            p: self._storage.uri(path.CUBE if p in _OF_CUBE else p) for p in self._products if self._is_there(p, wanted)
+        }
+
+    def _is_there(self, product: str, wanted: list[tuple[str, str | None]]) -> bool:
+        """Whether something of a product is stored for what was asked for."""
+        keys = [(r, None) for r, _ in wanted] if product == "cells" else [(r, m) for r, m in wanted if m]
+        return any(self._storage.sound_receipt(name, *k) for name in self._assets(product) for k in keys)
 
     def _count_one(self, product: str, region: str, month: str | None) -> str:
         """Count the tasks of a partition; returns what it came to."""

@@ -96,7 +96,7 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> Parti
             name, region, month, "stale", f"code {receipt.code_version} -> {search_task.CODE_VERSION}"
         )
     if receipt.recipe_hash != search_task.search_hash(workspace.project, sensor):
-        return PartitionState(name, region, month, "stale", "catalog, collections or max_cloud_cover changed")
+        return PartitionState(name, region, month, "stale", "catalog, collections, exclude or max_cloud_cover changed")
     return PartitionState(name, region, month, "fresh", "")
 
 
@@ -122,7 +122,7 @@ def _composite(workspace: Workspace, region: str, month: str, *, there: str | No
         return PartitionState(PRODUCT, region, month, "missing", missing)
     try:
         plan = plan_partition(
-            project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.blocks(region),
+            project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.planned(region),
             table=workspace.scenes(project.cube.sensor, region, month), previous=previous,
         )  # fmt: skip
     except (PartitionError, SourceError) as e:

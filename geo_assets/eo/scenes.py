@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,9 @@ class _Row:
         return str(self.item["id"])
 
 
-def decide(items: Iterable[dict[str, Any]], sensor: Sensor, *, max_cloud_cover: float = 100) -> gpd.GeoDataFrame:
+def decide(
+    items: Iterable[dict[str, Any]], sensor: Sensor, *, max_cloud_cover: float = 100, exclude: Collection[str] = ()
+) -> gpd.GeoDataFrame:
     """The scene table of a search: one row an item, in the order of (time, collection, id), whatever the order of ``items``.
 
     Items that a catalog sent twice have one row; different items of one collection and id have a row each.
@@ -46,12 +48,16 @@ def decide(items: Iterable[dict[str, Any]], sensor: Sensor, *, max_cloud_cover: 
         items: STAC items.
         sensor: What took them.
         max_cloud_cover: Scenes with more cloud, in percent by the item, are not kept.
+        exclude: Ids of items that are not kept; an older processing of the same acquisition may be.
 
     Returns:
         stac-geoparquet columns and our decisions: ``sensor``, ``time``, ``solar_day``, ``kept``, ``duplicate_of`` (id of the
         item that won, which is its own where the catalog has several items of one id), ``offset`` (DN), ``offset_reason``, ``baseline``, ``reason`` (why not kept) and ``hrefs`` by band.
     """
     rows = [_judge(_tidy(item), sensor) for item in stac.distinct(items)]
+    for row in rows:
+        if row.id in exclude:
+            row.reason = "left out by the project: exclude names it"
     _drop_outdated(rows)
     rows.sort(key=lambda r: (r.time is None, r.time or _NEVER, str(r.item.get("collection")), r.id))
     _drop_duplicates(rows)

@@ -155,7 +155,9 @@ def _checked(path: Path) -> str:
     suffix = path.suffix.lower()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise ConfigError(f"the file {path} {what}: give the path of a vector file, relative to the project file")
+        raise ConfigError(
+            f"the file {path} {what}: give the path of a vector file; in a project file it counts from there"
+        )
     if suffix not in _BEGINS:
         raise ConfigError(f"{path.name} has the extension {suffix or '(none)'}: give one of {_KNOWN}")
     size = path.stat().st_size

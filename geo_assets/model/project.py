@@ -1,6 +1,7 @@
 """The project file: all recipes together, and errors that name the key and the nearest known one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,12 @@ Product = Literal[
 MADE: tuple[Product, ...] = ("cells", "scenes", "composite", "pyramid")
 
 
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+        raise ValueError(f"{str(value)[:80]!r} is not a name: use lower-case letters, digits and '-', at most 63")
+    return value
+
+
 def _aois(value: Any) -> Any:
     return {k: {"path": v} if isinstance(v, str) else v for k, v in value.items()} if isinstance(value, dict) else value
 
@@ -45,7 +52,9 @@ def _sensors(value: Any) -> Any:
 class Project(Recipe):
     """A project file: what is made, of which area and months, from where, and where it is kept."""
 
-    name: str = Field(default="project", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="name of the project")
+    name: Annotated[str, BeforeValidator(_name)] = Field(
+        default="project", description="name of the project: lower-case letters, digits and '-'"
+    )
     aois: Annotated[dict[SafeName, AoiRecipe], BeforeValidator(_aois)] = Field(
         default_factory=dict, description="areas of interest by name"
     )

@@ -169,6 +169,7 @@ class SensorRecipe(Recipe):
     collections: list[str] = Field(
         default_factory=list, description="collection ids in this catalog; empty: those the sensor knows"
     )
+    exclude: list[str] = Field(default_factory=list, description="ids of items that are not used, such as damaged ones")
 
 
 class GridRecipe(Recipe):
@@ -189,13 +190,17 @@ class GridRecipe(Recipe):
     precision: int = Field(default=5, ge=1, le=12, description="geohash length")
     step: StepText = Field(default="23/1000", validate_default=True, description="side of a lonlat cell in degrees")
     path: str | None = Field(
-        default=None, description="table of cells for tiles: a vector file, or CSV with X, Y in degrees"
+        default=None,
+        description="table of cells for tiles: a vector file, or CSV with X, Y in degrees and a name (id_column, or columns X_tile and Y_tile)",
     )
     layer: str | None = Field(default=None, description="layer of that file")
     id_column: str | None = Field(
         default=None, description="column with the cell id in a table or a custom grid's answer"
     )
-    callable: str | None = Field(default=None, description="package.module:function of a custom grid")
+    callable: str | None = Field(
+        default=None,
+        description="package.module:function of a custom grid, called with the area (a GeoDataFrame in EPSG:4326) and these settings; it returns cells as a GeoDataFrame; the module may lie beside the project file",
+    )
     clip: bool = Field(default=False, description="cut cells at the AOI's border")
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import icechunk
 
-from geo_assets.errors import ConfigError, StoreError
+from geo_assets.errors import ConfigError, ConflictError, StoreError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Variable
@@ -193,7 +193,7 @@ class IcechunkSession:
                     if committed is not None:
                         return committed
                     if isinstance(e, icechunk.RebaseFailedError | icechunk.ConflictError):
-                        raise StoreError(
+                        raise ConflictError(
                             f"{self._uri}: another run committed the same blocks and month first, and this run's were not; run again"
                         ) from e
                     raise

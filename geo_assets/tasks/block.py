@@ -239,7 +239,7 @@ class BlockPixels:
         href = scene.href(band.name)
         if href is None:
             raise SourceError(
-                f"scene {scene.item_id} has no asset for band {band.name}; leave the band or the scene's collection out"
+                f"scene {scene.item_id} has no asset for band {band.name}; leave the band out, or name the item in sensors.exclude"
             )
         return Layer(href, band, box, resampling, scene.footprint, cells)
 

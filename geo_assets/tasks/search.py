@@ -49,7 +49,9 @@ def search(
     tables = {}
     for part in _spans(periods):
         query = SceneQuery(collections, area, part[0].start - _DAY, part[-1].end + _DAY)
-        table = decide(plugin.search(catalog, query), facts, max_cloud_cover=mask.max_cloud_cover)
+        table = decide(
+            plugin.search(catalog, query), facts, max_cloud_cover=mask.max_cloud_cover, exclude=sensor.exclude
+        )
         near = table[shapely.intersects(table.geometry.to_numpy(), area) | table.geometry.isna().to_numpy()]
         for period in part:
             listed = [_lists(period, *times) for times in zip(near["solar_day"], near["time"], strict=True)]
@@ -124,8 +126,10 @@ def product(sensor: str) -> str:
 
 def search_hash(project: Project, sensor: str) -> str:
     """Fingerprint of the settings that a scene table depends on."""
-    where = [project.catalog.kind, project.catalog.url, list(project.sensor(sensor).collections)]
-    return digest([where, project.mask.max_cloud_cover])
+    entry = project.sensor(sensor)
+    where = [project.catalog.kind, project.catalog.url, list(entry.collections)]
+    left_out = [sorted(entry.exclude)] if entry.exclude else []  # as it was before there was a choice
+    return digest([where, project.mask.max_cloud_cover, *left_out])
 
 
 def _readable(content: bytes | None) -> bool:

@@ -202,6 +202,14 @@ def test_plan_when_the_area_is_small_then_the_seconds_of_its_runs_are_in_it(ga, 
     assert 1 <= total <= 5
 
 
+def test_sweep_when_values_are_lists_then_commas_within_them_part_nothing(ga, tmp_path):
+    write(tmp_path)
+    said = ga("plan", "--sweep", "mask.keep=[4],[4, 5], 6", "--json")
+    assert said.code == 2  # a number is no list
+    said = ga("plan", "--sweep", "mask.keep=[4],[4, 5]", "--json")
+    assert list(said.document["sweep"]) == ["mask.keep=[4]", "mask.keep=[4, 5]"]
+
+
 @pytest.mark.parametrize("value", ["[1", "{a: 1, a: 2}", "&a 1"])
 def test_sweep_when_a_value_is_no_yaml_of_ours_then_2(ga, tmp_path, value):
     write(tmp_path)

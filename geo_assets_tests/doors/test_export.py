@@ -200,9 +200,19 @@ def test_export_when_file_is_there_then_it_is_kept_and_said_to_be_old_unless_ove
     assert file.read_bytes() != before
 
 
+def test_export_when_a_file_has_other_bands_then_it_is_kept_and_said(tmp_path, caplog):
+    world, region = make(tmp_path), "utm32n_r4100_c500"
+    world.fill(region, "2024-01", {Block(8200, 1000): [[0, 0]]})
+    export_cog(world.loaded, tmp_path / "out", bands=["red"])
+    export_cog(world.loaded, tmp_path / "out", bands=["red"])
+    assert not caplog.records
+    export_cog(world.loaded, tmp_path / "out")
+    assert "is kept, but its bands are red: export with overwrite, or to another folder" in caplog.text
+
+
 def test_export_when_input_is_wrong_then_the_error_lists_what_there_is(tmp_path):
     world, region = make(tmp_path), "utm32n_r4100_c500"
-    with pytest.raises(StoreError, match="run the project first"):
+    with pytest.raises(ConfigError, match="run the project first"):
         export_cog(world.loaded, tmp_path / "out")
     world.fill(region, "2024-01", {Block(8200, 1000): [[0, 0]]})
     for asked, text in (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from geo_assets.assets import composite, cube
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.plain import PlainStore
 from geo_assets.catalogs.static import StaticCatalog
@@ -12,12 +13,12 @@ from geo_assets.doors.doctor.diagnose import diagnose
 from geo_assets.doors.plan import plan_project
 from geo_assets.doors.run import RunOptions, run_project
 from geo_assets.doors.status import document, status
-from geo_assets.errors import CatalogError, ConfigError
+from geo_assets.errors import CatalogError, ConfigError, ConflictError, GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.project import load_project
 from geo_assets_tests.assets.conftest import made, project, shared_world, world  # noqa: F401 - fixtures
-from geo_assets_tests.assets.tiny import MIDDLE, MONTHS, SCENES, WEST, Tiny
+from geo_assets_tests.assets.tiny import AREA, MIDDLE, MONTHS, SCENES, WEST, Tiny, write_area
 
 
 @pytest.fixture
@@ -178,3 +179,75 @@ def test_band_when_some_scenes_lack_it_then_plan_and_doctor_warn(new, world):  #
     with pytest.warns(UserWarning, match=r"1 of \d scenes, such as .*, have no asset for nir: blocks that they reach"):
         plan_project(workspace, list(new.loaded.periods()), workspace.cut.regions, ["composite"])
     assert [f.level for f in diagnose(new.file) if f.name == "bands"] == ["warning"]
+
+
+def test_status_when_areas_grew_then_the_composite_is_stale_before_cells_are_made(project):  # noqa: F811
+    write_area(project.folder / "area.gpkg", AREA, (510_800, 5_233_500, 511_200, 5_233_900))
+    found = states(project)
+    assert found["cells", WEST, None] == ("stale", "areas, grid or code changed")
+    assert found["composite", WEST, MONTHS[0]] == ("stale", "new cells")
+
+
+def test_item_when_the_project_excludes_it_then_it_is_listed_and_not_used(project):  # noqa: F811
+    item = project.receipts()[WEST, MONTHS[0]].scenes[0].id
+    project.change(sensors=[{"sensor": "sentinel-2-l2a", "exclude": [item]}])
+    assert states(project)[SCENES, WEST, MONTHS[0]][0] == "stale"
+    assert go(project, regions=[WEST]).complete
+    receipt = project.receipts()[WEST, MONTHS[0]]
+    assert item not in {s.id for s in receipt.scenes}
+    assert {d.id: d.reason for d in receipt.dropped}[item] == "left out by the project: exclude names it"
+
+
+FAULTY = {
+    "no scene has the band": ({"cube": {"bands": ["red", "swir16"]}}, "has an asset for swir16"),
+    "a block does not fit": ({"cube": {"block_px": 8192, "chunk_px": 512, "memory_mb": 192}}, "cube.memory_mb is 192"),
+    "no such collection": ({"sensors": [{"sensor": "sentinel-2-l2a", "collections": ["x"]}]}, "no collection x"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_initialize_when_nothing_could_be_made_anew_then_nothing_is_deleted(project, fault):  # noqa: F811
+    changes, said = FAULTY[fault]
+    before = sorted((project.folder / "data").rglob("*"))
+    project.change(**changes)
+    with pytest.raises(GeoAssetsError, match=said):
+        go(project, initialize=True)
+    assert sorted((project.folder / "data").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "options", [{"initialize": True, "retry_failed": True}, {"overwrite": True, "retry_failed": True}, {"initialize": True, "products": ["cells"]}]
+)  # fmt: skip
+def test_run_when_options_contradict_each_other_then_it_is_refused_and_nothing_is_deleted(project, options):  # noqa: F811
+    with pytest.raises(ConfigError, match="leave one out"):
+        go(project, **options)
+    assert set(project.receipts()) == {(r, m) for r in (WEST, MIDDLE) for m in MONTHS}
+
+
+def test_run_when_nothing_was_made_then_it_names_no_output(new, monkeypatch):
+    monkeypatch.setattr(StaticCatalog, "search", failing(CatalogError("the catalog answers 502")))
+    assert set(go(new).outputs) == {"cells"}
+
+
+def test_run_when_another_one_committed_first_then_what_that_made_is_found(new, monkeypatch):
+    real = composite._partition
+
+    def late(run, plan):
+        real(run, plan)  # the other run
+        raise ConflictError("another run committed the same blocks and month first")
+
+    monkeypatch.setattr(composite, "_partition", late)
+    summary = go(new, regions=[WEST])
+    assert summary.complete, summary.failures
+    assert set(new.receipts()) == {(WEST, m) for m in MONTHS}
+
+
+def test_run_when_another_one_committed_something_else_then_its_partition_fails(new, monkeypatch):
+    def never(run, plan):
+        raise ConflictError("another run committed the same blocks and month first")
+
+    monkeypatch.setattr(composite, "_partition", never)
+    monkeypatch.setattr(cube, "_LOOK_S", 0.0)
+    summary = go(new, regions=[WEST])
+    assert (summary.partitions["failed"], summary.refused) == (3, False)
+    assert "another run committed" in summary.failures[0]["cause"]

@@ -49,7 +49,10 @@ def plan(
     project: ProjectArgument = DEFAULT,
     months: MonthsOption = None,
     regions: RegionsOption = None,
-    sweep: Annotated[str | None, typer.Option(metavar="KEY=A,B,C", help="Compare values of one setting.")] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="KEY=A,B,C", help="Compare values of one setting, such as mask.keep=[4],[4,5]."),
+    ] = None,
     json_: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -74,9 +77,9 @@ def plan(
         variants = [("", loaded)]
         if sweep:
             key, equals, values = sweep.partition("=")
-            if not equals or not list_of(values):
+            if not equals or not planner.sweep_values(values):
                 raise typer.BadParameter("write --sweep key=a,b,c")
-            variants = [(f"{key}={v}", p) for v, p in planner.sweep(loaded, key, list_of(values) or [])]
+            variants = [(f"{key}={v}", p) for v, p in planner.sweep(loaded, key, planner.sweep_values(values))]
         plans = {name: one(variant) for name, variant in variants}
     if json_:
         shown = {

@@ -139,14 +139,13 @@ def catalog_findings(loaded: LoadedProject) -> Iterator[Finding]:
 def _bands(loaded: LoadedProject, items: list[dict[str, Any]]) -> Iterator[Finding]:
     """Scenes without an asset that the cube needs."""
     project, sensor = loaded.project, loaded.sensor
-    table = decide(items, sensor, max_cloud_cover=project.mask.max_cloud_cover)
+    left_out = project.sensor(sensor.name).exclude
+    table = decide(items, sensor, max_cloud_cover=project.mask.max_cloud_cover, exclude=left_out)
     wanted = read_bands(sensor, project.cube.bands, project.mask)
     scenes = scenes_of(table, wanted)
     for band, ids in lacking(scenes, wanted).items():
         text = f"{len(ids)} of {len(scenes)} scenes, such as {min(ids)}, have no asset for {band}"
-        advice = (
-            "leave the band out of cube.bands, or those scenes' collection out of sensors: what they reach would fail"
-        )
+        advice = "leave the band out of cube.bands, or name those items in sensors.exclude: what they reach would fail"
         yield Finding("bands", "error" if len(ids) == len(scenes) else "warning", text, advice)
 
 
