@@ -1,7 +1,9 @@
 """Notes on partitions whose last try failed, kept beside the receipts: whoever asks for them needs no Dagster."""
 
+import contextlib
 import datetime as dt
 import logging
+from collections.abc import Iterator
 
 from geo_assets.assets.partitions import split_key
 from geo_assets.errors import GeoAssetsError, StoreError
@@ -17,7 +19,7 @@ class Notes:
         storage: Where they are kept.
         product: The asset's product.
         run_id: Of the run.
-        log: Told what could not be noted; the partition's own error is what counts, and is reported all the same.
+        log: Told what could not be noted; the partition's own outcome is what counts, and is reported all the same.
 
     Raises:
         StoreError: The storage cannot be listed.
@@ -34,16 +36,22 @@ class Notes:
             product=self._product, region=region, month=month, cause=str(error), error=type(error).__name__, run_id=self._run_id,
             at=dt.datetime.now(dt.UTC),
         )  # fmt: skip
-        try:
+        with self._told(key, "why it failed cannot be kept"):
             self._storage.write_failure(note)
-        except StoreError as e:
-            self._log.error(f"{self._product} {key}: why it failed cannot be kept: {e}")
 
     def made(self, key: str) -> None:
         """Drop the note of a partition that was made."""
         name = path.failure(self._product, *_parts(key))
         if name in self._there:
-            self._storage.delete(name)
+            with self._told(key, "an older note of its failure stays"):
+                self._storage.delete(name)
+
+    @contextlib.contextmanager
+    def _told(self, key: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as e:
+            self._log.error(f"{self._product} {key}: {what}: {e}")
 
 
 def _parts(key: str) -> tuple[str, str | None]:
