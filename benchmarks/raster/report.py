@@ -22,6 +22,7 @@ def page(result: dict[str, Any]) -> str:
     """The whole page."""
     parts = [
         _HEAD,
+        _short(result),
         _about(result["about"]),
         _goals(result),
         _failures(result),
@@ -66,6 +67,27 @@ def _times(others: list[Run], ours: list[Run]) -> str:
     return text if len(others) == 1 else f"{text} ({spread.low:.2f}-{spread.high:.2f})"
 
 
+def _short(result: dict[str, Any]) -> str:
+    """What a reader takes along: how far ahead, or not, of whom."""
+    lines = []
+    for target, title in _TARGETS.items():
+        runs = chosen(result["runs"], section="composite", target=target)
+        ours = chosen(runs, candidate="ours")
+        peers = [
+            n for n, known in CANDIDATES.items() if known.gdal and known.values == "same" and chosen(runs, candidate=n)
+        ]
+        if not ours or not peers:
+            continue
+        ahead = {n: ratios(by_round(chosen(runs, candidate=n)), by_round(ours)).median for n in peers}
+        near, far = min(ahead, key=ahead.__getitem__), max(ahead, key=ahead.__getitem__)
+        wide = f", and {ahead[far]:.1f} times less than {CANDIDATES[far].title}" if far != near else ""
+        lines.append(
+            f"- {title}: {_median(ours, 'cpu_s'):.1f} CPU s and {_median(ours, 'peak_mb'):.0f} MB for {ours[0]['scenes']} scenes; {ahead[near]:.1f} times less CPU "
+            f"than {CANDIDATES[near].title}, the nearest here{wide}."
+        )
+    return "## In short\n\n" + "\n".join(lines) + "\n\n" + _SHORT if lines else ""
+
+
 def _about(about: dict[str, Any]) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
     note = "**This is a smoke run: its numbers mean little.**\n\n" if about["quick"] else ""
@@ -79,7 +101,7 @@ def _goals(result: dict[str, Any]) -> str:
     rows = [
         (g.what, g.wanted, g.found, "yes" if g.reached else "**no**") for g in goals(result) if g.reached is not None
     ]
-    return "## Goals\n\n" + table(("goal", "wanted", "measured", "reached"), rows) if rows else ""
+    return f"## Goals\n\n{_GOALS}\n\n" + table(("goal", "wanted", "measured", "reached"), rows) if rows else ""
 
 
 def _failures(result: dict[str, Any]) -> str:
@@ -310,6 +332,11 @@ _HEAD = """# Performance of the raster engine
 Written by `python -m benchmarks.raster` from `benchmarks/raster/result.json`; do not edit it by hand. It needs the packages for development, which
 `make bench` installs. *The earlier cube's method* is that of the serverless cube that geo_assets replaces: odc-stac in dask chunks, the mask cleaned
 chunk by chunk with the functions of scipy that scikit-image calls, and the median over days."""
+
+_SHORT = """The pixels are computed: real ones of this size cannot be shipped. Their texture is set so that they deflate as Sentinel-2 does, and clouds, tiles, overlaps and days
+are laid out as its are. What real scenes give is in [Figures](reference/figures.md). Trust ratios, which come from rounds in turns on one machine, more than seconds."""
+
+_GOALS = """What the engine is held to. Ratios are medians of all rounds; peaks and bytes are the greatest of any round, where the tables below give the median."""
 
 _COMPOSITES = """Every candidate makes the same composites: bilinear bands and nearest classes on the same pixels, the offset taken off each
 scene, one layer a solar day, the median of what is clear. CPU is user and system time of the whole process with its
