@@ -93,7 +93,7 @@ CANDIDATES: dict[str, Candidate] = {
         differs="in chunks of 600 pixels, as it ran; its clean-up sees 5 pixels beyond a chunk, and needs 20",
     ),
     "earlier-tuned": Candidate(
-        "the same in larger chunks", "earlier_cube", when="clean",
+        "the earlier cube's method in larger chunks", "earlier_cube", when="clean",
         tunings=(
             {"chunk_px": 2400, "threads": 2}, {"chunk_px": 1200, "threads": 2}, {"chunk_px": 2400, "threads": 4}, {"chunk_px": 2400, "threads": 2, "gdal": _CACHED},
         ),
