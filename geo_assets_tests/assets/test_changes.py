@@ -158,7 +158,7 @@ def test_another_recipe_is_the_reason(project: Tiny) -> None:
 
 def test_another_limit_of_cloud_cover_searches_again(project: Tiny) -> None:
     project.change(mask={"max_cloud_cover": 40})
-    assert set(stale(project, SCENES).values()) == {"catalog, collections or max_cloud_cover changed"}
+    assert set(stale(project, SCENES).values()) == {"catalog, collections, exclude or max_cloud_cover changed"}
     before = project.receipts()
     project.run()
     assert changed(project, before) == {(r, m) for r in (WEST, MIDDLE) for m in MONTHS[:2]}  # May had no scene to lose
