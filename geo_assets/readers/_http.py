@@ -14,8 +14,9 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import urllib3
@@ -31,6 +32,7 @@ _ROUTES = 4096
 _MAPPED_BYTES = 2**17
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux: half of the page faults, 3 % of the CPU time
 _PLACE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+R = TypeVar("R")
 _FAULTS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 
 
@@ -126,11 +128,30 @@ class Http:
         self._wire, self._signing, self._stopped = Wire(loopback=access.loopback), threading.Lock(), threading.Event()
         self._routes: dict[str, Route] = {}
         self._public: set[str] = set()
+        self._waiting: set[Future[Any]] = set()
 
     def close(self) -> None:
         """End all connections, also those that other threads wait on."""
         self._stopped.set()
         self._wire.close()
+        for waiting in self._waiting.copy():
+            waiting.cancel()
+
+    def result_of(self, request: Future[R]) -> R:
+        """What a request gives that others send.
+
+        Raises:
+            SourceError: Reading was stopped meanwhile; so is the request.
+        """
+        self._waiting.add(request)
+        try:
+            if self._stopped.is_set():
+                request.cancel()
+            return request.result()
+        except CancelledError:
+            raise SourceError("reading was stopped") from None
+        finally:
+            self._waiting.discard(request)
 
     def sign(self, href: str, refused: str = "") -> str:
         """An address with its signature, and with another than the refused one if there can be one."""

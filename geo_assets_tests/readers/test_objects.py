@@ -3,6 +3,8 @@
 import http.client
 import logging
 import sys
+import threading
+import time
 import urllib.parse
 
 import pytest
@@ -318,7 +320,7 @@ def stores(monkeypatch):
         def __init__(self, bucket, *, config, **more):
             made.append(config)
 
-        def get(self, path, *, options):
+        async def get_async(self, path, *, options):
             if made[-1]["region"] != "eu-west-3":
                 raise _objects.obstore.exceptions.GenericError("Server returned status code: 301 Moved Permanently")
             raise FileNotFoundError("found, so to speak")
@@ -400,3 +402,25 @@ def test_azure_without_an_account_says_what_to_set():
         store("az://data/a.tif")
     with pytest.raises(SourceError, match="not a container"):
         store("abfs://data@evil.example.com/a.tif")
+
+
+def test_what_a_thread_waits_for_ends_when_reading_is_stopped(server, monkeypatch):
+    monkeypatch.setattr(_http, "PATIENCE", Patience())
+    session, said = Session(), []
+    server.always = Fault(stall_s=60)
+
+    def fetch():
+        with pytest.raises(SourceError, match="reading was stopped") as error:
+            session.open()
+        said.append(error.value)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    while not server.requests:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    began = time.monotonic()
+    session.sources.cancel()
+    thread.join(10)
+    assert said
+    assert time.monotonic() - began < 5
