@@ -110,10 +110,11 @@ def chips(bench: Bench, plan: Plan, only: set[str]) -> None:
 
 
 def stages(bench: Bench, plan: Plan, only: set[str]) -> None:
-    """Where our own time goes; chips are too short for it."""
+    """Where our own time goes."""
     for round_ in range(plan.fewer if not only or "ours" in only else 0):
         for target in plan.targets:
             bench.run("stages", "ours", CANDIDATES["ours"], target, round_, stages=True)
+        bench.run("stages", "ours", CHIPS["ours"], plan.chips, round_, stages=True)
 
 
 def growth(bench: Bench, plan: Plan, only: set[str]) -> None:

@@ -27,6 +27,10 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+# What every engine has to do that reads these files
+BARE = tuple(STAGES)[:5]
+
+
 class Stages:
     """CPU seconds by stage, from the moment on that it is made.
 
