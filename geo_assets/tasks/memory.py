@@ -14,6 +14,7 @@ STRIP_ROWS = 64  # each strip of each scene costs some calls, whatever its heigh
 # Of a pixel, and as much again, since a thread's heap keeps what was freed in it (measured):
 _DAY_BYTES = 20  # while a day of a strip is read: source rows twice, what they are made to, and where
 _MASK_BYTES = 16  # while its mask is made: source, class, two of the clean-up, result, and what of it is wanted
+_HEAP_BYTES = 24 * 2**20  # that the C library's heaps hold beside what is used (measured, with four of them)
 _CARRY = 1.5  # a strip's layers, and the source rows, masks and one result that go with them
 
 
@@ -73,7 +74,7 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
     day = rows * shape[1] * _DAY_BYTES
     at_once = max(1, min(threads, days, left // 2 // day)) if day else 1
     # Not all of it: what is freed is not at once there for others
-    return Strips(rows, max(0, left - at_once * day) * 3 // 4, at_once)
+    return Strips(rows, max(0, left - at_once * day - _HEAP_BYTES) * 3 // 4, at_once)
 
 
 def most_scenes(cube: CubeRecipe, side: int) -> int:
