@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterator
 
-from geo_assets.assets.partitions import split_key
+from geo_assets.assets.partitions import region_and_month
 from geo_assets.errors import GeoAssetsError, StoreError
 from geo_assets.model import path
 from geo_assets.model.receipt import FailureNote
@@ -31,7 +31,7 @@ class Notes:
 
     def failed(self, key: str, error: GeoAssetsError) -> None:
         """Keep why a partition failed."""
-        region, month = _parts(key)
+        region, month = region_and_month(key)
         note = FailureNote(
             product=self._product, region=region, month=month, cause=str(error), error=type(error).__name__, run_id=self._run_id,
             at=dt.datetime.now(dt.UTC),
@@ -41,7 +41,7 @@ class Notes:
 
     def made(self, key: str) -> None:
         """Drop the note of a partition that was made."""
-        name = path.failure(self._product, *_parts(key))
+        name = path.failure(self._product, *region_and_month(key))
         if name in self._there:
             with self._told(key, "an older note of its failure stays"):
                 self._storage.delete(name)
@@ -52,7 +52,3 @@ class Notes:
             yield
         except StoreError as e:
             self._log.error(f"{self._product} {key}: {what}: {e}")
-
-
-def _parts(key: str) -> tuple[str, str | None]:
-    return split_key(key) if "|" in key else (key, None)

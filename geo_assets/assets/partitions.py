@@ -38,6 +38,11 @@ def split_key(key: str) -> tuple[str, str]:
     return region, month
 
 
+def region_and_month(key: str) -> tuple[str, str | None]:
+    """Region of any asset's partition key, and its month if it has one."""
+    return split_key(key) if "|" in key else (key, None)
+
+
 def register_regions(instance: dg.DagsterInstance, regions: Iterable[str]) -> list[str]:
     """Add region keys that the instance does not know yet; returns those that were new."""
     known = set(instance.get_dynamic_partitions(REGION))

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as _QUIET
 
 from geo_assets.assets.notes import Notes
-from geo_assets.assets.partitions import split_key
+from geo_assets.assets.partitions import region_and_month
 from geo_assets.errors import GeoAssetsError
 from geo_assets.storage import Storage
 
@@ -89,7 +89,8 @@ def run_strip(
 
 def _region_first(key: str) -> tuple[str, str]:
     """Order of keys in which what is known of a region serves all its months; by themselves they go month by month."""
-    return split_key(key) if "|" in key else (key, "")
+    region, month = region_and_month(key)
+    return region, month or ""
 
 
 def _failure(failed: Mapping[str, GeoAssetsError], total: int) -> dg.Failure:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from geo_assets.assets.partitions import cube_key, register_regions, split_key
+from geo_assets.assets.partitions import cube_key, region_and_month, register_regions
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
 from geo_assets.doors.plan import refuse_unmakeable
@@ -220,7 +220,7 @@ class _Run:
             self._summary.partitions[min(states, key=_WORST.index)] += 1
         named = {(f["product"], f["region"], f["month"]) for f in self._summary.failures}
         for (product, key), cause in self._causes.items():
-            region, month = _parts(key)
+            region, month = region_and_month(key)
             if (product, region, month) not in named:
                 self._fail(product, region, month, cause)
         self._summary.refused = self._is_refused()
@@ -258,7 +258,7 @@ class _Run:
         counted = self._summary.partitions
         if not self._causes or self._summary.tasks["ok"] or any(counted[k] for k in ("ok", "partial", "skipped")):
             return False
-        notes = [self._storage.failure(product, *_parts(key)) for product, key in self._causes]
+        notes = [self._storage.failure(product, *region_and_month(key)) for product, key in self._causes]
         return all(n and n.error == ConfigError.__name__ and n.run_id in self._summary.run_ids for n in notes)
 
     def _count_tasks(self, receipt: PartitionReceipt) -> None:
@@ -298,11 +298,6 @@ class _Run:
                 "cause": cause,
             }
         )
-
-
-def _parts(key: str) -> tuple[str, str | None]:
-    """Region, and month if it has one."""
-    return split_key(key) if "|" in key else (key, None)
 
 
 def _title(strip: Strip) -> str:
