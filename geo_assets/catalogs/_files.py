@@ -1,5 +1,6 @@
 """What the catalogs in files share: the folder that they and their assets lie in."""
 
+import functools
 import os
 import posixpath
 import urllib.parse
@@ -10,7 +11,6 @@ import fsspec
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.href import Access, is_loopback, without_query
-from geo_assets.model.recipe import CatalogRecipe
 
 
 async def _refuse_redirect(response: Any) -> None:
@@ -42,13 +42,12 @@ class Folder:
     local: bool
 
     @classmethod
-    def find(cls, recipe: CatalogRecipe, names: tuple[str, ...], what: str) -> "Folder":
+    def find(cls, given: str | None, names: tuple[str, ...], what: str) -> "Folder":
         """The folder of ``catalog.path``, which is a file, or a folder with a file of one of the names.
 
         Raises:
             ConfigError: There is no such file.
         """
-        given = recipe.path or recipe.url
         if not given:
             raise ConfigError(f"catalog.path is missing: give the path of {what}")
         try:
@@ -71,6 +70,11 @@ class Folder:
             where = without_query(given) + ("" if local else ", or it cannot be reached")
             raise ConfigError(f"there is no catalog at {where}: give the path of {what}")
         return cls(start, fs, local)
+
+    @classmethod
+    def known(cls, given: str | None, names: tuple[str, ...], what: str) -> "Folder":
+        """As ``find``, but a server is asked once a process: every task wants to know where pixels may come from."""
+        return _known(given, names, what) if given and "://" in given else cls.find(given, names, what)
 
     @property
     def root(self) -> str:
@@ -109,3 +113,8 @@ class Folder:
             own = parts.hostname or ""
             return Access(hosts=(own, *hosts) if hosts else (), loopback=is_loopback(own))
         return Access(hosts=hosts, own=(f"{parts.scheme}://{parts.netloc}",))
+
+
+@functools.lru_cache(maxsize=64)
+def _known(given: str, names: tuple[str, ...], what: str) -> Folder:
+    return Folder.find(given, names, what)

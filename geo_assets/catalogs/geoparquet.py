@@ -19,6 +19,7 @@ from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.scene import SceneQuery
 
 _REQUIRED = ("id", "geometry", "assets")
+_FIRST = ("items.parquet",), "a stac-geoparquet file"
 _TOP = ("type", "stac_version", "stac_extensions", "id", "collection", "links", "assets")
 
 
@@ -32,7 +33,7 @@ class GeoParquet:
             ConfigError: There is no such file, or it has none of the collections.
             CatalogError: The file cannot be read or is no stac-geoparquet.
         """
-        folder = _folder(recipe)
+        folder = Folder.find(recipe.path or recipe.url, *_FIRST)
         try:
             with folder.fs.open(folder.start, "rb") as file:
                 source = pq.ParquetFile(file)
@@ -50,15 +51,11 @@ class GeoParquet:
 
     def access(self, recipe: CatalogRecipe) -> Access:
         """The folder of the file, and hosts as the recipe says."""
-        return _folder(recipe).access(tuple(recipe.hosts))
+        return Folder.known(recipe.path or recipe.url, *_FIRST).access(tuple(recipe.hosts))
 
     def sign(self, href: str) -> str:
         """The address as it is."""
         return href
-
-
-def _folder(recipe: CatalogRecipe) -> Folder:
-    return Folder.find(recipe, ("items.parquet",), "a stac-geoparquet file")
 
 
 def _filter(schema: pa.Schema, query: SceneQuery) -> pc.Expression | None:

@@ -20,6 +20,7 @@ from geo_assets.model.scene import SceneQuery
 _REMEMBERED_FILES = 50_000
 
 _MOST_BYTES = 100 * 2**20  # of one file of a catalog
+_FIRST = ("catalog.json", "collection.json"), "a catalog.json, collection.json or item collection"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class StaticCatalog:
             ConfigError: There is no such file, or it has none of the collections.
             CatalogError: A file cannot be read, is not STAC or links out of the catalog's folder.
         """
-        folder = _folder(recipe)
+        folder = Folder.find(recipe.path or recipe.url, *_FIRST)
         found: list[dict[str, Any]] = []
         collections: set[str] = set()
         for path, summary, parent in _walk(folder, query):
@@ -72,17 +73,11 @@ class StaticCatalog:
 
     def access(self, recipe: CatalogRecipe) -> Access:
         """The catalog's own folder, and hosts as the recipe says."""
-        return _folder(recipe).access(tuple(recipe.hosts))
+        return Folder.known(recipe.path or recipe.url, *_FIRST).access(tuple(recipe.hosts))
 
     def sign(self, href: str) -> str:
         """The address as it is."""
         return href
-
-
-def _folder(recipe: CatalogRecipe) -> Folder:
-    return Folder.find(
-        recipe, ("catalog.json", "collection.json"), "a catalog.json, collection.json or item collection"
-    )
 
 
 def _read(fs: Any, path: str, catalog: str) -> Any:

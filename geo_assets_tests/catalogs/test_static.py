@@ -246,6 +246,17 @@ def test_access_when_the_catalog_is_on_a_server_of_this_machine_then_so_may_its_
                 access.check(elsewhere)
 
 
+def test_access_when_many_tasks_ask_then_the_server_is_asked_once(tmp_path):
+    write_static(tmp_path, [make_item("a", "2024-02-01T10:00:00Z", STYRIA)])
+    files = {f"cat/{p.relative_to(tmp_path)}": p.read_bytes() for p in tmp_path.rglob("*.json")}
+    with serve_files(files) as server:
+        first = PLUGIN.access(recipe(server.href("cat/catalog.json")))
+        asked = len(server.requests)
+        assert asked
+        assert {PLUGIN.access(recipe(server.href("cat/catalog.json"))) for _ in range(5)} == {first}
+        assert len(server.requests) == asked
+
+
 def move(server, name, to):
     """Have a server redirect one of its files."""
     answer = server.fault
