@@ -29,6 +29,7 @@ _SETTINGS = (
     "GOOGLE_",
     "GS_",
     "CLOUDSDK_",
+    "STORAGE_EMULATOR_HOST",
     "HTTP",
     "NO_PROXY",
     "ALL_PROXY",
@@ -300,7 +301,11 @@ def _google(bucket: str, trusted: bool, more: dict[str, Any]) -> tuple[Any, bool
         or _machine_of("google")
     )
     anonymous = not trusted or _flag("GS_NO_SIGN_REQUEST") or _flag("GOOGLE_SKIP_SIGNATURE") or not found
-    return obstore.store.GCSStore(bucket, config={"skip_signature": anonymous}, **more), anonymous
+    config: dict[str, Any] = {"skip_signature": anonymous}
+    if base := os.environ.get("GOOGLE_BASE_URL") or os.environ.get("STORAGE_EMULATOR_HOST") or "":
+        config["base_url"] = base
+        more["client_options"]["allow_http"] = base.startswith("http://")
+    return obstore.store.GCSStore(bucket, config=config, **more), anonymous  # type: ignore[arg-type]
 
 
 def _azure(scheme: str, netloc: str, trusted: bool, more: dict[str, Any]) -> tuple[Any, bool]:
@@ -318,6 +323,9 @@ def _azure(scheme: str, netloc: str, trusted: bool, more: dict[str, Any]) -> tup
         not trusted or _flag("AZURE_NO_SIGN_REQUEST") or _flag("AZURE_SKIP_SIGNATURE") or account != own or not any(map(os.environ.get, _AZURE_KEYS))
     )  # fmt: skip
     config: dict[str, Any] = {"account_name": account, "skip_signature": anonymous}
+    endpoint = os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT") or ""
+    if endpoint.startswith("http://"):
+        more["client_options"]["allow_http"] = True
     return obstore.store.AzureStore(container, config=config, **more), anonymous  # type: ignore[arg-type]
 
 

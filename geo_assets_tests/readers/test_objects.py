@@ -348,62 +348,6 @@ def test_a_region_that_nobody_knows_is_an_error_and_no_circle(stores, monkeypatc
     assert len(stores) == 1
 
 
-# ---- Google Cloud Storage and Azure: settings only, nothing is asked ----------------------------------------------------
-
-
-def store(href, *, trusted=True):
-    parts = urllib.parse.urlsplit(href)
-    return _objects._store(parts.scheme, parts.netloc, "", Patience(), _objects._settings(), trusted)
-
-
-@pytest.mark.parametrize(
-    ("variables", "anonymous"),
-    [
-        ({}, True),
-        ({"GOOGLE_BEARER_TOKEN": "secret"}, False),
-        ({"GOOGLE_BEARER_TOKEN": "secret", "GS_NO_SIGN_REQUEST": "YES"}, True),
-    ],
-)
-def test_google_is_asked_with_the_environments_credentials_or_none(monkeypatch, variables, anonymous):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    made, without = store("gs://gcp-public-data-sentinel-2/tiles/a.jp2")
-    assert (without, made.config["skip_signature"]) == (anonymous, str(anonymous).lower())
-    made, without = store("gs://gcp-public-data-sentinel-2/tiles/a.jp2", trusted=False)
-    assert (without, made.config["skip_signature"]) == (True, "true")
-
-
-@pytest.mark.parametrize(
-    ("href", "variables", "account", "anonymous"),
-    [
-        ("az://data/a.tif", {"AZURE_STORAGE_ACCOUNT_NAME": "mine"}, "mine", True),
-        ("az://data/a.tif", {"AZURE_STORAGE_ACCOUNT": "mine", "AZURE_STORAGE_SAS_TOKEN": "sig=x"}, "mine", False),
-        ("abfs://data@mine.dfs.core.windows.net/a.tif", {"AZURE_STORAGE_ACCOUNT": "mine", "AZURE_STORAGE_SAS_TOKEN": "sig=x"},
-         "mine", False),
-        ("abfs://data@other.dfs.core.windows.net/a.tif", {"AZURE_STORAGE_ACCOUNT": "mine", "AZURE_STORAGE_SAS_TOKEN": "sig=x"},
-         "other", True),
-        ("abfs://data@other.blob.core.windows.net/a.tif", {}, "other", True),
-        ("az://data/a.tif", {"AZURE_STORAGE_ACCOUNT": "mine", "AZURE_STORAGE_SAS_TOKEN": "sig=x", "AZURE_NO_SIGN_REQUEST": "YES"},
-         "mine", True),
-    ],
-)  # fmt: skip
-def test_azure_shows_credentials_to_their_own_account_only(monkeypatch, href, variables, account, anonymous):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    made, without = store(href)
-    assert (without, made.config["skip_signature"]) == (anonymous, str(anonymous).lower())
-    assert made.config["account_name"] == account
-    made, without = store(href, trusted=False)
-    assert (without, made.config["skip_signature"]) == (True, "true")
-
-
-def test_azure_without_an_account_says_what_to_set():
-    with pytest.raises(ConfigError, match="AZURE_STORAGE_ACCOUNT_NAME"):
-        store("az://data/a.tif")
-    with pytest.raises(SourceError, match="not a container"):
-        store("abfs://data@evil.example.com/a.tif")
-
-
 def test_what_a_thread_waits_for_ends_when_reading_is_stopped(server, monkeypatch):
     monkeypatch.setattr(_http, "PATIENCE", Patience())
     session, said = Session(), []
