@@ -1,5 +1,6 @@
 """A file of a scene whose header is wrong: its blocks fail and name it, and no pixel of it is used."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -52,10 +53,9 @@ def rewrite(world: Path, band: str, **changed: Any) -> Path:
     file = world / COLLECTION / WORLD.granules[0].item_id / f"{band}.tif"
     with rasterio.open(file) as source:
         profile, pixels = source.profile, source.read(1)
-    with rasterio.open(
-        file, "w", **{**profile, "driver": "GTiff", **{k: v(profile[k]) for k, v in changed.items()}}
-    ) as sink:
-        sink.write(pixels, 1)
+    profile |= {"driver": "GTiff", **{k: v(profile[k]) for k, v in changed.items()}}
+    with rasterio.open(file, "w", **profile) as sink:
+        sink.write(pixels.astype(profile["dtype"]), 1)
     return file
 
 
@@ -68,6 +68,7 @@ WRONG = {
     "tiny pixels": (resized(1e-9), "m large by its header"),
     "huge pixels": (resized(1e9), "m large by its header"),
     "200 km east": ({"transform": lambda t: Affine.translation(200_000, 0) @ t}, "one of them is wrong"),
+    "another data type": ({"dtype": lambda _: "float32"}, "pixels are float32, band"),
     "another zone than its sibling bands": ({"crs": lambda _: "EPSG:32632"}, "one of them is wrong"),
 }
 
@@ -84,6 +85,17 @@ def test_composite_when_a_header_is_wrong_then_the_block_fails_with_file_and_cau
         assert bad.error == "SourceError"
         assert str(file) in str(bad.cause)
         assert cause in str(bad.cause)
+
+
+def test_composite_when_an_item_has_no_such_band_then_its_blocks_fail_and_name_both(tmp_path, world):
+    scene = WORLD.granules[0].item_id
+    file = world / COLLECTION / scene / f"{scene}.json"
+    item = json.loads(file.read_text())
+    del item["assets"]["nir"]
+    file.write_text(json.dumps(item))
+    receipt = composite(tmp_path / "home", world)
+    assert receipt.failures
+    assert {f"scene {scene} has no asset for band nir" in str(bad.cause) for bad in receipt.failures} == {True}
 
 
 def test_composite_when_all_headers_are_right_then_nothing_is_noted(tmp_path, world):
