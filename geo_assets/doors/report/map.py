@@ -25,7 +25,7 @@ _REGIONS = 100
 _AREAS = 20
 _POINTS = 4000  # of one outline
 _WIDTH, _TALLEST = 1080.0, 620.0
-_MARGIN = (52.0, 14.0, 10.0, 26.0)  # left, top, right, bottom
+_MARGIN = (64.0, 14.0, 10.0, 26.0)  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
