@@ -176,8 +176,7 @@ class Http:
         if not is_local_host(host) and not route.proxied and host not in self._public:
             for address in _resolve(host):
                 if is_local_host(address):
-                    text = f"{host} resolves to {address}, a private or local address"
-                    raise SourceError(f"{without_query(url)}: {text}")
+                    raise SourceError(f"{without_query(url)}: {host} resolves to {address}, a private or local one")
             self._public.add(host)
         return route
 
@@ -204,7 +203,7 @@ class Http:
                 left = stop - self.patience.now()
                 limits = [max(0.01, min(s, left)) for s in (self.patience.connect_s, self.patience.silence_s)]
                 self.check_running()
-                with asked(self._route(at), headers, *limits, in_time=in_time) as (response, raw):
+                with asked(self._route(at, url), headers, *limits, in_time=in_time) as (response, raw):
                     if response.get_redirect_location():
                         at = urllib.parse.urljoin(at, response.headers["Location"])
                         self._leave(response, raw)
@@ -215,14 +214,19 @@ class Http:
         except _FAULTS as e:
             self.check_running()
             return Answer(fault=_cause(e), status=-1 if _is_certificate(e) else 0)
-        raise SourceError(f"{without_query(at)}: more than {_HOPS} redirects")
+        raise SourceError(f"{without_query(url)}: more than {_HOPS} redirects")
 
-    def _route(self, url: str) -> Route:
+    def _route(self, url: str, first: str) -> Route:
         route = self._routes.get(url)
         if route is None:
             if len(self._routes) >= _ROUTES:
                 self._routes.clear()
-            route = self._routes[url] = self.check(url)
+            try:
+                route = self._routes[url] = self.check(url)
+            except SourceError as e:
+                if url == first:
+                    raise
+                raise SourceError(f"{without_query(first)}: redirects to {e}") from e
         return route
 
     def _answer(self, response: Any, raw: Any, url: str, span: tuple[int, int]) -> Answer:
