@@ -15,7 +15,7 @@ import shapely.geometry
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.lonlat import mended, split_antimeridian
-from geo_assets.model.scene import SceneQuery
+from geo_assets.model.scene import Header, SceneQuery
 
 _SIGNATURE = re.compile(
     r"x-(amz|goog|oss)-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|sig"
@@ -216,3 +216,34 @@ def unsign(value: Any) -> Any:
         kept = {k: v for k, v in value.items() if not str(k).endswith(("storage_options", "open_kwargs", "credential"))}
         return {k: unsigned(v) if k == "href" and isinstance(v, str) else unsign(v) for k, v in kept.items()}
     return [unsign(v) for v in value] if isinstance(value, list) else value
+
+
+def header(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> Header | None:
+    """What an item says of an asset's header, if anything: the extension ``projection``, version 1 or 2.
+
+    Args:
+        asset: The asset.
+        properties: Of the item; what stands there counts for assets that do not say it themselves.
+    """
+    crs = _crs_code(asset) or _crs_code(properties)
+    own = _numbers(asset, "proj:transform", (6, 9)), _numbers(asset, "proj:shape", (2,))
+    whole = _numbers(properties, "proj:transform", (6, 9)), _numbers(properties, "proj:shape", (2,))
+    transform, shape = own if any(own) else whole
+    found = Header(crs, transform[:6], tuple(int(n) for n in shape))
+    return found if found != Header() else None
+
+
+def _crs_code(said: Mapping[str, Any]) -> str:
+    code, epsg = said.get("proj:code"), said.get("proj:epsg")
+    if isinstance(code, str):
+        return code.upper()
+    return f"EPSG:{int(epsg)}" if isinstance(epsg, int | float) and math.isfinite(epsg) else ""
+
+
+def _numbers(said: Mapping[str, Any], name: str, lengths: tuple[int, ...]) -> tuple[float, ...]:
+    """A list of numbers, or nothing where it is anything else."""
+    values = said.get(name)
+    if not isinstance(values, list | tuple) or len(values) not in lengths:
+        return ()
+    fits = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+    return tuple(float(v) for v in values) if fits else ()

@@ -12,7 +12,7 @@ import shapely
 
 from geo_assets.eo import items as stac
 from geo_assets.eo.scene_table import build, read_scenes, write_scenes
-from geo_assets.model.scene import Scene
+from geo_assets.model.scene import Header, Scene
 from geo_assets.model.sensor import Acquisition, Sensor
 
 __all__ = ["decide", "read_scenes", "scenes_of", "write_scenes"]
@@ -190,6 +190,13 @@ def scenes_of(table: gpd.GeoDataFrame, bands: Sequence[str]) -> list[Scene]:
             dn_offset=int(row["offset"]),
             baseline=str(row["baseline"]),
             footprint=bytes(footprint),
+            headers=tuple((band, said) for band in bands if (said := _header(row, row["hrefs"].get(band)))),
         )
         for (_, row), footprint in zip(kept.iterrows(), footprints, strict=True)
     ]
+
+
+def _header(row: Any, href: str | None) -> Header | None:
+    """What an item says of the header of the asset with an address."""
+    asset = next((a for a in row["assets"].values() if href and a.get("href") == href), None)
+    return stac.header(asset, row) if asset else None

@@ -14,7 +14,7 @@ from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.href import Access
 from geo_assets.model.period import Periods
 from geo_assets.model.recipe import CatalogRecipe, ComputeRecipe
-from geo_assets.model.scene import SceneQuery
+from geo_assets.model.scene import Said, SceneQuery
 from geo_assets.model.task import TaskResult
 
 FETCH_BYTES = 80 * 2**20  # most bytes that a reader fetches ahead of their use
@@ -78,7 +78,7 @@ class Layer:
         band: Expected dtype and nodata; a categorical band is read by nearest or mode, whatever is asked for.
         box: The target.
         resampling: nearest, bilinear, cubic, average or mode.
-        footprint: Valid area by the asset's item; see ``ReadSession.read``.
+        said: Where its item says that the asset lies; see ``ReadSession.read``.
         cells: Cells of the target's lattice (``eo.lattice``) in which pixels are wanted, dims (down, across); None is all.
     """
 
@@ -86,7 +86,7 @@ class Layer:
     band: Band
     box: GeoBox
     resampling: str
-    footprint: bytes | None = None
+    said: Said | None = None
     cells: npt.NDArray[np.bool_] | None = None
 
 
@@ -153,7 +153,7 @@ class ReadSession(Protocol):
         ...
 
     def read(
-        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, said: Said | None = None
     ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window.
 
@@ -162,8 +162,8 @@ class ReadSession(Protocol):
             band: Expected dtype and nodata; a categorical band is read by nearest or mode, whatever is asked for.
             box: Target window.
             resampling: nearest, bilinear, cubic, average or mode.
-            footprint: Valid area by the asset's item, EPSG:4326 as WKB. An asset whose header puts it over less than half
-                of it is refused, one that covers under 98 % of it is noted in ``usage``.
+            said: Where the asset's item says that it lies. An asset whose header puts it over less than half of the
+                footprint is refused; one that covers under 98 % of it, or whose header differs, is noted in ``usage``.
 
         Returns:
             Dims (y, x), ``band.dtype``, ``band.nodata`` where nothing was observed; None where the asset does not reach.

@@ -24,6 +24,34 @@ class SceneQuery:
 
 
 @dataclass(frozen=True)
+class Header:
+    """What an item says of an asset's header (the STAC extension ``projection``); empty is what it leaves out.
+
+    Attributes:
+        crs: Such as ``EPSG:32633``.
+        transform: a, b, c, d, e, f of column and row to x and y, as STAC writes them.
+        shape: Rows and columns.
+    """
+
+    crs: str = ""
+    transform: tuple[float, ...] = ()
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an item says of where an asset lies.
+
+    Attributes:
+        footprint: Valid area in EPSG:4326 as WKB.
+        header: Of the asset, if the item says anything of it.
+    """
+
+    footprint: bytes
+    header: Header | None = None
+
+
+@dataclass(frozen=True)
 class Scene:
     """What a task needs to know of a scene; small, picklable, without a credential.
 
@@ -37,6 +65,7 @@ class Scene:
         dn_offset: Added to every observed DN (see ``OffsetDecision``).
         baseline: Processing baseline as the item writes it, or ``""``.
         footprint: Valid area in EPSG:4326 as WKB.
+        headers: What the item says of its assets' headers, by band name.
     """
 
     item_id: str
@@ -48,10 +77,15 @@ class Scene:
     dn_offset: int
     baseline: str
     footprint: bytes
+    headers: tuple[tuple[str, Header], ...] = ()
 
     def href(self, band: str) -> str | None:
         """Asset of a band, or None where the item has none."""
         return dict(self.hrefs).get(band)
+
+    def said(self, band: str) -> Said:
+        """What the item says of where the asset of a band lies."""
+        return Said(self.footprint, dict(self.headers).get(band))
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from geo_assets.model.crs import canonical_crs
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Usage
+from geo_assets.model.scene import Said
 from geo_assets.readers._files import Guarded, Source, Sources
 from geo_assets.readers._place import check_header, check_place
 
@@ -56,18 +57,18 @@ class Raster:
         _check(self.dataset, href, band)
         self.crs = canonical_crs(self.dataset.crs.to_wkt())
         check_header(self.dataset, self.crs, self._shown)
-        self._placed: set[bytes] = set()
+        self._placed: set[Said] = set()
 
-    def place(self, footprint: bytes) -> str | None:
-        """Compare the header with the item's footprint, once; returns a remark where they agree only in part.
+    def place(self, said: Said) -> str | None:
+        """Compare the header with what its item says, once; returns a remark where they agree only in part.
 
         Raises:
             SourceError: The file lies elsewhere.
         """
-        if footprint in self._placed:
+        if said in self._placed:
             return None
-        remark = check_place(self.dataset, self.crs, footprint, self._shown)
-        self._placed.add(footprint)
+        remark = check_place(self.dataset, self.crs, said, self._shown)
+        self._placed.add(said)
         return remark
 
     def nodata(self, band: Band) -> float | None:
@@ -165,7 +166,7 @@ class Rasters:
             self._stack.close()
 
     @contextlib.contextmanager
-    def use(self, href: str, band: Band, footprint: bytes | None) -> Iterator[Raster]:
+    def use(self, href: str, band: Band, said: Said | None) -> Iterator[Raster]:
         """An asset for one read. Whatever goes wrong within is a ``SourceError`` that names the asset.
 
         Raises:
@@ -179,7 +180,7 @@ class Rasters:
             raster = self._raster(href, band)
             with self._faults_of(href):
                 _check_dtype(raster.dataset, href, band)
-                if footprint is not None and (remark := raster.place(footprint)):
+                if said is not None and (remark := raster.place(said)):
                     self._usage.note(remark)
                 yield raster
 

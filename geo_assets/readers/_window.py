@@ -28,7 +28,7 @@ class WindowSweep:
             return None
         layer = self._layer
         box = layer.box.window(first, 0, end - first, layer.box.shape[1])
-        return self._read(layer.href, layer.band, box, resampling=layer.resampling, footprint=layer.footprint)
+        return self._read(layer.href, layer.band, box, resampling=layer.resampling, said=layer.said)
 
     def close(self) -> None:
         """See ``Sweep``."""
@@ -37,4 +37,4 @@ class WindowSweep:
 def windows(layers: Sequence[Layer], read: Callable[..., Array | None]) -> Iterator[Array | None]:
     """Each layer as a whole, one after the other."""
     for layer in layers:
-        yield read(layer.href, layer.band, layer.box, resampling=layer.resampling, footprint=layer.footprint)
+        yield read(layer.href, layer.band, layer.box, resampling=layer.resampling, said=layer.said)

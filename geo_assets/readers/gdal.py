@@ -16,6 +16,7 @@ from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.plugin import Layer, Usage
+from geo_assets.model.scene import Said
 from geo_assets.readers._datasets import Raster, Rasters
 from geo_assets.readers._window import WindowSweep, windows
 
@@ -46,10 +47,10 @@ class GdalSession:
         return windows(layers, self.read)
 
     def read(
-        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, said: Said | None = None
     ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window; see ``ReadSession``."""
-        with self._rasters.use(href, band, footprint) as raster:
+        with self._rasters.use(href, band, said) as raster:
             return _on_grid(raster, band, box, band.kernel(resampling))
 
 

@@ -24,6 +24,7 @@ from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import FETCH_BYTES, Layer, Sweep, Usage
+from geo_assets.model.scene import Said
 from geo_assets.readers._chips import Seat, SharedLevel, TiffWindow, plan
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._fetch import Fetcher, Parcel
@@ -79,7 +80,7 @@ class NativeSession:
         self._open: dict[str, Future[_Fast | None]] = {}
         self._lattices = _Kept(nodes)
         self._placements = _Kept(self._new_placement)
-        self._placed: set[tuple[str, bytes]] = set()
+        self._placed: set[tuple[str, Said]] = set()
         self._lock = threading.Lock()
 
     def __enter__(self) -> "NativeSession":
@@ -122,11 +123,9 @@ class NativeSession:
         self._plan([made] if made else [], layer.box.shape[0], room)
         return made
 
-    def read(
-        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
-    ) -> Array | None:
+    def read(self, href: str, band: Band, box: GeoBox, *, resampling: str, said: Said | None = None) -> Array | None:
         """One band of an asset on a target window; see ``ReadSession``."""
-        (sweep,) = self.sweep([Layer(href, band, box, resampling, footprint)], box.shape[0])
+        (sweep,) = self.sweep([Layer(href, band, box, resampling, said)], box.shape[0])
         if sweep is None:
             return None
         try:
@@ -158,9 +157,7 @@ class NativeSession:
                 yield (
                     None
                     if asset is not None
-                    else self.read(
-                        layer.href, layer.band, layer.box, resampling=layer.resampling, footprint=layer.footprint
-                    )
+                    else self.read(layer.href, layer.band, layer.box, resampling=layer.resampling, said=layer.said)
                 )
                 continue
             fill = 0 if layer.band.nodata is None else layer.band.nodata
@@ -230,9 +227,9 @@ class NativeSession:
             raise SourceError(
                 f"{shown}: pixels are {found.dtype}, band {band.name} has {band.dtype}; is it scaled already?"
             )
-        if layer.footprint is not None and (layer.href, layer.footprint) not in self._placed:
-            remark = check_place(found, found.crs, layer.footprint, shown)
-            self._placed.add((layer.href, layer.footprint))
+        if layer.said is not None and (layer.href, layer.said) not in self._placed:
+            remark = check_place(found, found.crs, layer.said, shown)
+            self._placed.add((layer.href, layer.said))
             if remark:
                 self.usage.note(remark)
 
@@ -319,7 +316,7 @@ class _Gdal:
         return self._thread.submit(self._sweep, layer, place).result()
 
     def _sweep(self, layer: Layer, place: Place) -> "_GdalSweep | None":
-        with self._rasters.use(layer.href, layer.band, layer.footprint) as raster:
+        with self._rasters.use(layer.href, layer.band, layer.said) as raster:
             number, placement = place(
                 layer, raster.crs, raster.dataset.transform, raster.shapes, raster.nodata(layer.band)
             )

@@ -22,6 +22,7 @@ from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.plugin import Layer, Usage
+from geo_assets.model.scene import Said
 from geo_assets.readers._datasets import Rasters
 from geo_assets.readers._window import WindowSweep, windows
 
@@ -76,7 +77,7 @@ class StackstacSession:
         return windows(layers, self.read)
 
     def read(
-        self, href: str, band: Band, box: GeoBox, *, resampling: str, footprint: bytes | None = None
+        self, href: str, band: Band, box: GeoBox, *, resampling: str, said: Said | None = None
     ) -> npt.NDArray[Any] | None:
         """One band of an asset on a target window; see ``ReadSession``.
 
@@ -87,7 +88,7 @@ class StackstacSession:
             raise ConfigError(
                 f"cube.reader stackstac needs a CRS with an EPSG code, not {box.crs[:60]}: use cube.reader: gdal"
             )
-        with self._rasters.use(href, band, footprint) as raster:
+        with self._rasters.use(href, band, said) as raster:
             window = source_window(box, raster.crs, raster.dataset.transform)
             if not raster.reaches(window, box):
                 return None

@@ -241,7 +241,7 @@ class BlockPixels:
             raise SourceError(
                 f"scene {scene.item_id} has no asset for band {band.name}; leave the band out, or name the item in sensors.exclude"
             )
-        return Layer(href, band, box, resampling, scene.footprint, cells)
+        return Layer(href, band, box, resampling, scene.said(band.name), cells)
 
     def _each(self, work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> list[R]:
         """Results in order, by as many threads as the session allows and at most so many; the first error ends it."""

@@ -21,6 +21,7 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.lonlat import to_lonlat
 from geo_assets.model.plugin import Layer, Reader
+from geo_assets.model.scene import Said
 from geo_assets.testing.rasters import (
     BROKEN,
     CLASS_VALUES,
@@ -234,9 +235,9 @@ class ReaderConformance:
         good, box = write_raster(place.inside / "good.tif", pixels()), WINDOWS["its own grid"]
         elsewhere = write_raster(place.inside / "a.tif", pixels(), **header)
         with plugin.session(place.access, unsigned) as session:
-            assert session.read(str(good), RED, box, resampling="nearest", footprint=footprint) is not None
+            assert session.read(str(good), RED, box, resampling="nearest", said=Said(footprint)) is not None
             with pytest.raises(SourceError, match=r"a\.tif"):
-                session.read(str(elsewhere), RED, box, resampling="nearest", footprint=footprint)
+                session.read(str(elsewhere), RED, box, resampling="nearest", said=Said(footprint))
 
     def test_a_broken_file_does_not_touch_the_others(self, plugin: Reader, place: Place) -> None:
         broken = corrupt(place.inside).rename(place.inside / "broken.tif")

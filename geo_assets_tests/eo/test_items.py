@@ -1,12 +1,14 @@
 """What an item says of itself, however badly it is written."""
 
 import datetime as dt
+import math
 
 import numpy as np
 import pytest
 import shapely
 
 from geo_assets.eo import items as stac
+from geo_assets.model.scene import Header
 
 SQUARE = shapely.box(15, 47, 16, 48)
 
@@ -188,3 +190,19 @@ def test_outline_when_it_crosses_itself_for_ever_then_none_and_the_reason_at_onc
     shape, reason = stac.outline(item(geometry=tangled, bbox=[14, 46, 16, 48]))
     assert shape is None
     assert "crosses itself over 1,000 times" in reason
+
+
+@pytest.mark.parametrize(
+    ("asset", "properties", "found"),
+    [
+        ({"proj:code": "epsg:32633", "proj:transform": [10, 0, 5, 0, -10, 7, 0, 0, 1], "proj:shape": [3, 4]}, {},
+         Header("EPSG:32633", (10.0, 0.0, 5.0, 0.0, -10.0, 7.0), (3, 4))),
+        ({"proj:shape": [3, 4]}, {"proj:epsg": 32633.0, "proj:transform": [10, 0, 5, 0, -10, 7], "proj:shape": [30, 40]},
+         Header("EPSG:32633", (), (3, 4))),
+        ({}, {"proj:epsg": 32633, "proj:transform": [10, 0, 5, 0, -10, 7]}, Header("EPSG:32633", (10.0, 0.0, 5.0, 0.0, -10.0, 7.0))),
+        ({}, {"proj:epsg": math.nan, "proj:transform": "[10, 0]", "proj:shape": None}, None),
+        ({"proj:code": 5, "proj:transform": [10, 0, 5, 0, None, 7], "proj:shape": [3]}, {}, None),
+    ],
+)  # fmt: skip
+def test_header_when_items_say_it_in_several_ways_then_what_can_be_read_counts(asset, properties, found):
+    assert stac.header(asset, properties) == found

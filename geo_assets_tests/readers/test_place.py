@@ -1,5 +1,6 @@
 """Where a raster lies: headers that cannot be true, and headers that contradict the item."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -15,6 +16,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.lonlat import to_lonlat
+from geo_assets.model.scene import Header, Said
 from geo_assets.readers import gdal, native, stackstac
 from geo_assets.readers._place import check_place
 from geo_assets.testing.conformance_reader import make_place, unsigned
@@ -33,13 +35,20 @@ def footprint(west=LEFT, east=LEFT + SIDE, north=TOP, south=TOP - SIDE, crs=CRS)
 
 
 @pytest.fixture(params=[native, gdal, stackstac], ids=["native", "gdal", "stackstac"])
-def read(request, place):
+def reader(request):
+    return request.param.PLUGIN
+
+
+@pytest.fixture
+def read(reader, place):
     """Reads a file with its item's footprint; returns the pixels and what was noted."""
 
     def one(path, area, box=BOX):
-        with request.param.PLUGIN.session(place.access, unsigned) as session:
+        with reader.session(place.access, unsigned) as session:
             for _ in range(2):
-                found = session.read(str(path), RED, box, resampling="nearest", footprint=area)
+                found = session.read(
+                    str(path), RED, box, resampling="nearest", said=None if area is None else Said(area)
+                )
             return found, session.usage.notes
 
     return one
@@ -163,4 +172,42 @@ def test_check_place_when_a_footprint_is_tangled_then_refused_at_once():
     file = types.SimpleNamespace(transform=HERE, width=SIZE, height=SIZE)
     area = shapely.to_wkb(shapely.from_geojson(json.dumps(spiral())))
     with pytest.raises(SourceError, match=r"a\.tif: its item's footprint: .* crosses itself over 1,000 times"):
-        check_place(file, CRS, area, "a.tif")
+        check_place(file, CRS, Said(area), "a.tif")
+
+
+SAME = Header("EPSG:32633", (10.0, 0.0, float(LEFT), 0.0, -10.0, float(TOP)), (SIZE, SIZE))
+
+
+def told(header):
+    return Said(footprint(), header)
+
+
+@pytest.mark.parametrize(
+    ("header", "differs"),
+    [
+        (SAME, None),
+        (dataclasses.replace(SAME, crs="", shape=()), None),
+        (Header(), None),
+        (dataclasses.replace(SAME, crs="EPSG:32632"), "it is in EPSG:32633 by its header, in EPSG:32632 by its item"),
+        (
+            dataclasses.replace(SAME, transform=(10.0, 0.0, LEFT + 5.0, 0.0, -10.0, float(TOP))),
+            "its transform is 10 0 ",
+        ),
+        (dataclasses.replace(SAME, shape=(SIZE, 2 * SIZE)), f"pixels by its header, {SIZE} x {2 * SIZE} by its item"),
+    ],
+)
+def test_read_when_an_item_says_another_header_then_the_files_own_counts_and_it_is_noted(
+    reader, place, header, differs
+):
+    path = write_raster(place.inside / "a.tif", pixels())
+    with reader.session(place.access, unsigned) as session:
+        for _ in range(2):
+            found = session.read(str(path), RED, BOX, resampling="nearest", said=told(header))
+            assert np.array_equal(found, nearest(pixels(), BOX, 0))
+    if differs is None:
+        assert session.usage.notes == []
+    else:
+        (note,) = session.usage.notes
+        assert note.startswith(f"{path}: ")
+        assert differs in note
+        assert note.endswith("its pixels are used where its header says")

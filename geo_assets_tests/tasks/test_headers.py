@@ -98,6 +98,15 @@ def test_composite_when_an_item_has_no_such_band_then_its_blocks_fail_and_name_b
     assert {f"scene {scene} has no asset for band nir" in str(bad.cause) for bad in receipt.failures} == {True}
 
 
+def test_composite_when_a_file_lies_a_pixel_beside_what_its_item_says_then_the_receipt_says_so(tmp_path, world):
+    file = rewrite(world, "nir", transform=lambda t: t @ Affine.translation(1, 0))
+    receipt = composite(tmp_path / "home", world)
+    assert receipt.status == "ok"
+    (note,) = {n for b in receipt.blocks for n in b.notes}
+    assert note.startswith(f"{file}: its transform is 10 0 ")
+    assert note.endswith("by its item; its pixels are used where its header says")
+
+
 def test_composite_when_all_headers_are_right_then_nothing_is_noted(tmp_path, world):
     rewrite(world, "nir")
     receipt = composite(tmp_path / "home", world)
