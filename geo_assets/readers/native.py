@@ -38,6 +38,7 @@ from geo_assets.threads import Crew
 
 FETCH_THREADS = 16
 _KEPT_POINTS = 2**21
+_MOST_WAITING = 192 * 2**20  # bytes of inflated tiles: heaps keep ever more beside ever more of them, ranges lie outside
 _FILLED = 0.95  # share of what may be fetched ahead that is in use at once; the rest is for what comes next
 
 Array = npt.NDArray[Any]
@@ -262,14 +263,15 @@ class NativeSession:
         """
         live = [s.source_rows.live for s in sweeps]
         tiles, stored, inflated = (sum(part) for part in zip((0, 0, 0), *live, strict=True))
-        waiting = stored - stored * min(inflated, room.size) // max(1, inflated)
+        waiting = stored - stored * min(inflated, room.size, _MOST_WAITING) // max(1, inflated)
         if waiting <= self._fetch_bytes * 3 // 4:
+            room.take(max(0, room.size - _MOST_WAITING))
             return 1, self._fetch_bytes
         most = max(self._fetch_bytes, self._fetch_bytes + room.size - tiles * STREAM_BYTES)
         pieces = -(-stored // max(1, int(most * _FILLED)))
         budget = most if pieces > 1 else max(self._fetch_bytes, int(stored / _FILLED))
         more = budget + tiles * STREAM_BYTES - self._fetch_bytes
-        room.take(min(more, room.size) if pieces == 1 else room.size)
+        room.take(max(min(more, room.size), room.size - _MOST_WAITING) if pieces == 1 else room.size)
         return pieces, budget
 
 

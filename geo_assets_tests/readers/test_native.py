@@ -282,8 +282,8 @@ def test_sweep_when_tiles_may_wait_then_they_are_the_same_and_the_room_is_given_
         sweep.close()
     assert np.array_equal(np.concatenate(strips), pixels())
     (room,) = rooms
-    assert room.take(spare_bytes)
-    assert not room.take(1)
+    assert room.take(min(spare_bytes, native._MOST_WAITING))
+    assert not room.take(1)  # more of them would have heaps hold what nobody counts
 
 
 def test_sweep_when_it_ends_early_then_the_room_of_its_tiles_is_given_back(tmp_path, monkeypatch):
