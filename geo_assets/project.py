@@ -243,9 +243,9 @@ def _check(loaded: LoadedProject) -> None:
         ("grids", project.grid.kind),
         ("stores", project.cube.store),
         ("readers", project.cube.reader),
-        ("compute", project.compute.backend),
     ):
         load(kind, name)
+    load("compute", project.compute.backend).capabilities(project.compute)
     sensor, catalog = loaded.sensor, loaded.catalog
     catalog.access(project.catalog)
     usable = [b.name for b in sensor.bands.values() if not b.categorical]

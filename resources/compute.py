@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from geo_assets.assets.plain import PlainCompute
-from geo_assets.model.recipe import ComputeRecipe
+from geo_assets.errors import ComputeError
+from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.task import TaskResult
 
 
@@ -18,7 +20,23 @@ class ComputeResource(dg.ConfigurableResource, ComputeRecipe):  # type: ignore[t
         """With the project file's settings, and the deployment's number of workers if it has one."""
         return cls(**recipe.model_dump() | ({"workers": workers} if workers else {}))
 
+    _made: PlainCompute | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Have what starts the backend, once there are tasks."""
+        self._made = PlainCompute(ComputeRecipe(**{name: getattr(self, name) for name in ComputeRecipe.model_fields}))
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """End what the run started, however it ends."""
+        if self._made is not None:
+            self._made.close()
+
     def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
-        """Run a function on every task."""
-        settings = ComputeRecipe(**{name: getattr(self, name) for name in ComputeRecipe.model_fields})
-        return PlainCompute(settings).map(fn, tasks)
+        """Run a function on every task.
+
+        Raises:
+            ComputeError: Outside of a run.
+        """
+        if self._made is None:
+            raise ComputeError("the resource is not set up: it runs tasks within a Dagster run")
+        return self._made.map(fn, tasks)

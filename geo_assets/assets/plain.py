@@ -1,13 +1,17 @@
 """Resources straight from the project file: what is bound where no ``resources`` package is."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from geo_assets.model import plugin
+import dagster as dg
+
+from geo_assets.model import compute, plugin
+from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.plugin import Cube
 from geo_assets.model.project import Project
-from geo_assets.model.recipe import CatalogRecipe, ComputeRecipe
+from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.task import TaskResult
 from geo_assets.registry import load
 from geo_assets.storage import Storage
@@ -40,16 +44,35 @@ class PlainStore:
         return store.open(self.storage().uri("cube"))
 
 
-@dataclass(frozen=True)
 class PlainCompute:
-    """The project file's compute."""
+    """The project file's compute: started with the first tasks, ended by ``close``."""
 
-    settings: ComputeRecipe
+    def __init__(self, settings: ComputeRecipe) -> None:
+        self._settings, self._stack = settings, contextlib.ExitStack()
+        self._engine: compute.Engine | None = None
 
     def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
         """Run a function on every task."""
-        backend: plugin.Compute = load("compute", self.settings.backend)
-        return backend.map(fn, tasks, recipe=self.settings)
+        if self._engine is None:
+            backend: compute.Compute = load("compute", self._settings.backend)
+            self._engine = self._stack.enter_context(backend.connect(self._settings))
+        return self._engine.map(fn, tasks)
+
+    def close(self) -> None:
+        """End what was started."""
+        self._engine = None
+        self._stack.close()
+
+
+def plain_compute(settings: ComputeRecipe) -> dg.ResourceDefinition:
+    """The project file's compute as a resource: what a run starts ends with it, however it ends."""
+
+    @dg.resource(description="where tasks run, by the project file")
+    def compute(_: dg.InitResourceContext) -> Iterator[PlainCompute]:
+        with contextlib.closing(PlainCompute(settings)) as made:
+            yield made
+
+    return compute
 
 
 def bind(project: Project) -> dict[str, Any]:
@@ -57,5 +80,5 @@ def bind(project: Project) -> dict[str, Any]:
     return {
         "catalog": PlainCatalog(project.catalog),
         "storage": PlainStore(project.storage),
-        "compute": PlainCompute(project.compute),
+        "compute": plain_compute(project.compute),
     }

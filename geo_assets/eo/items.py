@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+import numbers
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -237,7 +238,7 @@ def _crs_code(said: Mapping[str, Any]) -> str:
     code, epsg = said.get("proj:code"), said.get("proj:epsg")
     if isinstance(code, str):
         return code.upper()
-    return f"EPSG:{int(epsg)}" if isinstance(epsg, int | float) and math.isfinite(epsg) else ""
+    return f"EPSG:{int(float(epsg))}" if isinstance(epsg, numbers.Real) and math.isfinite(epsg) else ""
 
 
 def _numbers(said: Mapping[str, Any], name: str, lengths: tuple[int, ...]) -> tuple[float, ...]:
@@ -245,5 +246,5 @@ def _numbers(said: Mapping[str, Any], name: str, lengths: tuple[int, ...]) -> tu
     values = said.get(name)
     if not isinstance(values, list | tuple) or len(values) not in lengths:
         return ()
-    fits = all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+    fits = all(isinstance(v, numbers.Real) and math.isfinite(v) for v in values)
     return tuple(float(v) for v in values) if fits else ()

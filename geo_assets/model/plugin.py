@@ -13,9 +13,8 @@ from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.href import Access
 from geo_assets.model.period import Periods
-from geo_assets.model.recipe import CatalogRecipe, ComputeRecipe
+from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.scene import Said, SceneQuery
-from geo_assets.model.task import TaskResult
 
 FETCH_BYTES = 80 * 2**20  # most bytes that a reader fetches ahead of their use
 
@@ -317,19 +316,4 @@ class Store(Protocol):
 
     def reader(self, handle: bytes, changes: bytes = b"") -> BlockReader:
         """A worker's reader from ``CubeSession.handle``, which sees the ``changes`` of another task of that session."""
-        ...
-
-
-class Compute(Protocol):
-    """Where tasks run."""
-
-    def map(
-        self,
-        fn: Callable[[Any], Any],
-        tasks: Sequence[Any],
-        *,
-        recipe: ComputeRecipe,
-        on_event: Callable[[TaskResult], None] | None = None,
-    ) -> Iterator[TaskResult]:
-        """Run ``fn`` on every task and yield results as they finish; never raises for a task's own error."""
         ...

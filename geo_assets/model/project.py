@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.recipe import (
     AoiRecipe,
     ArdRecipe,
     CatalogRecipe,
     ChipsRecipe,
-    ComputeRecipe,
     CubeRecipe,
     EmbeddingRecipe,
     GridRecipe,

@@ -324,19 +324,6 @@ class MaskRecipe(Recipe):
         return self
 
 
-class ComputeRecipe(Recipe):
-    """Where tasks run."""
-
-    backend: str = Field(default="local", description="compute plugin")
-    workers: int = Field(default=2, ge=1, le=4096, description="tasks at a time")
-    memory_mb: int | None = Field(default=None, ge=128, description="limit of one task")
-    retries: int = Field(
-        default=2, ge=0, le=20, description="further tries of a task after an error that a retry can help"
-    )
-    timeout_s: float = Field(default=3600, gt=0, description="limit of one task, from its start")
-    max_usd: float | None = Field(default=None, ge=0, description="a run that is predicted to cost more is refused")
-
-
 class ArdRecipe(Recipe):
     """Analysis-ready scenes on the cells' grids."""
 

@@ -92,28 +92,39 @@ def scene_hash(scenes: tuple[Scene, ...] | list[Scene]) -> str:
     return digest(sorted([list(map(str, s.identity)) for s in scenes]))
 
 
+Kind = Literal["", "error", "timeout", "memory", "lost", "payload"]
+
+
 @dataclass(frozen=True)
 class TaskResult:
     """How one task ended.
 
     Attributes:
         index: Place of the task in the list that was given.
-        status: ok, error or skipped.
+        status: ok, error or skipped; retry is only told to who listens to every try.
         value: What the function returned, if it did.
         cause: One line of text, if it did not.
         error: Class of the error.
+        kind: What went wrong: the task's own error, its time, its memory, its worker, or that it could not be sent.
         retryable: Whether another try may help.
         attempts: Tries that were made.
+        queued_s: Seconds of the last try between being sent and its start, and on the way.
         run_s: Seconds of the last try, on the worker.
         cpu_s: CPU seconds of the last try's thread and what it waited for, where the backend can tell.
+        peak_mb: Most memory that its process held during the last try, in MiB, where it had the process for itself.
+        worker: Host and process that ran it, where it is not this process.
     """
 
     index: int
-    status: Literal["ok", "error", "skipped"]
+    status: Literal["ok", "error", "skipped", "retry"]
     value: Any = None
     cause: str | None = None
     error: str | None = None
+    kind: Kind = ""
     retryable: bool = False
     attempts: int = 1
+    queued_s: float = 0.0
     run_s: float = 0.0
     cpu_s: float = 0.0
+    peak_mb: float | None = None
+    worker: str = ""

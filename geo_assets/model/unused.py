@@ -10,6 +10,9 @@ _GRID_OPTIONS = {
     "size_m": ("majortom", "majortom-eg", "square"), "overlap": ("majortom", "majortom-eg"), "margin_m": ("majortom",), "crs": ("square",),
     "precision": ("geohash",), "step": ("lonlat",), "path": ("tiles",), "layer": ("tiles",), "id_column": ("tiles", "custom"), "callable": ("custom",),
 }  # fmt: skip
+# Which of our backends reads an option
+_COMPUTE_OPTIONS = {"local": ("isolation",), "dask": ("address", "cluster", "tls_ca", "tls_cert", "tls_key")}
+_OWN_BACKENDS = {"local", "dask"}
 _OWN_GRIDS = {"mgrs"} | {kind for kinds in _GRID_OPTIONS.values() for kind in kinds}
 
 
@@ -27,10 +30,22 @@ def _unused(project: Project) -> Iterator[tuple[str, str]]:
     if mask.kind == "none":
         names = ("preset", "resampling") if mask.preset else ("keep", "close_px", "open_px", "resampling")
         yield from ((f"mask.{name}", "mask.kind is none") for name in names if _given(mask, name))
+    yield from _of_compute(project)
     if grid.kind in _OWN_GRIDS:
         for option, kinds in _GRID_OPTIONS.items():
             if grid.kind not in kinds and _given(grid, option):
                 yield f"grid.{option}", f"grid.kind is {grid.kind}"
+
+
+def _of_compute(project: Project) -> Iterator[tuple[str, str]]:
+    compute = project.compute
+    for backend, options in _COMPUTE_OPTIONS.items():
+        if compute.backend in _OWN_BACKENDS and compute.backend != backend:
+            yield from (
+                (f"compute.{o}", f"compute.backend is {compute.backend}") for o in options if _given(compute, o)
+            )
+    if compute.backend == "local" and compute.isolation == "thread" and _given(compute, "memory_mb"):
+        yield "compute.memory_mb", "threads have no limit of their own: set compute.isolation to process"
 
 
 def _given(recipe: Recipe, name: str) -> bool:

@@ -38,7 +38,7 @@ from geo_assets.threads import Crew
 
 FETCH_THREADS = 16
 _KEPT_POINTS = 2**21
-_MOST_WAITING = 192 * 2**20  # bytes of inflated tiles: heaps keep ever more beside ever more of them, ranges lie outside
+_MOST_WAITING = 192 * 2**20  # bytes of inflated tiles: the more there are, the more heaps keep beside them
 _FILLED = 0.95  # share of what may be fetched ahead that is in use at once; the rest is for what comes next
 
 Array = npt.NDArray[Any]

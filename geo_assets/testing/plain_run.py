@@ -10,8 +10,8 @@ import numpy.typing as npt
 import zarr
 
 from geo_assets.errors import StoreError
+from geo_assets.model.compute import Compute
 from geo_assets.model.geometry import Region
-from geo_assets.model.plugin import Compute
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
@@ -95,10 +95,10 @@ def _make(run: PlainRun, region: str, month: str, *, overwrite: bool) -> None:
     cube, periods = loaded.cube, loaded.periods()
     ensure_layout(cube, project, loaded.sensor, grid, periods)
     backend: Compute = load("compute", project.compute.backend)
-    run.receipts[region, month] = make_partition(
-        plan, project, loaded.sensor, periods=periods, cube=cube, storage=loaded.storage, run_id=_RUN,
-        mapper=lambda fn, tasks: backend.map(fn, tasks, recipe=project.compute),
-    )  # fmt: skip
+    with backend.connect(project.compute) as engine:
+        run.receipts[region, month] = make_partition(
+            plan, project, loaded.sensor, periods=periods, cube=cube, storage=loaded.storage, run_id=_RUN, mapper=engine.map,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,48 @@
-"""The compute plugin of this machine does what a backend has to; others need services and are tested with them."""
+"""Every backend that can run here does what a backend has to."""
 
 import pytest
 
-from geo_assets import registry
+from geo_assets.model.compute import ComputeRecipe
+from geo_assets.registry import load
 from geo_assets.testing.conformance_compute import ComputeConformance
-
-HERE = sorted(set(registry.available("compute")) & {"local"})
-
-
-@pytest.fixture(params=HERE)
-def plugin(request):
-    return registry.load("compute", request.param)
+from geo_assets_tests.compute.dask_cluster import running
 
 
-class TestCompute(ComputeConformance):
-    pass
+def connected(**settings):
+    recipe = ComputeRecipe(**{"workers": 2, **settings})
+    return load("compute", recipe.backend).connect(recipe)
+
+
+class TestThreads(ComputeConformance):
+    @pytest.fixture(scope="class")
+    def engine(self):
+        with connected() as engine:
+            yield engine
+
+
+class TestProcesses(ComputeConformance):
+    memory_mb = 512
+
+    @pytest.fixture(scope="class")
+    def engine(self):
+        with connected(isolation="process", memory_mb=self.memory_mb) as engine:
+            yield engine
+
+
+class TestDask(ComputeConformance):
+    memory_mb = 768
+
+    @pytest.fixture(scope="class")
+    def engine(self):
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
+        with connected(backend="dask", memory_mb=self.memory_mb) as engine:
+            yield engine
+
+
+@pytest.mark.heavy
+class TestDaskScheduler(ComputeConformance):
+    @pytest.fixture(scope="class")
+    def engine(self, tmp_path_factory):
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
+        with running(tmp_path_factory.mktemp("dask")) as settings, connected(backend="dask", **settings) as engine:
+            yield engine

@@ -1,19 +1,20 @@
 """Threads: how many run, what a stop leaves, and what becomes of a task that hangs."""
 
+import contextlib
 import threading
 import time
 
 import pytest
 
-from geo_assets.compute import local
+from geo_assets.compute import _driver
 from geo_assets.compute.local import PLUGIN
 from geo_assets.errors import CatalogError
-from geo_assets.model.recipe import ComputeRecipe
+from geo_assets.model.compute import ComputeRecipe
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(local, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(_driver, "_BACKOFF_S", 0.01)
 
 
 @pytest.fixture
@@ -25,6 +26,13 @@ def release():
 
 def threads():
     return [t for t in threading.enumerate() if t.name.startswith("geo-assets")]
+
+
+def mapped(fn, tasks, **settings):
+    """Results of an engine that ends with them."""
+    recipe = ComputeRecipe(**settings)
+    with PLUGIN.connect(recipe) as engine, contextlib.closing(engine.map(fn, tasks)) as results:
+        yield from results
 
 
 def wait_for(condition):
@@ -46,13 +54,13 @@ def test_no_more_tasks_run_at_a_time_than_there_are_workers():
         with lock:
             now[0] -= 1
 
-    assert len(list(PLUGIN.map(task, range(20), recipe=ComputeRecipe(workers=3)))) == 20
+    assert len(list(mapped(task, range(20), workers=3))) == 20
     assert most[0] == 3
 
 
 def test_window_of_tasks_is_bounded_while_nobody_takes_results():
     started = []
-    results = PLUGIN.map(started.append, range(100), recipe=ComputeRecipe(workers=2))
+    results = mapped(started.append, range(100), workers=2)
     next(results)
     time.sleep(0.1)
     assert len(started) <= 5
@@ -60,7 +68,7 @@ def test_window_of_tasks_is_bounded_while_nobody_takes_results():
 
 
 def test_stop_leaves_no_thread():
-    results = PLUGIN.map(lambda _: time.sleep(0.02), range(50), recipe=ComputeRecipe(workers=4))
+    results = mapped(lambda _: time.sleep(0.02), range(50), workers=4)
     next(results)
     assert threads()
     results.close()
@@ -68,7 +76,7 @@ def test_stop_leaves_no_thread():
 
 
 def test_stop_ends_a_wait_between_tries(monkeypatch):
-    monkeypatch.setattr(local, "_BACKOFF_S", 1000)
+    monkeypatch.setattr(_driver, "_BACKOFF_S", 1000)
     tries = []
 
     def task(i):
@@ -76,7 +84,7 @@ def test_stop_ends_a_wait_between_tries(monkeypatch):
         if i:
             raise CatalogError("again")
 
-    results = PLUGIN.map(task, [0, 1], recipe=ComputeRecipe(workers=2, retries=5))
+    results = mapped(task, [0, 1], workers=2, retries=5)
     assert next(results).index == 0
     results.close()
     assert not threads()
@@ -85,7 +93,7 @@ def test_stop_ends_a_wait_between_tries(monkeypatch):
 
 def test_error_in_the_consumer_leaves_no_thread():
     def consume():
-        for _ in PLUGIN.map(lambda _: time.sleep(0.01), range(20), recipe=ComputeRecipe(workers=2)):
+        for _ in mapped(lambda _: time.sleep(0.01), range(20), workers=2):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -97,7 +105,7 @@ def test_task_that_hangs_is_given_up_and_the_others_are_made(release):
     def task(i):
         return release.wait(60) if i == 1 else i
 
-    results = {r.index: r for r in PLUGIN.map(task, range(6), recipe=ComputeRecipe(workers=1, timeout_s=0.2))}
+    results = {r.index: r for r in mapped(task, range(6), workers=1, timeout_s=0.2)}
     assert sorted(results) == list(range(6))
     assert [i for i, r in results.items() if r.status == "error"] == [1]
     assert results[1].error == "ComputeError"
@@ -109,7 +117,7 @@ def test_task_that_hangs_is_given_up_and_the_others_are_made(release):
 
 
 def test_time_counts_from_the_start_and_not_from_the_queue():
-    results = list(PLUGIN.map(lambda _: time.sleep(0.15), range(6), recipe=ComputeRecipe(workers=1, timeout_s=0.6)))
+    results = list(mapped(lambda _: time.sleep(0.15), range(6), workers=1, timeout_s=0.6))
     assert {r.status for r in results} == {"ok"}
 
 
@@ -117,14 +125,14 @@ def test_stop_does_not_wait_for_a_task_that_hangs(release):
     def task(i):
         return release.wait(60) if i else i
 
-    results = PLUGIN.map(task, [0, 1], recipe=ComputeRecipe(workers=2, timeout_s=0.2))
+    results = mapped(task, [0, 1], workers=2, timeout_s=0.2)
     next(results)
     results.close()
     assert len(threads()) == 1
 
 
 def test_many_tasks_that_hang_end_the_run_and_not_the_memory(release):
-    results = list(PLUGIN.map(lambda _: release.wait(60), range(12), recipe=ComputeRecipe(workers=1, timeout_s=0.05)))
+    results = list(mapped(lambda _: release.wait(60), range(12), workers=1, timeout_s=0.05))
     assert len(results) == 12
     assert {r.status for r in results} == {"error"}
     assert any("not started" in r.cause for r in results)

@@ -285,6 +285,13 @@ def test_doctor_when_workers_take_more_memory_than_there_is_then_it_warns(tmp_pa
     assert [(f.level, "may take 8,150 MB" in f.message) for f in memory] == [("ok", False), ("warning", True)]
 
 
+def test_doctor_when_a_worker_may_hold_less_than_a_block_takes_then_it_warns(tmp_path):
+    for compute in ({"isolation": "process", "memory_mb": 400}, {"backend": "dask", "memory_mb": 400}):
+        memory = found(diagnose(write(tmp_path / compute.get("backend", "local"), compute=compute)), "memory")
+        assert memory[-1].level == "warning"
+        assert "may hold compute.memory_mb 400, and a block takes up to 384 MB beside" in memory[-1].message
+
+
 def test_memory_of_this_machine_is_known():
     assert machine._machine_mb() > 500
 

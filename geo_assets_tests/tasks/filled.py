@@ -102,10 +102,11 @@ class Filled:
         )  # fmt: skip
 
     def _map(self, fn: Any, tasks: Any) -> Any:
-        compute = loaded_compute(self.loaded)
-        for result in compute(fn, pickle.loads(pickle.dumps(list(tasks)))):
-            self.ran.append(result)
-            yield result
+        recipe = self.loaded.project.compute
+        with load("compute", recipe.backend).connect(recipe) as engine:
+            for result in engine.map(fn, pickle.loads(pickle.dumps(list(tasks))), retries=0):
+                self.ran.append(result)
+                yield result
 
     def stored(self, name: str, month: str = MONTHS[0], level: int = 0) -> npt.NDArray[Any]:
         """Stored numbers of the region, dims (y, x) or (y, x, band)."""
@@ -116,13 +117,6 @@ class Filled:
         group = zarr.open_group(self.loaded.cube.zarr_store(), path=place, mode="r", zarr_format=3)
         rows, cols = grid.array_slices(grid.region_geobox(Region.parse(self.region)))
         return np.asarray(group[name][self.loaded.periods().index(month), rows, cols])
-
-
-def loaded_compute(loaded: LoadedProject) -> Any:
-    """Runs functions in the project's backend."""
-    recipe = loaded.project.compute.model_copy(update={"retries": 0})
-    backend = load("compute", recipe.backend)
-    return lambda fn, tasks: backend.map(fn, tasks, recipe=recipe)
 
 
 def pixels(rng: np.random.Generator, grid: PixelGrid, chunks: Chunks, depth: int) -> npt.NDArray[np.uint16]:

@@ -14,6 +14,7 @@ from rasterio.errors import CRSError, RasterioError
 
 from geo_assets.doors.doctor.finding import Finding, Level
 from geo_assets.doors.home import check_settings, open_instance
+from geo_assets.model.compute import ComputeRecipe
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 from geo_assets.tasks.memory import most_scenes
@@ -128,10 +129,22 @@ def _memory(loaded: LoadedProject) -> Iterator[Finding]:
     advice = f"raise cube.memory_mb or lower cube.block_px: {usual} scenes are usual where tiles overlap, and a block with more is refused"
     level: Level = "ok" if scenes >= usual else "warning" if scenes else "error"
     yield Finding("memory", level, text, "" if level == "ok" else advice)
-    need, there = compute.workers * cube.memory_mb + _PROCESS_MB, _machine_mb()
-    if compute.backend == "local" and there and need > _MEMORY_SHARE * there:
+    here, processes = _workers_here(compute)
+    need, there = compute.workers * cube.memory_mb + processes * _PROCESS_MB, _machine_mb()
+    if here and there and need > _MEMORY_SHARE * there:
         asked = f"{compute.workers} workers with cube.memory_mb {cube.memory_mb} may take {need:,} MB, and this machine has {there:,} MB"
         yield Finding("memory", "warning", asked, "lower compute.workers or cube.memory_mb")
+    least = cube.memory_mb + _PROCESS_MB
+    if processes > 1 and compute.memory_mb and compute.memory_mb < least:
+        text = f"a worker may hold compute.memory_mb {compute.memory_mb}, and a block takes up to {cube.memory_mb} MB beside {_PROCESS_MB} MB of libraries"
+        yield Finding("memory", "warning", text, f"raise compute.memory_mb to {least} or lower cube.memory_mb")
+
+
+def _workers_here(compute: ComputeRecipe) -> tuple[bool, int]:
+    """Whether workers run on this machine, and in how many processes."""
+    dask = compute.backend == "dask" and not (compute.address or compute.cluster)
+    apart = dask or compute.isolation == "process"
+    return dask or compute.backend == "local", compute.workers if apart else 1
 
 
 def _machine_mb() -> int:

@@ -1,0 +1,247 @@
+"""What is the same for all backends: tries, waits between them, time limits, how many tasks are out, and the end.
+
+A backend's own retries stay off. It sends a task, says what came back, and ends one that is over its time: an ``Adapter``.
+"""
+
+import heapq
+import math
+import pickle
+import random
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from geo_assets.errors import ComputeError
+from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.task import Kind, TaskResult
+
+_BACKOFF_S = 0.5
+_AHEAD = 4
+_UNLUCKY = 3  # times that a task may be lost before it starts and not be blamed for it
+_IDLE_S = 0.25  # between two looks at what is over its time
+
+
+@dataclass(frozen=True)
+class Call:
+    """One try of a task.
+
+    Attributes:
+        fn: The function.
+        task: What it is called with.
+        index: Place of the task.
+        number: 1 is the first try.
+        unlucky: How often it was lost before it started, with the worker that it waited on.
+    """
+
+    fn: Callable[[Any], Any]
+    task: Any
+    index: int
+    number: int
+    unlucky: int = 0
+
+    def blob(self) -> bytes:
+        """As bytes for ``_worker.answer``; in two layers, so that a module that cannot be imported there is this task's error."""
+        return pickle.dumps((self.index, self.number, pickle.dumps((self.fn, self.task))))
+
+    def lost(self, kind: Kind, cause: str, *, retryable: bool, run_s: float = 0.0) -> TaskResult:
+        """The result of a try that gave none."""
+        return TaskResult(
+            self.index, "error", cause=cause, error=ComputeError.__name__, kind=kind, retryable=retryable, attempts=self.number, run_s=run_s
+        )  # fmt: skip
+
+
+class Adapter(Protocol):
+    """What a backend does for the driver. Called by one thread; a handle is used once.
+
+    Attributes:
+        capabilities: What may be expected of it.
+        slots: Tasks that run at a time.
+    """
+
+    capabilities: Capabilities
+    slots: int
+
+    def submit(self, call: Call) -> Hashable:
+        """Send a try; returns its handle.
+
+        Raises:
+            PayloadError: It cannot be sent.
+        """
+        ...
+
+    def poll(self, wait_s: float) -> list[tuple[Hashable, TaskResult]]:
+        """What has ended since the last call; waits for it at most so long."""
+        ...
+
+    def started(self, handle: Hashable) -> float | None:
+        """When a try started on its worker, by the monotonic clock here; None if it has not, or nobody knows."""
+        ...
+
+    def kill(self, handle: Hashable) -> str:
+        """End a try that is over its time, or abandon it; returns what became of it, for messages."""
+        ...
+
+    def drop(self, handles: list[Hashable], timeout_s: float) -> None:
+        """Take back tries that nobody waits for any more; those that cannot be ended are waited for, at most so long."""
+        ...
+
+
+class PayloadError(Exception):
+    """A task that cannot be sent to a worker: its text says why."""
+
+
+@dataclass(frozen=True)
+class _Try:
+    call: Call
+    sent: float
+
+
+class Engine:
+    """Runs tasks through an adapter; see ``model.compute.Engine``."""
+
+    def __init__(self, adapter: Adapter, recipe: ComputeRecipe) -> None:
+        self._adapter, self._recipe = adapter, recipe
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may be expected of it."""
+        return self._adapter.capabilities
+
+    def map(
+        self, fn: Callable[[Any], Any], tasks: Iterable[Any], *, retries: int | None = None, timeout_s: float | None = None,
+        skip_done: Callable[[Any], bool] | None = None, on_event: Callable[[TaskResult], None] | None = None,
+        max_failures: int | None = None, ordered: bool = False, window: int | None = None,
+    ) -> Iterator[TaskResult]:  # fmt: skip
+        """Run a function on every task and yield results as they finish; see ``model.compute.Engine``."""
+        recipe = self._recipe
+        run = _Run(
+            self._adapter, fn, iter(tasks), retries=recipe.retries if retries is None else retries,
+            timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window or 2 * self._adapter.slots,
+        )  # fmt: skip
+        tell = on_event or (lambda _: None)
+        return _until(run.in_order(tell) if ordered else run.results(tell), max_failures)
+
+
+class _Run:
+    """One map: what is out, and what is to be tried again."""
+
+    def __init__(
+        self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[Any], *, retries: int, timeout_s: float,
+        skip_done: Callable[[Any], bool] | None, window: int,
+    ) -> None:  # fmt: skip
+        self._adapter, self._fn, self._tasks = adapter, fn, tasks
+        self._retries, self._timeout_s, self._skip_done, self._window = retries, timeout_s, skip_done, window
+        self._live: dict[Hashable, _Try] = {}
+        self._later: list[tuple[float, int, Call]] = []  # by time
+        self._given, self._all_given = 0, False
+        self._most_given = math.inf
+        self._at_once: list[TaskResult] = []
+
+    def in_order(self, on_event: Callable[[TaskResult], None]) -> Iterator[TaskResult]:
+        """Results in the order of the tasks; no more of them wait for an earlier one than a few windows hold."""
+        waiting: dict[int, TaskResult] = {}
+        due, ahead = 0, _AHEAD * self._window
+        self._most_given = ahead
+        results = self.results(on_event)
+        try:
+            for result in results:
+                waiting[result.index] = result
+                while due in waiting:
+                    yield waiting.pop(due)
+                    due += 1
+                self._most_given = due + ahead
+        finally:
+            results.close()  # type: ignore[attr-defined]
+
+    def results(self, on_event: Callable[[TaskResult], None]) -> Iterator[TaskResult]:
+        """Results as they finish."""
+        try:
+            while True:
+                self._send()
+                ended, self._at_once = self._at_once, []
+                if not (ended or self._live or self._later):
+                    return
+                for result in ended or self._ended():
+                    on_event(result)
+                    if result.status != "retry":
+                        yield result
+        finally:
+            self._adapter.drop(list(self._live), self._timeout_s)
+
+    def _send(self) -> None:
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now and len(self._live) < self._window:
+            self._submit(heapq.heappop(self._later)[2])
+        while self._may_give():
+            try:
+                task = next(self._tasks)
+            except StopIteration:
+                self._all_given = True
+                return
+            index, self._given = self._given, self._given + 1
+            if self._skip_done and self._skip_done(task):
+                self._at_once.append(TaskResult(index, "skipped", attempts=0))
+            else:
+                self._submit(Call(self._fn, task, index, 1))
+
+    def _may_give(self) -> bool:
+        room = len(self._live) + len(self._later) < self._window and self._given < self._most_given
+        return room and not (self._all_given or self._at_once)
+
+    def _submit(self, call: Call) -> None:
+        try:
+            self._live[self._adapter.submit(call)] = _Try(call, time.monotonic())
+        except PayloadError as e:
+            self._at_once.append(replace(call.lost("payload", str(e), retryable=False), attempts=0))
+
+    def _ended(self) -> list[TaskResult]:
+        """What ended, or is over its time; nothing if neither within a moment."""
+        if self._live:
+            answers = [(h, r) for h, r in self._adapter.poll(self._patience()) if h in self._live]
+            answers += self._late({h for h, _ in answers})
+            return [self._judged(self._live.pop(handle), result) for handle, result in answers]
+        time.sleep(max(0.0, min(_IDLE_S, self._later[0][0] - time.monotonic())))
+        return []
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        starts = [s for h in self._live if (s := self._adapter.started(h)) is not None]
+        times = [s + self._timeout_s for s in starts] + ([self._later[0][0]] if self._later else [])
+        known = _IDLE_S if len(starts) < len(self._live) or not times else 3600.0
+        return max(0.001, min([known, *(t - now for t in times)]))
+
+    def _late(self, answered: set[Hashable]) -> list[tuple[Hashable, TaskResult]]:
+        now, late = time.monotonic(), []
+        for handle, one in self._live.items():
+            began = None if handle in answered else self._adapter.started(handle)
+            if began is not None and now - began >= self._timeout_s:
+                cause = f"timeout: not finished after {self._timeout_s:g} s; {self._adapter.kill(handle)}"
+                late.append((handle, one.call.lost("timeout", cause, retryable=False, run_s=now - began)))
+        return late
+
+    def _judged(self, one: _Try, result: TaskResult) -> TaskResult:
+        """The result as it counts: one that is tried again is put aside."""
+        call, now = one.call, time.monotonic()
+        result = replace(result, queued_s=max(0.0, round(now - one.sent - result.run_s, 6)))
+        if result.kind == "lost" and not result.run_s and call.unlucky < _UNLUCKY:
+            heapq.heappush(self._later, (now, call.index, replace(call, unlucky=call.unlucky + 1)))
+            return replace(result, status="retry")
+        if result.status == "ok" or not result.retryable or call.number > self._retries:
+            return result
+        wait = _BACKOFF_S * 2 ** (call.number - 1) * random.uniform(0.5, 1.0)
+        heapq.heappush(self._later, (now + wait, call.index, replace(call, number=call.number + 1)))
+        return replace(result, status="retry")
+
+
+def _until(results: Iterator[TaskResult], max_failures: int | None) -> Iterator[TaskResult]:
+    """Results until too many are errors; closing it closes what it is made from."""
+    failures = 0
+    try:
+        for result in results:
+            yield result
+            failures += result.status == "error"
+            if max_failures is not None and failures > max_failures:
+                raise ComputeError(f"more than {max_failures} tasks failed, the last one so: {result.cause}")
+    finally:
+        results.close()  # type: ignore[attr-defined]

@@ -1,0 +1,111 @@
+"""Where tasks run: the settings, what a backend can do, and what an engine is, for threads here and for machines elsewhere."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from geo_assets.model.recipe import Recipe
+from geo_assets.model.task import TaskResult
+
+
+class ComputeRecipe(Recipe):
+    """Where tasks run."""
+
+    backend: str = Field(default="local", description="compute plugin")
+    workers: int = Field(default=2, ge=1, le=4096, description="tasks at a time")
+    isolation: Literal["thread", "process"] = Field(
+        default="thread", description="for local: threads of one process, or processes that can be ended"
+    )
+    memory_mb: int | None = Field(default=None, ge=128, description="limit of one worker process, libraries included")
+    retries: int = Field(
+        default=2, ge=0, le=20, description="further tries of a task after an error that a retry can help"
+    )
+    timeout_s: float = Field(
+        default=3600, gt=0, description="limit of each try of a task, from its start on the worker"
+    )
+    max_usd: float | None = Field(default=None, ge=0, description="a run that is predicted to cost more is refused")
+    address: str | None = Field(default=None, description="for dask: scheduler of a cluster that runs already")
+    cluster: str | None = Field(
+        default=None,
+        description="for dask: package.module:function that makes a cluster, such as one of Coiled or Kubernetes",
+    )
+    tls_ca: str | None = Field(
+        default=None, description="for dask: file of the authority that vouches for the scheduler"
+    )
+    tls_cert: str | None = Field(default=None, description="for dask: file of our own certificate")
+    tls_key: str | None = Field(default=None, description="for dask: file of its key")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What may be expected of a backend.
+
+    Attributes:
+        isolated: A task that dies or takes too much memory takes no other one with it, and not the run.
+        kills: A task over its time is ended; else it is abandoned, and goes on for itself until it ends.
+        limits_memory: A task over ``memory_mb`` is ended.
+        remote: Workers may be other machines, so that storage and scenes have to be reachable from there.
+        paid: Somebody is billed for the time of tasks.
+        payload_mb: The largest task that can be sent; None is any.
+    """
+
+    isolated: bool = False
+    kills: bool = False
+    limits_memory: bool = False
+    remote: bool = False
+    paid: bool = False
+    payload_mb: float | None = None
+
+
+class Engine(Protocol):
+    """A backend that is ready to run tasks."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may be expected of it."""
+        ...
+
+    def map(
+        self, fn: Callable[[Any], Any], tasks: Iterable[Any], *, retries: int | None = None, timeout_s: float | None = None,
+        skip_done: Callable[[Any], bool] | None = None, on_event: Callable[[TaskResult], None] | None = None,
+        max_failures: int | None = None, ordered: bool = False, window: int | None = None,
+    ) -> Iterator[TaskResult]:  # fmt: skip
+        """Run a function on every task and yield results as they finish; never raises for a task's own error.
+
+        Closing the iterator starts nothing more and ends what runs, or waits for it where it cannot be ended.
+
+        Args:
+            fn: A function of a module, which workers can import.
+            tasks: What it is called with, one each; taken as there is room for them.
+            retries: Further tries after an error that a retry can help; None is the recipe's number.
+            timeout_s: Limit of each try, from its start on the worker; None is the recipe's.
+            skip_done: Whether a task need not be run; its result is ``skipped``.
+            on_event: Called with how each try ended; those that are tried again have the status ``retry``.
+            max_failures: More than so many errors end it all.
+            ordered: Yield in the order of the tasks.
+            window: The most tasks that are sent and not answered at a time; None leaves it to the backend.
+
+        Raises:
+            ComputeError: More than ``max_failures`` tasks failed, or the backend itself did.
+        """
+        ...
+
+
+class Compute(Protocol):
+    """A backend, before it is started."""
+
+    def capabilities(self, recipe: ComputeRecipe) -> Capabilities:
+        """What may be expected of it with these settings."""
+        ...
+
+    def connect(self, recipe: ComputeRecipe) -> AbstractContextManager[Engine]:
+        """Start it; leaving the context ends all that was started.
+
+        Raises:
+            ComputeError: It cannot be reached or started.
+            ConfigError: Its settings are wrong.
+        """
+        ...
