@@ -231,6 +231,9 @@ def _absolute(project: Project, base: Path) -> Project:
         "catalog": project.catalog.model_copy(update={"path": place(project.catalog.path)}),
         "grid": project.grid.model_copy(update={"path": place(project.grid.path)}),
         "storage": place(project.storage),
+        "compute": project.compute.model_copy(
+            update={name: place(getattr(project.compute, name)) for name in ("tls_ca", "tls_cert", "tls_key")}
+        ),
     }
     return project.model_copy(update=changed)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from geo_assets.errors import GeoAssetsError
 from geo_assets.model import compute, plugin
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.plugin import Cube
@@ -50,12 +51,23 @@ class PlainCompute:
     def __init__(self, settings: ComputeRecipe) -> None:
         self._settings, self._stack = settings, contextlib.ExitStack()
         self._engine: compute.Engine | None = None
+        self._failed: GeoAssetsError | None = None
 
     def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
-        """Run a function on every task."""
+        """Run a function on every task.
+
+        Raises:
+            GeoAssetsError: The backend cannot be started; it is tried once, since a strip asks for every partition.
+        """
+        if self._failed is not None:
+            raise self._failed
         if self._engine is None:
             backend: compute.Compute = load("compute", self._settings.backend)
-            self._engine = self._stack.enter_context(backend.connect(self._settings))
+            try:
+                self._engine = self._stack.enter_context(backend.connect(self._settings))
+            except GeoAssetsError as e:
+                self._failed = e
+                raise
         return self._engine.map(fn, tasks)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
 
 _LOOK_S = 0.2  # between two looks at how much memory the workers hold
+_STATM = Path("/proc/self/statm")
 _END_S = 5.0  # that an idle worker may take to end
 _MAIN = "import sys; sys.path[:] = {path!r}; from geo_assets.compute._child import main; main({tasks}, {life})"
 
@@ -50,12 +51,15 @@ class _Worker:
             self.connection.send_bytes(job.blob)
 
     def memory_mb(self) -> float:
-        """What it holds now, in MiB; 0 where the system does not say."""
+        """What it holds now, in MiB; 0 once it is gone."""
         try:
-            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError, ValueError):
+            if _STATM.exists():
+                pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+                return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+            asked = ["ps", "-o", "rss=", "-p", str(self._process.pid)]  # macOS has no /proc
+            return int(subprocess.run(asked, capture_output=True, check=True).stdout) / 1024
+        except (OSError, IndexError, ValueError, subprocess.CalledProcessError):
             return 0.0
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def fate(self) -> str:
         """How it ended."""

@@ -49,10 +49,9 @@ def answer(blob: bytes) -> bytes:
         return pickle.dumps(
             TaskResult(index, "error", cause=_line(e), error=type(e).__name__, kind="error", attempts=number)
         )
-    _forget_peak()
-    result = replace(
-        attempt(fn, task, index, number), peak_mb=_peak_mb(), worker=f"{socket.gethostname()}:{os.getpid()}"
-    )
+    counts = _forget_peak()
+    result = attempt(fn, task, index, number)
+    result = replace(result, peak_mb=_peak_mb() if counts else None, worker=f"{socket.gethostname()}:{os.getpid()}")
     try:
         return pickle.dumps(result)
     except Exception as e:  # noqa: BLE001 - pickling runs code of the value's class
@@ -62,13 +61,14 @@ def answer(blob: bytes) -> bytes:
         )
 
 
-def _forget_peak() -> None:
-    """A worker's peak is a high-water mark of its whole life unless it is reset (proc(5), clear_refs)."""
+def _forget_peak() -> bool:
+    """Reset the high-water mark of this process, which is that of its whole life else; whether that works (proc(5), clear_refs)."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
-    except OSError:  # not Linux, or not allowed: then the mark is that of the process's life
-        return
+    except OSError:  # not Linux, or not allowed
+        return False
+    return True
 
 
 def _peak_mb() -> float | None:
