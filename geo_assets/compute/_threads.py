@@ -16,6 +16,8 @@ from geo_assets.compute._worker import attempt
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
 
+_END_S = 5.0
+
 
 class _Job:
     """One try; an object of its own, so that it is its own handle."""
@@ -120,5 +122,5 @@ class Threads:
         """End all threads that do not hang."""
         for _ in self._threads:
             self._todo.put(None)
-        for thread in self._threads:
-            thread.join()
+        for thread in self._threads:  # all of them idle, unless waiting for what they run was interrupted
+            thread.join(_END_S)

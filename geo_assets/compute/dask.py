@@ -12,6 +12,7 @@ import pickle
 import queue
 import time
 import uuid
+from asyncio import CancelledError
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,8 @@ class _Dask:
             )
         job = _Job(call, f"{self._id}/{uuid.uuid4().hex}")
         self._jobs[job.name] = job
+        if self._client.status != "running":
+            raise ComputeError("the connection to the Dask scheduler is lost: see that it runs, and run again")
         job.future = self._client.submit(_run, blob, job.name, key=f"geo-assets-{job.name}", pure=False, retries=0)
         job.future.add_done_callback(lambda _: self._done.put(job))
         return job
@@ -95,13 +98,13 @@ class _Dask:
         return [(job, self._result(job)) for job in ended if self._jobs.pop(job.name, None)]
 
     def _result(self, job: _Job) -> TaskResult:
-        if job.future.status == "finished":
-            result: TaskResult = pickle.loads(job.future.result())  # noqa: S301 - from our own worker
-            return result
-        run_s = time.monotonic() - job.began if job.began else 0.0
-        error = job.future.exception() if job.future.status == "error" else None
-        cause = f"its worker was lost: {type(error).__name__}: {error}" if error else "the scheduler lost it"
-        return job.call.lost("lost", cause.splitlines()[0], retryable=True, run_s=run_s)
+        try:
+            result: TaskResult = pickle.loads(job.future.result(timeout=_START_S))  # noqa: S301 - from our own worker
+        except (Exception, CancelledError) as e:  # noqa: BLE001 - tasks raise nothing: whatever comes means that the result is gone
+            run_s = time.monotonic() - job.began if job.began else 0.0
+            said = f"{type(e).__name__}: {e}".splitlines()[0]
+            return job.call.lost("lost", f"its worker or the scheduler was lost: {said}", retryable=True, run_s=run_s)
+        return result
 
     def started(self, handle: Hashable) -> float | None:
         """When its worker said that it starts."""
