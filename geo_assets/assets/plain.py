@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.errors import GeoAssetsError
+from geo_assets.errors import ComputeError, GeoAssetsError
 from geo_assets.model import compute, plugin
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.plugin import Cube
@@ -60,7 +60,7 @@ class PlainCompute:
             GeoAssetsError: The backend cannot be started; it is tried once, since a strip asks for every partition.
         """
         if self._failed is not None:
-            raise self._failed
+            raise self._failed.with_traceback(None)  # else it would grow, and keep what each partition held
         if self._engine is None:
             backend: compute.Compute = load("compute", self._settings.backend)
             try:
@@ -71,8 +71,8 @@ class PlainCompute:
         return self._engine.map(fn, tasks)
 
     def close(self) -> None:
-        """End what was started."""
-        self._engine = None
+        """End what was started; nothing is started again."""
+        self._engine, self._failed = None, ComputeError("the run has ended: nothing more can be run")
         self._stack.close()
 
 

@@ -14,6 +14,8 @@ def main(tasks: int, life: int) -> None:
         tasks: Descriptor of the socket that tasks come through.
         life: Descriptor of a pipe whose other end the driver holds: once it is gone, so is this process.
     """
+    os.set_inheritable(tasks, False)  # else what a task starts would keep them open after this process's end
+    os.set_inheritable(life, False)
     threading.Thread(target=_die_with, args=(life,), daemon=True).start()
     connection = Connection(tasks)
     while True:

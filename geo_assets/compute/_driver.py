@@ -41,8 +41,23 @@ class Call:
     unlucky: int = 0
 
     def blob(self) -> bytes:
-        """As bytes for ``_worker.answer``; in two layers, so that a module that cannot be imported there is this task's error."""
-        return pickle.dumps((self.index, self.number, pickle.dumps((self.fn, self.task))))
+        """As bytes for ``_worker.answer``; in two layers, so that a module that cannot be imported there is this task's error.
+
+        Raises:
+            PayloadError: It has none.
+        """
+        try:
+            return pickle.dumps((self.index, self.number, pickle.dumps((self.fn, self.task))))
+        except Exception as e:
+            raise PayloadError(f"the task cannot be sent to another process: {type(e).__name__}: {e}") from e
+
+    def read(self, blob: bytes) -> TaskResult:
+        """The result that a worker sent; one that cannot be read here is an error of its task."""
+        try:
+            result: TaskResult = pickle.loads(blob)  # noqa: S301 - from our own worker
+        except Exception as e:  # noqa: BLE001 - unpickling runs code of the value's classes
+            return self.lost("error", f"its result cannot be read here: {type(e).__name__}: {e}", retryable=False)
+        return result
 
     def lost(self, kind: Kind, cause: str, *, retryable: bool, run_s: float = 0.0) -> TaskResult:
         """The result of a try that gave none."""
@@ -56,11 +71,14 @@ class Adapter(Protocol):
 
     Attributes:
         capabilities: What may be expected of it.
-        slots: Tasks that run at a time.
     """
 
     capabilities: Capabilities
-    slots: int
+
+    @property
+    def slots(self) -> int:
+        """Tasks that run at a time."""
+        ...
 
     def submit(self, call: Call) -> Hashable:
         """Send a try; returns its handle.
@@ -102,6 +120,7 @@ class Engine:
 
     def __init__(self, adapter: Adapter, recipe: ComputeRecipe) -> None:
         self._adapter, self._recipe = adapter, recipe
+        self._busy = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -120,7 +139,18 @@ class Engine:
             timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window or 2 * self._adapter.slots,
         )  # fmt: skip
         tell = on_event or (lambda _: None)
-        return _until(run.in_order(tell) if ordered else run.results(tell), max_failures)
+        return self._alone(_until(run.in_order(tell) if ordered else run.results(tell), max_failures))
+
+    def _alone(self, results: Iterator[TaskResult]) -> Iterator[TaskResult]:
+        """Results, unless another map is under way, whose answers would be mixed up with these."""
+        if self._busy:
+            raise ComputeError("this engine runs other tasks: take all of their results first, or connect another one")
+        self._busy = True
+        try:
+            yield from results
+        finally:
+            self._busy = False
+            results.close()  # type: ignore[attr-defined]
 
 
 class _Run:
@@ -162,7 +192,7 @@ class _Run:
                 ended, self._at_once = self._at_once, []
                 if not (ended or self._live or self._later):
                     return
-                for result in ended or self._ended():
+                for result in [*ended, *self._ended(wait=not ended)]:
                     on_event(result)
                     if result.status != "retry":
                         yield result
@@ -195,13 +225,14 @@ class _Run:
         except PayloadError as e:
             self._at_once.append(replace(call.lost("payload", str(e), retryable=False), attempts=0))
 
-    def _ended(self) -> list[TaskResult]:
-        """What ended, or is over its time; nothing if neither within a moment."""
+    def _ended(self, *, wait: bool) -> list[TaskResult]:
+        """What ended, or is over its time; nothing if neither within a moment, or at once."""
         if self._live:
-            answers = [(h, r) for h, r in self._adapter.poll(self._patience()) if h in self._live]
+            answers = [(h, r) for h, r in self._adapter.poll(self._patience() if wait else 0.0) if h in self._live]
             answers += self._late({h for h, _ in answers})
             return [self._judged(self._live.pop(handle), result) for handle, result in answers]
-        time.sleep(max(0.0, min(_IDLE_S, self._later[0][0] - time.monotonic())))
+        if wait:
+            time.sleep(max(0.0, min(_IDLE_S, self._later[0][0] - time.monotonic())))
         return []
 
     def _patience(self) -> float:

@@ -5,7 +5,6 @@ They are started anew and not forked: libraries that read pixels have threads, w
 
 import contextlib
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -16,7 +15,8 @@ from collections.abc import Hashable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from geo_assets.compute._driver import Call, PayloadError
+from geo_assets.compute._driver import Call
+from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
 
@@ -34,11 +34,17 @@ class _Worker:
         end, self._life = os.pipe()
         code = _MAIN.format(path=sys.path, tasks=theirs.fileno(), life=end)
         # In a session of its own, so that Ctrl-C reaches the driver alone, which then ends it
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code], pass_fds=(theirs.fileno(), end), stdin=subprocess.DEVNULL, stdout=2, start_new_session=True
-        )  # fmt: skip
-        theirs.close()
-        os.close(end)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code], pass_fds=(theirs.fileno(), end), stdin=subprocess.DEVNULL, stdout=2, start_new_session=True
+            )  # fmt: skip
+        except OSError as e:
+            ours.close()
+            os.close(self._life)
+            raise ComputeError(f"a worker process cannot be started: {e}") from e
+        finally:
+            theirs.close()
+            os.close(end)
         self.connection = Connection(ours.detach())
         self.job: _Job | None = None
         self.too_large_mb = 0.0
@@ -66,17 +72,26 @@ class _Worker:
         code = self._process.wait()
         if code >= 0:
             return f"exit code {code}"
-        return f"signal {signal.Signals(-code).name}"
+        return f"signal {signal.Signals(-code).name if -code in set(signal.Signals) else -code}"
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it and what its task started, at once; its session has their group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self, *, at_once: bool) -> None:
         """End it, and wait for that."""
         if at_once:
-            self._process.kill()
+            self.kill()
         self.connection.close()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
         os.close(self._life)
 
@@ -102,16 +117,19 @@ class Processes:
 
     def submit(self, call: Call) -> Hashable:
         """Give a try to a worker that is free, or queue it."""
-        try:
-            job = _Job(call, call.blob())
-        except (pickle.PicklingError, TypeError, AttributeError) as e:
-            raise PayloadError(f"the task cannot be sent to another process: {e}") from e
+        job = _Job(call, call.blob())
         self._waiting.append(job)
-        self._fill()
+        try:
+            self._fill()
+        except ComputeError:
+            self._waiting.remove(job)
+            raise
         return job
 
     def _fill(self) -> None:
         while self._waiting:
+            for dead in [w for w in self._workers if w.job is None and not w.alive()]:
+                self._remove(dead)
             free = next((w for w in self._workers if w.job is None), None)
             if free is None:
                 if len(self._workers) == self.slots:
@@ -138,14 +156,18 @@ class Processes:
         job = worker.job
         assert job is not None
         try:
-            result: TaskResult = pickle.loads(worker.connection.recv_bytes())  # noqa: S301 - from our own child
+            blob = worker.connection.recv_bytes()
         except (EOFError, OSError):
-            self._workers.remove(worker)
-            fate = worker.fate()
-            worker.end(at_once=True)
-            return job, self._loss(job.call, worker, fate)
+            self._remove(worker)
+            return job, self._loss(job.call, worker, worker.fate())
         worker.job = None
-        return job, result
+        if self._memory_mb and (worker.too_large_mb or worker.memory_mb() > self._memory_mb):
+            self._remove(worker)  # it has kept too much, or was ended for it just now: no matter for the next task
+        return job, job.call.read(blob)
+
+    def _remove(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.end(at_once=True)
 
     def _loss(self, call: Call, worker: _Worker, fate: str) -> TaskResult:
         run_s = time.monotonic() - (worker.job.began or 0.0) if worker.job else 0.0
@@ -161,7 +183,7 @@ class Processes:
         for worker in self._workers:
             if worker.job is not None and (held := worker.memory_mb()) > (self._memory_mb or 0):
                 worker.too_large_mb = held
-                worker._process.kill()
+                worker.kill()
 
     def started(self, handle: Hashable) -> float | None:
         """When it was sent to its worker, which had nothing else to do."""
@@ -180,8 +202,7 @@ class Processes:
         unwanted = {id(j) for j in jobs}
         self._waiting = deque(j for j in self._waiting if id(j) not in unwanted)
         for worker in [w for w in self._workers if w.job is not None and id(w.job) in unwanted]:
-            self._workers.remove(worker)
-            worker.end(at_once=True)
+            self._remove(worker)
         self._fill()
 
     def close(self) -> None:

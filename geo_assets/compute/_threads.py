@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 
 from geo_assets.compute._driver import Call
 from geo_assets.compute._worker import attempt
@@ -47,7 +48,7 @@ class Threads:
         job = _Job(call)
         if (hangs := self._hangs()) > self.slots:  # each may hold as much memory as one that makes progress
             cause = f"not started: {hangs} tasks hang in this process; restart it, and raise compute.timeout_s if they are only slow"
-            self._done.put((job, call.lost("timeout", cause, retryable=False)))
+            self._done.put((job, replace(call.lost("timeout", cause, retryable=False), attempts=0)))
             return job
         self._todo.put(job)
         self._fill()
@@ -56,8 +57,8 @@ class Threads:
     def _fill(self) -> None:
         while len(self._threads) < self.slots and not self._todo.empty():
             thread = threading.Thread(target=self._work, name=f"geo-assets-{len(self._threads)}", daemon=True)
-            self._threads.add(thread)
             thread.start()
+            self._threads.add(thread)
 
     def _work(self) -> None:
         me = threading.current_thread()

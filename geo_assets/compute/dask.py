@@ -8,7 +8,6 @@ worker is started anew, on another one it goes on for itself and what it returns
 import contextlib
 import importlib
 import logging
-import pickle
 import queue
 import time
 import uuid
@@ -19,7 +18,7 @@ from typing import Any
 
 from geo_assets.compute import _worker
 from geo_assets.compute._driver import Call, Engine, PayloadError
-from geo_assets.errors import ComputeError, ConfigError, PluginError
+from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
 from geo_assets.model.task import TaskResult
 
@@ -27,6 +26,9 @@ _PAYLOAD_MB = 64.0  # the scheduler holds every task that is out
 _START_S = 60.0
 _TOPIC = "geo-assets-started"
 _OWN_CLUSTER = {
+    **{
+        f"distributed.worker.memory.{k}": False for k in ("target", "spill", "pause")
+    },  # the limit ends a worker, and no less
     "distributed.scheduler.allowed-failures": 0,  # a task that ends its worker is tried by us
     # Python 3.11 can deadlock where all threads are looked at while others start (gh-106883), and the workers' profiler does so
     "distributed.worker.profile.enabled": False,
@@ -57,13 +59,17 @@ class _Dask:
 
     def __init__(self, client: Any, *, own: bool) -> None:
         self._client, self._own, self._id = client, own, uuid.uuid4().hex
-        self.slots = max(1, sum(client.nthreads().values()))
         self.capabilities = Capabilities(
             isolated=True, kills=own, limits_memory=own, remote=not own, payload_mb=_PAYLOAD_MB
         )
         self._jobs: dict[str, _Job] = {}
         self._done: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         client.subscribe_topic(f"{_TOPIC}-{self._id}", self._starts)
+
+    @property
+    def slots(self) -> int:
+        """Threads of all workers that there are now."""
+        return max(1, sum(map(int, self._client.nthreads().values())))
 
     def _starts(self, event: tuple[float, Any]) -> None:
         """A worker began a try; called by a thread of the client."""
@@ -72,10 +78,7 @@ class _Dask:
 
     def submit(self, call: Call) -> Hashable:
         """Send a try to the scheduler."""
-        try:
-            blob = call.blob()
-        except (pickle.PicklingError, TypeError, AttributeError) as e:
-            raise PayloadError(f"the task cannot be sent to another process: {e}") from e
+        blob = call.blob()
         if len(blob) > _PAYLOAD_MB * 2**20:
             raise PayloadError(
                 f"the task is {len(blob) / 2**20:.0f} MB large, and Dask takes {_PAYLOAD_MB:.0f} MB at most"
@@ -99,12 +102,12 @@ class _Dask:
 
     def _result(self, job: _Job) -> TaskResult:
         try:
-            result: TaskResult = pickle.loads(job.future.result(timeout=_START_S))  # noqa: S301 - from our own worker
+            blob = job.future.result(timeout=_START_S)
         except (Exception, CancelledError) as e:  # noqa: BLE001 - tasks raise nothing: whatever comes means that the result is gone
             run_s = time.monotonic() - job.began if job.began else 0.0
             said = f"{type(e).__name__}: {e}".splitlines()[0]
             return job.call.lost("lost", f"its worker or the scheduler was lost: {said}", retryable=True, run_s=run_s)
-        return result
+        return job.call.read(blob)
 
     def started(self, handle: Hashable) -> float | None:
         """When its worker said that it starts."""
@@ -128,14 +131,16 @@ class _Dask:
     def _forget(self, jobs: list[_Job]) -> None:
         for job in jobs:
             self._jobs.pop(job.name, None)
-        self._client.cancel([job.future for job in jobs], force=True)
+        if self._client.status == "running":
+            self._client.cancel([job.future for job in jobs], force=True)
 
     def drop(self, handles: list[Hashable], timeout_s: float) -> None:
         """Take back all of them; what runs on a cluster of our own ends with its worker."""
         jobs = [h for h in handles if isinstance(h, _Job)]
         if not jobs:
             return
-        on = {address for job in jobs if job.began for address in self._where(job)} if self._own else set()
+        here = self._own and self._client.status == "running"
+        on = {address for job in jobs for address in self._where(job)} if here else set()
         self._forget(jobs)
         if on:
             self._client.restart_workers(sorted(on), timeout=_START_S, raise_for_error=False)
@@ -166,9 +171,11 @@ class Dask:
                     distributed.Client(where, security=_security(recipe), timeout=_START_S, set_as_default=False)
                 )
                 client.wait_for_workers(1, timeout=_START_S)
-            except (OSError, TimeoutError, ValueError, TypeError) as e:
+            except GeoAssetsError:
+                raise
+            except Exception as e:
                 raise ComputeError(
-                    f"the Dask cluster {recipe.address or recipe.cluster or 'of this machine'} cannot be used: {e}"
+                    f"the Dask cluster {recipe.address or recipe.cluster or 'of this machine'} cannot be used: {type(e).__name__}: {e}"
                 ) from e
             yield Engine(_Dask(client, own=not (recipe.address or recipe.cluster)), recipe)
 
@@ -227,11 +234,12 @@ def _made(target: str) -> Any:
     if not module or not name:
         raise ConfigError(f"compute.cluster is {target!r}: write package.module:function")
     try:
-        return getattr(importlib.import_module(module), name)()
+        make = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as e:
         raise ConfigError(
             f"compute.cluster {target!r} cannot be imported: {e}; install its package or set PYTHONPATH"
         ) from e
+    return make()
 
 
 PLUGIN = Dask()

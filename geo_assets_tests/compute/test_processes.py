@@ -8,9 +8,9 @@ import pytest
 from geo_assets.assets.plain import PlainCompute
 from geo_assets.compute import _processes
 from geo_assets.compute.local import PLUGIN
-from geo_assets.errors import ComputeError
+from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
-from geo_assets.testing.conformance_compute import double, hold
+from geo_assets.testing.conformance_compute import double, hang, hold, leave_behind, one_way
 
 
 def test_memory_is_found_without_proc_as_well(monkeypatch):
@@ -39,3 +39,76 @@ def test_backend_that_cannot_be_reached_is_tried_once(monkeypatch):
         made.map(double, [1])
     assert time.monotonic() - began < 0.1
     made.close()
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise ValueError("not to be sent")
+
+
+@pytest.fixture
+def engine():
+    with PLUGIN.connect(ComputeRecipe(workers=1, isolation="process")) as engine:
+        yield engine
+
+
+def test_what_pickling_raises_is_an_error_of_that_task_alone(engine):
+    results = list(engine.map(double, [1, Unpicklable(), 3], ordered=True))
+    assert [(r.status, r.kind) for r in results] == [("ok", ""), ("error", "payload"), ("ok", "")]
+    results = list(engine.map(one_way, [1], ordered=True))
+    assert [(r.status, r.kind) for r in results] == [("error", "error")]
+    assert "its result cannot be read here: ValueError" in (results[0].cause or "")
+
+
+def test_a_worker_that_died_without_a_task_costs_nobody_a_try(engine):
+    assert next(iter(engine.map(leave_behind, [1]))).status == "ok"
+    time.sleep(0.6)
+    assert [(r.status, r.attempts) for r in engine.map(double, [1, 2], retries=0)] == [("ok", 1), ("ok", 1)]
+
+
+def test_a_worker_that_keeps_too_much_does_not_take_the_next_task_along(monkeypatch):
+    with PLUGIN.connect(ComputeRecipe(workers=1, isolation="process", memory_mb=300)) as engine:
+        list(engine.map(double, [1]))
+        monkeypatch.setattr(_processes, "_LOOK_S", 0.6)
+        held = iter([1000.0])
+        monkeypatch.setattr(_processes._Worker, "memory_mb", lambda worker: next(held, 10.0))
+        results = list(engine.map(hang, [0.01] * 3, retries=0))
+    assert [r.status for r in results] == ["ok"] * 3
+
+
+def test_a_process_that_cannot_be_started_is_an_error_of_the_backend(monkeypatch, engine):
+    def refuse(*_args, **_more):
+        raise OSError("no more processes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_processes.subprocess, "Popen", refuse)
+        with pytest.raises(ComputeError, match="a worker process cannot be started: no more processes"):
+            list(engine.map(double, [1]))
+    assert [r.value for r in engine.map(double, [2])] == [4]
+
+
+def test_two_maps_at_a_time_are_refused(engine):
+    first = engine.map(double, range(5))
+    next(first)
+    with pytest.raises(ComputeError, match="take all of their results first"):
+        next(engine.map(double, range(5)))
+    first.close()
+    assert [r.value for r in engine.map(double, [2])] == [4]
+
+
+def test_nothing_is_started_after_the_end_of_the_run():
+    made = PlainCompute(ComputeRecipe())
+    assert [r.value for r in made.map(double, [2])] == [4]
+    made.close()
+    with pytest.raises(ComputeError, match="the run has ended"):
+        made.map(double, [1])
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"), [("oops", "write package.module:function"), ("no.such:f", "cannot be imported")]
+)
+def test_a_wrong_cluster_is_an_error_of_the_project(target, cause):
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    made = PlainCompute(ComputeRecipe(backend="dask", cluster=target))
+    with pytest.raises(ConfigError, match=cause):
+        made.map(double, [1])
