@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.cost import FREE, Price
 from geo_assets.model.task import Kind, TaskResult
 
 _BACKOFF_S = 0.5
@@ -31,14 +32,20 @@ class Call:
         task: What it is called with.
         index: Place of the task.
         number: 1 is the first try.
+        region: Cloud region that it is to run in, or "".
         unlucky: How often it was lost before it started, with the worker that it waited on.
+        billed_s: Seconds that earlier tries were billed for.
+        usd: What they cost.
     """
 
     fn: Callable[[Any], Any]
     task: Any
     index: int
     number: int
+    region: str = ""
     unlucky: int = 0
+    billed_s: float = 0.0
+    usd: float = 0.0
 
     def blob(self) -> bytes:
         """As bytes for ``_worker.answer``; in two layers, so that a module that cannot be imported there is this task's error.
@@ -116,10 +123,17 @@ class _Try:
 
 
 class Engine:
-    """Runs tasks through an adapter; see ``model.compute.Engine``."""
+    """Runs tasks through an adapter; see ``model.compute.Engine``.
 
-    def __init__(self, adapter: Adapter, recipe: ComputeRecipe) -> None:
-        self._adapter, self._recipe = adapter, recipe
+    Args:
+        adapter: Of the backend, ready.
+        recipe: Its settings.
+        price: Of a try, by cloud region. An adapter's result says in ``billed_s`` how long its try kept the worker, where
+            that is more than its ``run_s``.
+    """
+
+    def __init__(self, adapter: Adapter, recipe: ComputeRecipe, *, price: Callable[[str], Price] | None = None) -> None:
+        self._adapter, self._recipe, self._price = adapter, recipe, price or (lambda _: FREE)
         self._busy = False
 
     @property
@@ -137,6 +151,7 @@ class Engine:
         run = _Run(
             self._adapter, fn, iter(tasks), retries=recipe.retries if retries is None else retries,
             timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window or 2 * self._adapter.slots,
+            region_of=recipe.region_of, price=self._price,
         )  # fmt: skip
         tell = on_event or (lambda _: None)
         return self._alone(_until(run.in_order(tell) if ordered else run.results(tell), max_failures))
@@ -158,9 +173,10 @@ class _Run:
 
     def __init__(
         self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[Any], *, retries: int, timeout_s: float,
-        skip_done: Callable[[Any], bool] | None, window: int,
+        skip_done: Callable[[Any], bool] | None, window: int, region_of: Callable[[str], str], price: Callable[[str], Price],
     ) -> None:  # fmt: skip
         self._adapter, self._fn, self._tasks = adapter, fn, tasks
+        self._region_of, self._price = region_of, price
         self._retries, self._timeout_s, self._skip_done, self._window = retries, timeout_s, skip_done, window
         self._live: dict[Hashable, _Try] = {}
         self._later: list[tuple[float, int, Call]] = []  # by time
@@ -213,7 +229,7 @@ class _Run:
             if self._skip_done and self._skip_done(task):
                 self._at_once.append(TaskResult(index, "skipped", attempts=0))
             else:
-                self._submit(Call(self._fn, task, index, 1))
+                self._submit(Call(self._fn, task, index, 1, region=self._region_of(getattr(task, "source", ""))))
 
     def _may_give(self) -> bool:
         room = len(self._live) + len(self._later) < self._window and self._given < self._most_given
@@ -254,7 +270,8 @@ class _Run:
     def _judged(self, one: _Try, result: TaskResult) -> TaskResult:
         """The result as it counts: one that is tried again is put aside."""
         call, now = one.call, time.monotonic()
-        result = replace(result, queued_s=max(0.0, round(now - one.sent - result.run_s, 6)))
+        result = replace(self._billed(call, result), queued_s=max(0.0, round(now - one.sent - result.run_s, 6)))
+        call = replace(call, billed_s=result.billed_s, usd=result.usd)
         if result.kind == "lost" and not result.run_s and call.unlucky < _UNLUCKY:
             heapq.heappush(self._later, (now, call.index, replace(call, unlucky=call.unlucky + 1)))
             return replace(result, status="retry")
@@ -263,6 +280,14 @@ class _Run:
         wait = _BACKOFF_S * 2 ** (call.number - 1) * random.uniform(0.5, 1.0)
         heapq.heappush(self._later, (now + wait, call.index, replace(call, number=call.number + 1)))
         return replace(result, status="retry")
+
+    def _billed(self, call: Call, result: TaskResult) -> TaskResult:
+        """With what this try and those before it cost."""
+        price = self._price(call.region)
+        billed = price.billed_s(max(result.billed_s, result.run_s))
+        return replace(
+            result, region=call.region, ended_at=time.time(), billed_s=call.billed_s + billed, usd=call.usd + price.usd(billed)
+        )  # fmt: skip
 
 
 def _until(results: Iterator[TaskResult], max_failures: int | None) -> Iterator[TaskResult]:

@@ -12,7 +12,7 @@ import queue
 import time
 import uuid
 from asyncio import CancelledError
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from geo_assets.compute import _worker
 from geo_assets.compute._driver import Call, Engine, PayloadError
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.cost import Estimate, Load, Price, estimate, hourly
 from geo_assets.model.task import TaskResult
 
 _PAYLOAD_MB = 64.0  # the scheduler holds every task that is out
@@ -57,11 +58,9 @@ class _Job:
 class _Dask:
     """The adapter; see ``_driver.Adapter``."""
 
-    def __init__(self, client: Any, *, own: bool) -> None:
+    def __init__(self, client: Any, capabilities: Capabilities, *, own: bool) -> None:
         self._client, self._own, self._id = client, own, uuid.uuid4().hex
-        self.capabilities = Capabilities(
-            isolated=True, kills=own, limits_memory=own, remote=not own, payload_mb=_PAYLOAD_MB
-        )
+        self.capabilities = capabilities
         self._jobs: dict[str, _Job] = {}
         self._done: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         client.subscribe_topic(f"{_TOPIC}-{self._id}", self._starts)
@@ -157,7 +156,17 @@ class Dask:
         """
         _distributed()
         own = not (recipe.address or recipe.cluster)
-        return Capabilities(isolated=True, kills=own, limits_memory=own, remote=not own, payload_mb=_PAYLOAD_MB)
+        return Capabilities(
+            isolated=True, kills=own, limits_memory=own, remote=not own, paid=bool(recipe.usd_per_hour), payload_mb=_PAYLOAD_MB
+        )  # fmt: skip
+
+    def price(self, recipe: ComputeRecipe, region: str) -> Price:
+        """A worker's hour as the settings say: a scheduler does not know."""
+        return hourly(recipe.usd_per_hour)
+
+    def estimate(self, recipe: ComputeRecipe, loads: Sequence[Load]) -> Estimate:
+        """Time and money of some loads on so many workers as the settings say."""
+        return estimate(loads, workers=recipe.workers, price=lambda _: self.price(recipe, ""))
 
     @contextlib.contextmanager
     def connect(self, recipe: ComputeRecipe) -> Iterator[Engine]:
@@ -177,7 +186,8 @@ class Dask:
                 raise ComputeError(
                     f"the Dask cluster {recipe.address or recipe.cluster or 'of this machine'} cannot be used: {type(e).__name__}: {e}"
                 ) from e
-            yield Engine(_Dask(client, own=not (recipe.address or recipe.cluster)), recipe)
+            adapter = _Dask(client, self.capabilities(recipe), own=not (recipe.address or recipe.cluster))
+            yield Engine(adapter, recipe, price=lambda region: self.price(recipe, region))
 
 
 def _distributed() -> Any:

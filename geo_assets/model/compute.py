@@ -1,12 +1,13 @@
 """Where tasks run: the settings, what a backend can do, and what an engine is, for threads here and for machines elsewhere."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
+from geo_assets.model.cost import Estimate, Load, Price
 from geo_assets.model.recipe import Recipe
 from geo_assets.model.task import TaskResult
 
@@ -26,7 +27,34 @@ class ComputeRecipe(Recipe):
     timeout_s: float = Field(
         default=3600, gt=0, description="limit of each try of a task, from its start on the worker"
     )
-    max_usd: float | None = Field(default=None, ge=0, description="a run that is predicted to cost more is refused")
+    max_usd: float | None = Field(
+        default=None,
+        ge=0,
+        description="a run that is predicted to cost more is refused, and one that costs more is stopped",
+    )
+    usd_per_hour: float | None = Field(
+        default=None,
+        ge=0,
+        description="what a worker costs an hour, where the backend cannot know: dask, ray, spark, coiled",
+    )
+    usd_per_gb_s: float | None = Field(
+        default=None, ge=0, description="for lithops: what a GB-second costs, if it is not the list price of the region"
+    )
+    architecture: Literal["x86_64", "arm64"] = Field(
+        default="x86_64", description="for lithops: processor of the workers"
+    )
+    region: str | None = Field(default=None, description="for lithops and coiled: cloud region of the workers")
+    regions: dict[str, str] = Field(
+        default_factory=dict,
+        description="for lithops and coiled: cloud region by sensor that a task reads, such as {dem: eu-central-1}; others run in region",
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="for lithops, coiled, ray and spark: the library's own settings; no secrets"
+    )
+    backups: bool = Field(
+        default=False,
+        description="a task that takes far longer than the others is started a second time, and the first answer counts",
+    )
     address: str | None = Field(default=None, description="for dask: scheduler of a cluster that runs already")
     cluster: str | None = Field(
         default=None,
@@ -37,6 +65,10 @@ class ComputeRecipe(Recipe):
     )
     tls_cert: str | None = Field(default=None, description="for dask: file of our own certificate")
     tls_key: str | None = Field(default=None, description="for dask: file of its key")
+
+    def region_of(self, source: str) -> str:
+        """Cloud region of a task that reads a sensor, or ""."""
+        return self.regions.get(source, self.region or "")
 
 
 @dataclass(frozen=True)
@@ -99,6 +131,22 @@ class Compute(Protocol):
 
     def capabilities(self, recipe: ComputeRecipe) -> Capabilities:
         """What may be expected of it with these settings."""
+        ...
+
+    def price(self, recipe: ComputeRecipe, region: str) -> Price:
+        """What a task costs in a cloud region.
+
+        Raises:
+            ConfigError: Nobody knows the price there, and the settings do not say it.
+        """
+        ...
+
+    def estimate(self, recipe: ComputeRecipe, loads: Sequence[Load]) -> Estimate:
+        """Time and money of some loads, before anything is started.
+
+        Raises:
+            ConfigError: Nobody knows the price.
+        """
         ...
 
     def connect(self, recipe: ComputeRecipe) -> AbstractContextManager[Engine]:

@@ -47,6 +47,18 @@ class BlockReceipt(_Record):
     wall_s: float = 0.0
     cpu_s: float = 0.0
     attempts: int = 1
+    backend: str = Field(default="", description="compute backend that made it, or tried to")
+    place: str = Field(default="", description="cloud region that it ran in")
+    worker: str = Field(default="", description="host and process")
+    queued_s: float = Field(default=0.0, description="waited for a worker, and was on the way")
+    run_s: float = Field(default=0.0, description="last try on the worker")
+    billed_s: float = Field(default=0.0, description="paid for, of all tries")
+    usd: float = 0.0
+    usd_predicted: float = Field(default=0.0, description="what was expected before it started")
+    peak_mb: float | None = Field(default=None, description="most memory of its process")
+    ended_at: float = Field(default=0.0, description="seconds since 1970 by the driver's clock")
+    run_id: str = Field(default="", description="run that made it, or tried to")
+    kind: str = Field(default="", description="of a failure: error, timeout, memory, lost or payload")
     notes: list[str] = Field(default_factory=list)
 
 

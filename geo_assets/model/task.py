@@ -48,6 +48,11 @@ class CompositeTask:
         """For messages: region, month and block."""
         return f"{self.region} {self.month} block {self.block.row},{self.block.col}"
 
+    @property
+    def source(self) -> str:
+        """The sensor that it reads, by which ``compute.regions`` says where it runs."""
+        return self.cube.sensor
+
 
 @dataclass(frozen=True)
 class PyramidTask:
@@ -113,6 +118,10 @@ class TaskResult:
         cpu_s: CPU seconds of the last try's thread and what it waited for, where the backend can tell.
         peak_mb: Most memory that its process held during the last try, in MiB, where it had the process for itself.
         worker: Host and process that ran it, where it is not this process.
+        region: Cloud region that it ran in, or "".
+        ended_at: When it ended, in seconds since 1970 by the clock here.
+        billed_s: Seconds that are paid for, of all tries; 0 where nobody is billed.
+        usd: What all tries cost.
     """
 
     index: int
@@ -128,3 +137,7 @@ class TaskResult:
     cpu_s: float = 0.0
     peak_mb: float | None = None
     worker: str = ""
+    region: str = ""
+    ended_at: float = 0.0
+    billed_s: float = 0.0
+    usd: float = 0.0
