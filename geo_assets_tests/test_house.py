@@ -9,18 +9,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from geo_assets import errors
-from geo_assets.model.task import TaskResult
-from geo_assets.tasks.partition import make_partition
-from geo_assets.testing.plain_run import run_plain, stored_pixels
-from geo_assets_tests.assets.tiny import WEST, WORLD, Tiny
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "geo_assets").rglob("*.py"))
@@ -125,50 +119,3 @@ def test_tracked_files_name_no_package_index_and_no_folder_of_this_machine() -> 
         if f != Path(__file__) and (m := pattern.search(f.read_bytes()))
     ]
     assert found == []
-
-
-WITHOUT_DAGSTER = """\
-import pickle, sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0].startswith("dagster") or name.split(".")[0] == "resources":
-            raise ImportError(f"a worker has no {name}")
-sys.meta_path.insert(0, Refuse())
-fn, tasks = pickle.load(sys.stdin.buffer)
-results = [fn(task) for task in tasks]
-assert not any(m.startswith("dagster") for m in sys.modules)
-pickle.dump(results, sys.stdout.buffer)
-"""
-
-
-def test_a_task_runs_where_dagster_cannot_be_imported(tmp_path: Path) -> None:
-    """A task goes out and a receipt comes back, through a process that has neither Dagster nor the deployment."""
-    WORLD.write(tmp_path / "world")
-    loaded = Tiny.create(tmp_path / "project", tmp_path / "world").loaded
-    calm = run_plain(loaded, regions=[WEST], months=["2024-03"])
-    bounds = WORLD.box.bounds
-    before = stored_pixels(loaded, "utm33n", "2024-03", bounds)
-    started: list[int] = []
-
-    def elsewhere(fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
-        done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_DAGSTER], input=pickle.dumps((fn, tasks)), capture_output=True, cwd=ROOT, check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode()
-        for i, value in enumerate(pickle.loads(done.stdout)):
-            started.append(i)
-            yield TaskResult(i, "ok", value=value)
-
-    again = run_plain(loaded, regions=[WEST], months=["2024-03"], overwrite=True)
-    plan = again.plans[WEST, "2024-03"]
-    assert len(plan.todo) == 4
-    receipt = make_partition(
-        plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage, mapper=elsewhere, run_id="elsewhere"
-    )  # fmt: skip
-    assert len(started) == 4
-    assert receipt.data_version == calm.receipts[WEST, "2024-03"].data_version
-    after = stored_pixels(loaded, "utm33n", "2024-03", bounds)
-    for name, values in before.values.items():
-        assert values.any()
-        np.testing.assert_array_equal(values, after.values[name])
