@@ -1,9 +1,9 @@
 """A worker process: runs tasks that come through a socket, one at a time, until the other end is gone."""
 
 import os
-import threading
 from multiprocessing.connection import Connection
 
+from geo_assets.compute._life import end_with
 from geo_assets.compute._worker import answer
 
 
@@ -12,11 +12,11 @@ def main(tasks: int, life: int) -> None:
 
     Args:
         tasks: Descriptor of the socket that tasks come through.
-        life: Descriptor of a pipe whose other end the driver holds: once it is gone, so is this process.
+        life: Descriptor of a pipe whose other end the driver holds: once it is gone, so is this process; a task may take
+            hours, and nobody would take what it returns.
     """
-    os.set_inheritable(tasks, False)  # else what a task starts would keep them open after this process's end
-    os.set_inheritable(life, False)
-    threading.Thread(target=_die_with, args=(life,), daemon=True).start()
+    os.set_inheritable(tasks, False)  # else what a task starts would keep it open after this process's end
+    end_with(life)
     connection = Connection(tasks)
     while True:
         try:
@@ -24,9 +24,3 @@ def main(tasks: int, life: int) -> None:
         except EOFError:
             return
         connection.send_bytes(answer(blob))
-
-
-def _die_with(life: int) -> None:
-    """A task may take hours, and nobody would take what it returns."""
-    os.read(life, 1)
-    os._exit(1)
