@@ -23,8 +23,9 @@ print(json.dumps({
     "assets": {name: {"parents": sorted(p.to_user_string() for p in node.parent_keys), "group": node.group_name,
                       "partitions": type(node.partitions_def).__name__} for name, node in keys.items()},
     "jobs": sorted(j.name for j in d.defs.resolve_all_job_defs() if not j.name.startswith("__")),
-    "heavy": sorted(m for m in ("torch", "stackstac", "distributed", "dask.array", "ray", "coiled", "lithops", "pyiceberg", "odc.stac")
+    "heavy": sorted(m for m in ("torch", "stackstac", "distributed", "dagster_dask", "dask.array", "ray", "coiled", "lithops", "pyiceberg", "odc.stac")
                     if m in sys.modules),
+    "executor": d.defs.executor.name,
     "resources": type(d.resources.get("storage")).__module__,
     "root": d.storage_root,
 }))
@@ -77,6 +78,20 @@ def test_the_deployment_names_another_storage(folder: Path, tmp_path: Path) -> N
     found = show(folder, GEO_ASSETS_STORAGE=str(tmp_path / "other"))
     assert found["resources"] == "resources.storage"
     assert found["root"] == str(tmp_path / "other")
+
+
+def test_executor_when_the_deployment_names_a_scheduler_then_it_is_dask_and_nothing_heavy_is_imported(
+    folder: Path,
+) -> None:
+    found = show(folder, GEO_ASSETS_STEPS_ON="tcp://scheduler:8786")
+    assert (found["executor"], found["heavy"]) == ("dask", [])
+    assert show(folder)["executor"] == "in_process"
+
+
+def test_executor_when_tasks_run_on_its_cluster_then_the_location_does_not_load(folder: Path) -> None:
+    (folder / "geo_assets.yaml").write_text(PROJECT + "compute: {backend: dask, address: 'tcp://scheduler:8786'}\n")
+    with pytest.raises(AssertionError, match="cannot share the Dask cluster tcp://scheduler:8786"):
+        show(folder, GEO_ASSETS_STEPS_ON="tcp://scheduler:8786")
 
 
 def test_a_foreign_resources_package_is_left_alone(folder: Path) -> None:

@@ -17,6 +17,6 @@ def test_deployment_when_a_variable_is_wrong_then_it_is_the_one_that_is_named(mo
 
 
 def test_deployment_when_nothing_is_set_then_the_project_file_holds(monkeypatch):
-    for name in ("GEO_ASSETS_DEPLOYMENT", "GEO_ASSETS_STORAGE", "GEO_ASSETS_WORKERS"):
+    for name in ("GEO_ASSETS_DEPLOYMENT", "GEO_ASSETS_STORAGE", "GEO_ASSETS_WORKERS", "GEO_ASSETS_STEPS_ON"):
         monkeypatch.delenv(name, raising=False)
-    assert deployment().model_dump() == {"name": "local", "storage_root": None, "workers": None}
+    assert deployment().model_dump() == {"name": "local", "storage_root": None, "workers": None, "steps_on": None}

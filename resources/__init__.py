@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import dagster as dg
+
 from geo_assets.model.project import Project
 from resources.catalog import CatalogResource
 from resources.compute import ComputeResource
@@ -23,3 +25,17 @@ def bind(project: Project) -> dict[str, Any]:
         "storage": StorageResource(root=settings.storage_root or project.storage),
         "compute": ComputeResource.of(project.compute, workers=settings.workers),
     }
+
+
+def executor(project: Project) -> dg.ExecutorDefinition | None:
+    """What runs whole steps elsewhere, if the environment names a scheduler for them; None leaves them to their run.
+
+    Raises:
+        ConfigError: The address is wrong, or the tasks would run on the same cluster.
+    """
+    address = deployment().steps_on
+    if address is None:
+        return None
+    from geo_assets.assets.dask_executor import dask_executor
+
+    return dask_executor(address, project.compute)

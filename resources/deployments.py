@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from geo_assets.errors import ConfigError
 
 VARIABLE = "GEO_ASSETS_DEPLOYMENT"
-_VARIABLES = {"name": VARIABLE, "storage_root": "GEO_ASSETS_STORAGE", "workers": "GEO_ASSETS_WORKERS"}
+_VARIABLES = {
+    "name": VARIABLE,
+    "storage_root": "GEO_ASSETS_STORAGE",
+    "workers": "GEO_ASSETS_WORKERS",
+    "steps_on": "GEO_ASSETS_STEPS_ON",
+}
 
 
 class Deployment(BaseModel):
@@ -18,6 +23,7 @@ class Deployment(BaseModel):
         name: Which deployment.
         storage_root: Root of everything that is made (``GEO_ASSETS_STORAGE``).
         workers: Tasks at a time (``GEO_ASSETS_WORKERS``).
+        steps_on: Dask scheduler whose workers run whole steps, such as ``tcp://scheduler:8786`` (``GEO_ASSETS_STEPS_ON``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +31,7 @@ class Deployment(BaseModel):
     name: Literal["local", "test", "cloud"] = "local"
     storage_root: str | None = None
     workers: int | None = Field(default=None, ge=1)
+    steps_on: str | None = None
 
 
 def deployment() -> Deployment:

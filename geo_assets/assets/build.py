@@ -15,12 +15,18 @@ EXECUTOR = dg.in_process_executor.configured(
 )
 
 
-def build_definitions(loaded: LoadedProject, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_definitions(
+    loaded: LoadedProject,
+    resources: Mapping[str, Any] | None = None,
+    *,
+    executor: dg.ExecutorDefinition | None = None,
+) -> dg.Definitions:
     """Assets, jobs and resources of a project.
 
     Args:
         loaded: The project.
         resources: ``catalog``, ``storage`` and ``compute`` (see ``ports``); those left out come from the project file.
+        executor: Where steps run; by default in the process of their run.
 
     Raises:
         ConfigError: The project does not fit the version.
@@ -29,10 +35,12 @@ def build_definitions(loaded: LoadedProject, resources: Mapping[str, Any] | None
         # Range runs and checks by partition are what this is built on; their state is pinned with Dagster's version
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return _definitions(loaded, resources or {})
+        return _definitions(loaded, resources or {}, executor or EXECUTOR)
 
 
-def _definitions(loaded: LoadedProject, resources: Mapping[str, Any]) -> dg.Definitions:
+def _definitions(
+    loaded: LoadedProject, resources: Mapping[str, Any], executor: dg.ExecutorDefinition
+) -> dg.Definitions:
     periods = loaded.periods()
     searches = [scenes.build(loaded, entry.sensor, periods) for entry in loaded.project.sensors]
     cube = [*searches, composite.build(loaded, periods)]
@@ -53,6 +61,6 @@ def _definitions(loaded: LoadedProject, resources: Mapping[str, Any]) -> dg.Defi
     return dg.Definitions(
         assets=[cells_asset, *cube, levels],
         jobs=jobs,
-        executor=EXECUTOR,
+        executor=executor,
         resources={**plain.bind(loaded.project), **resources},
     )

@@ -1,4 +1,4 @@
-"""A Dask cluster as somebody else runs one: a scheduler and two workers in processes of their own, behind TLS."""
+"""A Dask cluster as somebody else runs one: a scheduler and two workers in processes of their own, behind TLS if wanted."""
 
 import contextlib
 import json
@@ -16,23 +16,38 @@ from geo_assets_tests.readers.certificates import make_certificates
 def running(folder: Path) -> Iterator[dict[str, str]]:
     """Its address and files, as settings of ``compute``."""
     make_certificates(folder)
-    own, authority, file = str(folder / "server.pem"), str(folder / "authority.pem"), folder / "scheduler.json"
+    own, authority = str(folder / "server.pem"), str(folder / "authority.pem")
     tls = ["--tls-ca-file", authority, "--tls-cert", own, "--tls-key", own]
+    with _cluster(folder, "tls://127.0.0.1", tls, {}) as address:
+        yield {"address": address, "tls_ca": authority, "tls_cert": own, "tls_key": own}
+
+
+@contextlib.contextmanager
+def plain(folder: Path, **variables: str) -> Iterator[str]:
+    """The scheduler's address, without TLS; its workers have these variables."""
+    with _cluster(folder, "tcp://127.0.0.1", [], variables) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _cluster(folder: Path, host: str, more: list[str], variables: dict[str, str]) -> Iterator[str]:
+    file = folder / "scheduler.json"
     with contextlib.ExitStack() as stack:
-        where = ["--host", "tls://127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
-        _start(stack, folder, "dask_scheduler", *where, "--scheduler-file", str(file), *tls)
+        where = ["--host", host, "--port", "0", "--no-dashboard", "--no-show"]
+        _start(stack, folder, "dask_scheduler", *where, "--scheduler-file", str(file), *more)
         until = time.monotonic() + 60
         while not (file.exists() and file.read_text()):
             assert time.monotonic() < until, (folder / "dask_scheduler.log").read_text()
             time.sleep(0.1)
         address = json.loads(file.read_text())["address"]
-        _start(stack, folder, "dask_worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard", *tls)
-        yield {"address": address, "tls_ca": authority, "tls_cert": own, "tls_key": own}
+        workers = [address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard", *more]
+        _start(stack, folder, "dask_worker", *workers, SCHEDULER=address, **variables)
+        yield address
 
 
-def _start(stack: contextlib.ExitStack, folder: Path, module: str, *arguments: str) -> None:
+def _start(stack: contextlib.ExitStack, folder: Path, module: str, *arguments: str, **variables: str) -> None:
     log = stack.enter_context((folder / f"{module}.log").open("wb"))
     process = subprocess.Popen(
-        [sys.executable, "-m", f"distributed.cli.{module}", *arguments], cwd=folder, env=environment(), stdout=log, stderr=log
+        [sys.executable, "-m", f"distributed.cli.{module}", *arguments], cwd=folder, env=environment(**variables), stdout=log, stderr=log
     )  # fmt: skip
     stack.callback(stop, process)
