@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from geo_assets.compute import _worker
+from geo_assets.compute import _life, _worker
 from geo_assets.compute._driver import Call, Engine, PayloadError
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
@@ -228,7 +228,8 @@ def _cluster(recipe: ComputeRecipe) -> Iterator[Any]:
     with (
         dask.config.set(_OWN_CLUSTER),
         LocalCluster(
-            n_workers=recipe.workers, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=_dashboard(), silence_logs=logging.ERROR
+            n_workers=recipe.workers, threads_per_worker=1, processes=True, memory_limit=memory, dashboard_address=_dashboard(), silence_logs=logging.ERROR,
+            preload=[_life.__name__],
         ) as cluster,
     ):  # fmt: skip
         yield cluster

@@ -102,6 +102,12 @@ def hang_and_mark(task: tuple[str, float]) -> None:
         time.sleep(0.05)
 
 
+def keep_lock(folder: str) -> int:
+    """Leaves a mark, then keeps Python's lock for longer than anybody waits: no other thread of its process runs."""
+    (Path(folder) / uuid.uuid4().hex).touch()
+    return sum(range(10**12))
+
+
 def hold(megabytes: int) -> int:
     """Holds so much memory for a while."""
     held = bytearray(os.urandom(2**20)) * megabytes
