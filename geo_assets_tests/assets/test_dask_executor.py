@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from geo_assets.assets.dask_executor import dask_executor
-from geo_assets.errors import ConfigError
+from geo_assets.assets.dask_step import run_step
+from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets_tests.compute.dask_cluster import plain
 from geo_assets_tests.e2e.tools import environment, wait_for
@@ -266,3 +267,28 @@ def test_step_when_its_process_ends_without_a_word_then_what_it_said_is_the_caus
     run = place.run("ours", "dying")
     assert (run.status, run.marks()) == ("FAILURE", {"broken_off": 1})
     assert "its process ended with code 9: no more memory" in run.causes()
+
+
+@heavy
+def test_step_when_it_cannot_be_loaded_on_its_worker_then_the_last_line_is_the_cause(place):
+    from distributed import Client
+
+    with Client(place.address, set_as_default=False) as client:
+        future = client.submit(run_step, "no arguments", {}, pure=False)
+        with pytest.raises(ComputeError, match=r"its process ended with code 1: .*JSON"):
+            future.result(timeout=120)
+
+
+@heavy
+def test_run_when_the_scheduler_dies_then_it_fails_and_no_step_is_left(tmp_path):
+    for name in ("marks", "home"):
+        (tmp_path / name).mkdir()
+    with plain(tmp_path, MARKS=str(tmp_path / "marks")) as address:
+        (scheduler,) = (p for p in psutil.Process().children() if str(tmp_path / "scheduler.json") in p.cmdline())
+        run = Place(tmp_path, address).start("ours", "endless")
+        wait_for(run.files, "the step")
+        scheduler.kill()
+        run.process.communicate(timeout=180)
+        assert run.status == "FAILURE"
+        assert "the connection to the Dask scheduler" in run.causes()
+        wait_for(lambda: not run.is_alive(), "the step to end")
