@@ -93,6 +93,7 @@ class _Steps(StepHandler):
         self._client: Any = None
         self._futures: dict[str, Any] = {}
         self._ended: set[str] = set()
+        self._stopped = False
 
     @contextlib.contextmanager
     def connected(self, run_id: str) -> Iterator[None]:
@@ -110,8 +111,9 @@ class _Steps(StepHandler):
         try:
             yield
         finally:
-            self._take_back(list(self._futures.values()))
-            self._wait_for_ends(_prefix(run_id))
+            self._take_back([f for f in self._futures.values() if not f.done()])
+            if self._stopped:
+                self._wait_for_ends(_prefix(run_id))
             self._client.close()
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
@@ -165,6 +167,7 @@ class _Steps(StepHandler):
 
     def _take_back(self, futures: list[Any]) -> None:
         if futures and self._is_connected():
+            self._stopped = True
             self._client.cancel(futures, force=True)
 
     def _wait_for_ends(self, prefix: str) -> None:

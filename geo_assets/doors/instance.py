@@ -167,8 +167,11 @@ class Runner:
         return Outcome(run.run_id, False, self._interrupted(run.run_id), self._causes(run.run_id, keys))
 
     def _interrupted(self, run_id: str) -> bool:
-        for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-            error = entry.get_dagster_event().step_failure_data.error
+        # Of the run as well: steps that run elsewhere may not have begun when it is stopped
+        kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+        for entry in self.instance.all_logs(run_id, of_type=kinds):
+            event = entry.get_dagster_event()
+            error = event.step_failure_data.error if event.is_step_failure else event.job_failure_data.error
             while error is not None:
                 if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
                     return True

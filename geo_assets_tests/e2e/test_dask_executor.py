@@ -1,6 +1,7 @@
 """The sample world made with whole steps on a Dask cluster that runs already: the same as in the process of the run."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from geo_assets.doors.home import home_of
 from geo_assets_tests.assets.tiny import MIDDLE, SCENES, WEST, WORLD, Tiny
 from geo_assets_tests.compute.dask_cluster import plain
-from geo_assets_tests.e2e.tools import MAIN, ROOT, environment
+from geo_assets_tests.e2e.tools import MAIN, ROOT, environment, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 MONTH = "2024-03"
@@ -48,3 +50,26 @@ def test_two_partitions_when_their_steps_run_on_a_cluster_then_they_are_the_same
         assert here.receipts()[key].data_version == there.receipts()[key].data_version
     assert (here.cube().n_clear > 0).any()
     assert here.cube().drop_attrs().equals(there.cube().drop_attrs())
+
+
+def test_run_when_it_is_stopped_before_its_first_step_begins_then_it_goes_no_further(tmp_path: Path) -> None:
+    pytest.importorskip("dagster_dask", reason="the extra dask is not installed")
+    WORLD.write(tmp_path / "world")
+    tiny = Tiny.create(tmp_path / "project", tmp_path / "world")
+    (tmp_path / "dask").mkdir()
+    arguments = [sys.executable, "-c", MAIN, "run", str(tiny.file), "--json"]
+    with plain(tmp_path / "dask") as address, (tmp_path / "log").open("wb") as log:
+        given = environment(GEO_ASSETS_STEPS_ON=address)
+        process = subprocess.Popen(arguments, cwd=ROOT, env=given, stdout=log, stderr=log)
+        wait_for(lambda: statuses(tiny) == ["STARTED"], "the first run", every_s=0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 130, (tmp_path / "log").read_text()
+    assert len(statuses(tiny)) == 1
+
+
+def statuses(tiny: Tiny) -> list[str]:
+    """Of all runs; none before there is an instance."""
+    if not (home_of(tiny.loaded) / "history").exists():
+        return []
+    with tiny.instance() as instance:
+        return [run.status.value for run in instance.get_runs()]
