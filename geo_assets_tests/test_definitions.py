@@ -90,7 +90,9 @@ def test_executor_when_the_deployment_names_a_scheduler_then_it_is_dask_and_noth
 
 def test_executor_when_tasks_run_on_its_cluster_then_the_location_does_not_load(folder: Path) -> None:
     (folder / "geo_assets.yaml").write_text(PROJECT + "compute: {backend: dask, address: 'tcp://scheduler:8786'}\n")
-    with pytest.raises(AssertionError, match="cannot share the Dask cluster tcp://scheduler:8786"):
+    with pytest.raises(
+        AssertionError, match="ConfigError: GEO_ASSETS_STEPS_ON: steps and their tasks cannot share the Dask cluster"
+    ):
         show(folder, GEO_ASSETS_STEPS_ON="tcp://scheduler:8786")
 
 

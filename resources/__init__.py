@@ -4,10 +4,11 @@ from typing import Any
 
 import dagster as dg
 
+from geo_assets.errors import ConfigError
 from geo_assets.model.project import Project
 from resources.catalog import CatalogResource
 from resources.compute import ComputeResource
-from resources.deployments import deployment
+from resources.deployments import STEPS_ON, deployment
 from resources.storage import StorageResource
 
 GEO_ASSETS_RESOURCES = True  # tells geo_assets.definitions that this package is ours
@@ -38,4 +39,7 @@ def executor(project: Project) -> dg.ExecutorDefinition | None:
         return None
     from geo_assets.assets.dask_executor import dask_executor
 
-    return dask_executor(address, project.compute)
+    try:
+        return dask_executor(address, project.compute)
+    except ConfigError as e:
+        raise ConfigError(f"{STEPS_ON}: {e}") from e

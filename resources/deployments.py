@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from geo_assets.errors import ConfigError
 
 VARIABLE = "GEO_ASSETS_DEPLOYMENT"
+STEPS_ON = "GEO_ASSETS_STEPS_ON"
 _VARIABLES = {
     "name": VARIABLE,
     "storage_root": "GEO_ASSETS_STORAGE",
     "workers": "GEO_ASSETS_WORKERS",
-    "steps_on": "GEO_ASSETS_STEPS_ON",
+    "steps_on": STEPS_ON,
 }
 
 

@@ -91,6 +91,7 @@ class _Steps(StepHandler):
     def __init__(self, address: str) -> None:
         self._address = address
         self._client: Any = None
+        self._resources: Any = None
         self._futures: dict[str, Any] = {}
         self._ended: set[str] = set()
         self._stopped = False
@@ -100,8 +101,10 @@ class _Steps(StepHandler):
         """Connect; at the end nothing of the run is left on the cluster."""
         try:
             import distributed
+            from dagster_dask.executor import get_dask_resource_requirements
         except ImportError as e:
             raise PluginError(f"the executor needs the extra dask: pip install 'geo-assets[dask]' ({e})") from e
+        self._resources = get_dask_resource_requirements
         try:
             self._client = distributed.Client(self._address, timeout=_START_S, set_as_default=False)
         except (OSError, TimeoutError) as e:
@@ -125,14 +128,12 @@ class _Steps(StepHandler):
             raise ComputeError(
                 f"the connection to the Dask scheduler {self._address} is lost: run again once it is back"
             )
-        from dagster_dask.executor import get_dask_resource_requirements
-
         # A scheduler answers a key that it knows with the result that it has: no two tries may share one
         key = f"{_prefix(arguments.run_id)}{step}-{uuid.uuid4().hex}"
         self._ended.discard(step)
         self._futures[step] = self._client.submit(
             dask_step.run_step, serialize_value(arguments), _settings(), key=key, pure=False, retries=0,
-            resources=get_dask_resource_requirements(step_handler_context.step_tags[step]),
+            resources=self._resources(step_handler_context.step_tags[step]),
         )  # fmt: skip
         return iter(())
 
