@@ -22,7 +22,7 @@ from geo_assets.assets.dask_executor import dask_executor
 from geo_assets.assets.dask_step import run_step
 from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
-from geo_assets_tests.compute.dask_cluster import plain
+from geo_assets_tests.compute.dask_cluster import clients, plain
 from geo_assets_tests.e2e.tools import environment, wait_for
 
 pytest.importorskip("dagster_dask", reason="the extra dask is not installed")
@@ -139,17 +139,6 @@ def test_executor_when_the_address_is_none_then_it_says_how_one_looks(address):
         dask_executor(address, ComputeRecipe())
 
 
-def clients(place: Place) -> int:
-    """Processes of runs that are connected to the scheduler."""
-    from distributed import Client
-
-    with Client(place.address, set_as_default=False) as client:
-        names = client.run_on_scheduler(
-            lambda dask_scheduler: [c for c in dask_scheduler.clients if c != "fire-and-forget"]
-        )
-    return len(names) - 1
-
-
 def kill_worker_of(started: Started, place: Place) -> None:
     """End the worker process that runs a step of a run."""
     from distributed import Client
@@ -168,7 +157,7 @@ def test_second_partition_when_the_first_still_runs_then_only_ours_computes_it(p
     go = place.folder / "marks" / "go"
     go.unlink(missing_ok=True)
     a, b = (place.start(kind, "chain", partition=p) for p in "ab")
-    wait_for(lambda: clients(place) == 2 and a.files(), "both runs to be on the cluster")
+    wait_for(lambda: clients(place.address) == 2 and a.files(), "both runs to be on the cluster")
     time.sleep(3)
     go.touch()
     for one in (a, b):

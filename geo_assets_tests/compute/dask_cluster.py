@@ -29,6 +29,15 @@ def plain(folder: Path, **variables: str) -> Iterator[str]:
         yield address
 
 
+def clients(address: str) -> int:
+    """Processes that are connected to a scheduler without TLS, beside this one."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients))
+    return len([n for n in names if n != "fire-and-forget"]) - 1
+
+
 @contextlib.contextmanager
 def _cluster(folder: Path, host: str, more: list[str], variables: dict[str, str]) -> Iterator[str]:
     file = folder / "scheduler.json"

@@ -9,10 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from geo_assets.doors.home import home_of
 from geo_assets_tests.assets.tiny import MIDDLE, SCENES, WEST, WORLD, Tiny
-from geo_assets_tests.compute.dask_cluster import plain
-from geo_assets_tests.e2e.tools import MAIN, ROOT, environment, wait_for
+from geo_assets_tests.compute.dask_cluster import clients, plain
+from geo_assets_tests.e2e.tools import MAIN, ROOT, environment, stop, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 MONTH = "2024-03"
@@ -61,15 +60,11 @@ def test_run_when_it_is_stopped_before_its_first_step_begins_then_it_goes_no_fur
     with plain(tmp_path / "dask") as address, (tmp_path / "log").open("wb") as log:
         given = environment(GEO_ASSETS_STEPS_ON=address)
         process = subprocess.Popen(arguments, cwd=ROOT, env=given, stdout=log, stderr=log)
-        wait_for(lambda: statuses(tiny) == ["STARTED"], "the first run", every_s=0.1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(120) == 130, (tmp_path / "log").read_text()
-    assert len(statuses(tiny)) == 1
-
-
-def statuses(tiny: Tiny) -> list[str]:
-    """Of all runs; none before there is an instance."""
-    if not (home_of(tiny.loaded) / "history").exists():
-        return []
+        try:
+            wait_for(lambda: clients(address) == 1, "the first run", every_s=0.1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(120) == 130, (tmp_path / "log").read_text()
+        finally:
+            stop(process)
     with tiny.instance() as instance:
-        return [run.status.value for run in instance.get_runs()]
+        assert len(instance.get_runs()) == 1
