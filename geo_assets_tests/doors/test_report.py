@@ -12,8 +12,7 @@ import pytest
 import shapely
 from PIL import Image
 
-from geo_assets.doors.report import charts, pictures, tables
-from geo_assets.doors.report.markup import Markup, data_size, duration, el, percent
+from geo_assets.doors.report import pictures, tables
 from geo_assets.doors.report.page import write_report
 from geo_assets.eo.picture import blank, encode_png
 from geo_assets.eo.scenes import decide, write_scenes
@@ -25,6 +24,7 @@ from geo_assets.model.period import Month, Periods
 from geo_assets.model.plugin import Variable
 from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, SceneUse
 from geo_assets.registry import load
+from geo_assets.report import charts
 from geo_assets.storage import Storage
 from geo_assets.tasks.cells import write_cells
 from geo_assets.tasks.search import dropped
@@ -357,25 +357,3 @@ def test_map_when_an_area_is_tangled_then_its_hull_is_drawn_at_once(storage, tmp
     drawn = [a["d"].count("L") for a in page.all("path") if a.get("class") == "aoi"]
     assert len(drawn) == 3
     assert all(drawn)
-
-
-def test_el_when_children_are_text_then_escaped_and_markup_is_kept():
-    assert el("p", "<&", el("b", 1), None, [" ", "x"], title='"') == '<p title="&quot;">&lt;&amp;<b>1</b> x</p>'
-    assert isinstance(el("p"), Markup)
-
-
-@pytest.mark.parametrize(
-    ("got", "wanted"),
-    [
-        (percent(0), "0 %"), (percent(0.001), "< 1 %"), (percent(0.999), "99 %"), (percent(1), "100 %"), (data_size(999), "999 B"),
-        (data_size(1_500), "1.5 kB"), (data_size(999_600), "1.0 MB"), (data_size(2.5e15), "2,500 TB"), (duration(8.14), "8.1 s"),
-        (duration(90), "1 min 30 s"), (duration(1000), "17 min"), (duration(36_000), "10.0 h"),
-    ],
-)  # fmt: skip
-def test_numbers_when_shown_then_as_people_read_them(got, wanted):
-    assert got == wanted
-
-
-@pytest.mark.parametrize(("value", "wanted"), [(0.3, 0.5), (1, 1), (1.01, 2), (7, 10), (0.02, 0.02), (130, 200)])
-def test_nice_when_asked_then_the_next_round_number(value, wanted):
-    assert charts.nice(value) == pytest.approx(wanted)

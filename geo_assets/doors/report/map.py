@@ -11,13 +11,13 @@ import shapely
 import xarray as xr
 
 from geo_assets.doors.reader import Store, stored_grid
-from geo_assets.doors.report.charts import digits, nice
-from geo_assets.doors.report.markup import Markup, capped, el, svg
 from geo_assets.doors.report.pictures import parsed
 from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.model import path
 from geo_assets.model.crs import METRES_PER_DEGREE
 from geo_assets.model.lonlat import mended
+from geo_assets.report.charts import digits, nice
+from geo_assets.report.markup import Markup, capped, el, svg
 
 _CELLS = 1500  # drawn one by one
 _UNITED = 50_000

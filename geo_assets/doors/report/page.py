@@ -1,21 +1,21 @@
 """One HTML file about everything below a storage root: no network, no script, images inside."""
 
 import os
-import string
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from geo_assets.doors.reader import Store
-from geo_assets.doors.report import charts, pictures, tables
-from geo_assets.doors.report.charts import Series, bars
+from geo_assets.doors.report import pictures, tables
 from geo_assets.doors.report.facts import Facts, Figures, Partition, collect
 from geo_assets.doors.report.map import area_map
-from geo_assets.doors.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, plural
 from geo_assets.doors.report.pictures import Area
 from geo_assets.model.href import without_query
+from geo_assets.report import charts, frame
+from geo_assets.report.charts import Series, bars
+from geo_assets.report.frame import section
+from geo_assets.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, plural
 
 _CONTENTS = (
     ("composites", "Composites"),
@@ -53,11 +53,8 @@ def write_report(root: str, out: Path, *, title: str, how_to_open: list[str], co
     """
     store = Store.open(root)
     facts = collect(store)
-    page = _template().substitute(
-        title=el("title", title),
-        head=_head(store, facts, title),
-        body=join(_sections(store, facts, _opening(commands, how_to_open), areas or {})),
-    )
+    body = join(_sections(store, facts, _opening(commands, how_to_open), areas or {}))
+    page = frame.page(title, _head(store, facts, title), body)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
     try:
@@ -68,18 +65,11 @@ def write_report(root: str, out: Path, *, title: str, how_to_open: list[str], co
     return out
 
 
-def _template() -> string.Template:
-    return string.Template(resources.files("geo_assets.doors.report").joinpath("page.html").read_text(encoding="utf-8"))
-
-
 def _head(store: Store, facts: Facts, title: str) -> Markup:
     made = max((p.made_at for p in facts.partitions), default=None)
     newest = f", newest partition made {made:%Y-%m-%d %H:%M} UTC" if made else ""
     where = el("p", el("code", without_query(store.storage.root)), newest, class_="where")
-    links = el(
-        "nav", el("ul", [el("li", el("a", text, href=f"#{name}")) for name, text in _CONTENTS]), aria_label="Contents"
-    )
-    return el("header", el("h1", title), where, _verdict(facts), links)
+    return el("header", el("h1", title), where, _verdict(facts), frame.contents(_CONTENTS))
 
 
 def _verdict(facts: Facts) -> Markup:
@@ -96,11 +86,7 @@ def _verdict(facts: Facts) -> Markup:
 
 def _opening(commands: Sequence[str], python: Sequence[str]) -> list[Markup]:
     """What is typed into a terminal, and what into Python: each can be copied as a whole."""
-    found = []
-    for title, lines in (("In a terminal", commands), ("In Python", python)):
-        if lines:
-            found += [el("h3", title), el("pre", el("code", "\n".join(lines)), tabindex="0")]
-    return found
+    return [frame.commands(t, lines) for t, lines in (("In a terminal", commands), ("In Python", python)) if lines]
 
 
 def _sections(store: Store, facts: Facts, opening: Sequence[Markup], areas: Mapping[str, Any]) -> list[Markup]:
@@ -109,12 +95,12 @@ def _sections(store: Store, facts: Facts, opening: Sequence[Markup], areas: Mapp
     by_month = _by_month(facts.partitions)
     return [
         _summary(facts),
-        _section("composites", "Composites", _gallery(facts, pictures.areas(store, facts, cubes))),
-        _section("open", "Open the data", *opening),
-        _section("coverage", "Coverage and clouds", _charts(by_month), tables.month_table(by_month)),
-        _section("map", "Cells and regions", area_map(store, facts.regions, cubes, areas=areas, failed=failed)),
+        section("composites", "Composites", _gallery(facts, pictures.areas(store, facts, cubes))),
+        section("open", "Open the data", *opening),
+        section("coverage", "Coverage and clouds", _charts(by_month), tables.month_table(by_month)),
+        section("map", "Cells and regions", area_map(store, facts.regions, cubes, areas=areas, failed=failed)),
         _failures(facts),
-        _section(
+        section(
             "provenance", "Provenance",
             el("h3", "Scenes dropped"), tables.dropped_table(store, facts),
             el("h3", "Scenes used"), tables.used_table(facts),
@@ -122,10 +108,6 @@ def _sections(store: Store, facts: Facts, opening: Sequence[Markup], areas: Mapp
             el("h3", "Products"), tables.product_table(facts),
         ),
     ]  # fmt: skip
-
-
-def _section(name: str, heading: str, *content: object) -> Markup:
-    return el("section", el("h2", heading, id=f"{name}-heading"), *content, id=name, aria_labelledby=f"{name}-heading")
 
 
 def _by_month(partitions: Sequence[Partition]) -> dict[str, Figures]:
@@ -147,8 +129,7 @@ def _summary(facts: Facts) -> Markup:
         ("Observed", percent(f.observed_share), f"of the pixels made; {f.clear_days:.1f} clear days on average"),
         ("Read", data_size(f.bytes_read), f"in {duration(f.seconds)}"),
     ]
-    shown = [el("div", el("dt", name), el("dd", el("strong", value), el("span", note))) for name, value, note in tiles]
-    return el("dl", shown, class_="tiles")
+    return frame.tiles(tiles)
 
 
 def _gallery(facts: Facts, areas: Sequence[Area]) -> Markup:
@@ -210,5 +191,5 @@ def _decimal(value: float) -> str:
 def _failures(facts: Facts) -> Markup:
     if facts.failures:
         note = "A block that failed keeps what the cube held before; run the project again with --retry-failed."
-        return _section("failures", "Failures", el("p", note), tables.failure_table(facts))
-    return _section("failures", "Failures", el("p", "No block failed."))
+        return section("failures", "Failures", el("p", note), tables.failure_table(facts))
+    return section("failures", "Failures", el("p", "No block failed."))

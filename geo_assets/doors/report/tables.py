@@ -7,9 +7,9 @@ import pandas as pd
 
 from geo_assets.doors.reader import Store
 from geo_assets.doors.report.facts import DroppedScene, Facts, Figures, UsedScene
-from geo_assets.doors.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, table
 from geo_assets.eo.scenes import read_scenes
 from geo_assets.errors import SourceError
+from geo_assets.report.markup import Markup, capped, data_size, duration, el, join, listed, percent, table
 
 ROWS = 200
 _LOOK_UPS = 40  # scene tables that are read for what a receipt does not say of a dropped scene

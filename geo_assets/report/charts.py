@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from geo_assets.doors.report.markup import Markup, el, svg
+from geo_assets.report.markup import Markup, el, svg
 
 MONTHS = 120  # bars that a chart has room for
 _NARROW = 12  # months up to which a chart takes a third of the page and writes values over the bars
