@@ -4,7 +4,8 @@ AOIS = "aois"
 CUBE = "cube"
 FAILURES = "failures"
 RECEIPTS = "receipts"
-FOLDERS = (AOIS, "cells", "scenes", RECEIPTS, FAILURES, "quicklooks")  # of small objects
+RUNS = "runs"
+FOLDERS = (AOIS, "cells", "scenes", RECEIPTS, FAILURES, "quicklooks", RUNS)  # of small objects
 
 
 def aoi(name: str) -> str:
@@ -50,3 +51,8 @@ def quicklook(product: str, region: str, month: str) -> str:
 def closeup(product: str, region: str, month: str) -> str:
     """Picture of what is made of one partition, where that is a small area."""
     return f"quicklooks/{product}/{region}/{month}-closeup.png"
+
+
+def run(run_id: str, name: str) -> str:
+    """One file of the report of a run."""
+    return f"{RUNS}/{run_id}/{name}"
