@@ -48,7 +48,12 @@ def _child(child: object) -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+    return html.escape(printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """Text with a sign in place of each character that steers a screen or cannot be written to a file."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def svg(width: float, height: float, label: str, *children: object, class_: str = "") -> Markup:
@@ -119,3 +124,19 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{int(seconds // 60)} min {seconds % 60:.0f} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
     return f"{seconds / 3600:,.1f} h"
+
+
+def dollars(usd: float) -> str:
+    """US dollars: cents, and below ten cents two digits that count."""
+    if usd <= 0:
+        return "$0"
+    if usd < 0.0001:
+        return "< $0.0001"
+    return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4f}"
+
+
+def memory(peak_mb: float | None) -> str:
+    """Memory in MiB, from 10,000 on in GiB; a dash where nobody knows."""
+    if peak_mb is None:
+        return "–"
+    return f"{peak_mb:,.0f} MiB" if peak_mb < 10_000 else f"{peak_mb / 1024:,.1f} GiB"

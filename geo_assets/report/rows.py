@@ -1,0 +1,56 @@
+"""Jobs as CSV: all of them, and those that failed in the form that ``run --tiles`` takes back."""
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from geo_assets.report.jobs import Job
+
+JOBS = tuple(f.name for f in dataclasses.fields(Job))
+FAILED = ("product", "region", "month", "block", "cells", "kind", "cause")
+# Which a spreadsheet runs; the wide ones are what some of them make of the others
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_SPLIT = ("block", "cells")  # read back as words or numbers: a blank in front is no part of them
+_PLAIN = re.compile(r"[\w., -]+")
+
+
+def jobs_csv(jobs: Iterable[Job]) -> str:
+    """A line a job with all that is known of it, by the time of the end."""
+    return _csv(JOBS, sorted(jobs, key=lambda j: j.ended_at))
+
+
+def failed_csv(jobs: Iterable[Job]) -> str:
+    """A line a job that failed; ``month`` is empty for products that have none."""
+    return _csv(FAILED, [j for j in jobs if j.status != "ok"])
+
+
+def _csv(columns: Sequence[str], jobs: Iterable[Job]) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    readers: list[Callable[[Job], str]] = [_reader(c) for c in columns]
+    writer.writerows([read(job) for read in readers] for job in jobs)
+    return buffer.getvalue()
+
+
+def _reader(column: str) -> Callable[[Job], str]:
+    def read(job: Job) -> str:
+        value = getattr(job, column)
+        if isinstance(value, float):
+            return f"{value:.9g}" if column != "ended_at" else f"{value:.3f}"
+        if isinstance(value, tuple):
+            value = " ".join(value)
+        if not isinstance(value, str):
+            return "" if value is None else str(value)
+        return _harmless(value, column)
+
+    return read
+
+
+def _harmless(text: str, column: str) -> str:
+    """Text that no spreadsheet takes for a formula; regions, months and ids of cells never look like one."""
+    if not text.lstrip(" ").startswith(_FORMULA):
+        return text
+    return (" " if column in _SPLIT and _PLAIN.fullmatch(text) else "'") + text
