@@ -1,7 +1,7 @@
 """Receipts as Dagster metadata."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,11 +9,19 @@ import dagster as dg
 from geo_assets.eo.picture import Picture, decode_png, encode_png
 from geo_assets.model import path
 from geo_assets.model.receipt import Dropped, PartitionReceipt
+from geo_assets.report.jobs import Job
+from geo_assets.report.markup import dollars, duration, printable
+from geo_assets.report.plots import small_timeline
+from geo_assets.report.summary import Group, by, causes, run_status
+from geo_assets.report.timeline import LOCAL
 from geo_assets.storage import Storage
 
 _QUICKLOOK_PX = 192
 _QUICKLOOK_COLOURS = 64
 _MOST_IDS = 100
+_MOST_CAUSES = 20
+_MOST_COSTS = 40
+_LONGEST_CELL = 300  # characters
 
 
 def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: str | None) -> dict[str, Any]:
@@ -86,5 +94,49 @@ def inline_png(picture: Picture) -> str:
         picture = picture[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     times = max(1, _QUICKLOOK_PX // max(picture.shape[:2]))  # a small area, in pixels that can be seen
     picture = picture.repeat(times, 0).repeat(times, 1)
-    small = base64.b64encode(encode_png(picture, max_px=_QUICKLOOK_PX, colours=_QUICKLOOK_COLOURS)).decode()
-    return f"![quicklook](data:image/png;base64,{small})"
+    return _inline("quicklook", encode_png(picture, max_px=_QUICKLOOK_PX, colours=_QUICKLOOK_COLOURS))
+
+
+def _inline(name: str, png: bytes) -> str:
+    return f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def run_metadata(jobs: Sequence[Job]) -> dict[str, Any]:
+    """What the UI shows of the jobs of a run: figures, when they ran, what they cost, and why some failed."""
+    group = Group.of(jobs)
+    shown: dict[str, Any] = {
+        "run_status": run_status(jobs), "jobs": group.jobs, "jobs_failed": group.failed, "work_s": round(group.run_s, 3),
+        "usd_predicted": round(group.usd_predicted, 8), "usd": round(group.usd, 8),
+    }  # fmt: skip
+    picture = small_timeline(jobs)
+    if picture is not None:
+        shown["time_line"] = dg.MetadataValue.md(_inline("time line: green made, red failed, orange lost", picture))
+    if any(j.is_task for j in jobs):
+        shown["costs"] = dg.MetadataValue.md(_costs(jobs))
+    found = causes(jobs)
+    if found:
+        rows = [(f"{len(c.jobs):,}", c.first.kind, c.first.cause, c.first.where) for c in found[:_MOST_CAUSES]]
+        rows += [(f"{sum(len(c.jobs) for c in found[_MOST_CAUSES:]):,}", "other", "see the run's report", "")] if len(found) > _MOST_CAUSES else []  # fmt: skip
+        shown["failures"] = dg.MetadataValue.md(_md_table(("jobs", "kind", "cause", "the first of them"), rows))
+    return shown
+
+
+def _costs(jobs: Sequence[Job]) -> str:
+    groups = by((j for j in jobs if j.is_task), lambda j: (j.product, j.place or LOCAL, j.backend or "-"))
+    rows = []
+    for key, group in list(groups.items())[:_MOST_COSTS]:
+        f = Group.of(group)
+        figures = f"{f.jobs:,}", duration(f.run_s), duration(f.billed_s), dollars(f.usd_predicted), dollars(f.usd)
+        rows.append((*key, *figures))
+    return _md_table(("product", "place", "backend", "jobs", "work", "billed", "predicted", "actual"), rows)
+
+
+def _md_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([_md_cell(v) for v in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _md_cell(text: str) -> str:
+    """Text that stays text: in a code span no link, picture or tag of a cause is one."""
+    flat = " ".join(printable(text).split()).replace("`", "'").replace("|", "\N{BROKEN BAR}")
+    return f"`{flat if len(flat) <= _LONGEST_CELL else flat[:_LONGEST_CELL] + ' …'}`" if flat else ""

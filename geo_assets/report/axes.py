@@ -42,7 +42,7 @@ def time_axis(seconds: float, ticks: int) -> Axis:
     least = high / ticks
     days = nice(least / 86_400) * 86_400
     step: float = nice(least) if least < 1 else next((s for s in _ROUND_S if s >= least), days)
-    unit, name = next((u for u in _UNITS if step >= u[0]), _UNITS[-1])
+    unit, name = next((u for u in _UNITS if step >= u[0] or (u[0] == 1 and high >= 1)), _UNITS[-1])
     return Axis(step, high, unit, name)
 
 

@@ -11,7 +11,7 @@ from geo_assets.report.markup import Markup, el, svg
 
 _SCALE = 2  # pixels of a PNG for each unit, as on a fine screen
 _PAPER, _INK, _SOFT, _GRID = "#fbfaf6", "#1b231f", "#55605a", "#e0e0d6"
-_FILLS = {"kept": "#2a7a5f", "dropped": "#c07a1c", "bad": "#b3372a"}
+_FILLS = {"kept": "#2a7a5f", "dropped": "#c07a1c", "bad": "#b3372a", "plan": "#a9a1bb"}
 _STROKES = {"axis": _SOFT, "grid": _GRID}
 _SIZES = {"title": 18.0, "head": 13.0}
 _SIZE = 11.0
@@ -140,6 +140,11 @@ def _plain(text: str) -> str:
     """Text in signs that the font of pictures has."""
     parts = unicodedata.normalize("NFKD", text.replace("–", "-"))
     return "".join(c if c.isascii() or c in _DRAWN else "?" for c in parts if not unicodedata.combining(c))
+
+
+def text_width(text: str, kind: str = "") -> float:
+    """Width of words in a picture."""
+    return float(ImageFont.load_default(_SIZES.get(kind, _SIZE)).getlength(_plain(text)))
 
 
 def shortened(text: str, most: int) -> str:

@@ -11,7 +11,7 @@ from geo_assets.report.markup import duration, plural
 from geo_assets.report.timeline import COLOURS, WORDS
 
 _BINS = 32
-_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 44.0, 34.0, 16.0, 24.0, 190.0
+_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 44.0, 34.0, 24.0, 24.0, 198.0
 
 
 def histogram(name: str, jobs: Sequence[Job], value: Callable[[Job], float], width: float = 440.0) -> Drawing:

@@ -16,10 +16,10 @@ from geo_assets.storage import Storage
 PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks
 _INFRASTRUCTURE = ("timeout", "memory", "lost", "backend")
 _KINDS = ("error", "payload", *_INFRASTRUCTURE)
-_LAST = 4e9  # seconds since 1970, in 2096: no clock that can be believed is later
-# What follows a scheme, or has a query: libraries quote addresses with their signatures
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+|\S+\?\S*=\S*")
-_PUNCTUATION = re.compile(r"[\"'`)\]>,;:.]+$")
+_CLOCKS = 1e9, 4e9  # seconds since 1970, from 2001 to 2096: a clock that tells another time is wrong
+_BLANKS = re.compile(r"(\s+)")
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_PUNCTUATION = "\"'`)]}>,;:."
 
 Status = Literal["ok", "error", "lost"]
 Key = tuple[str, str | None]  # region and month of a partition; None: it has no month
@@ -86,7 +86,7 @@ class Job:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 object.__setattr__(self, name, 0.0)
-        if self.ended_at > _LAST:
+        if not _CLOCKS[0] < self.ended_at < _CLOCKS[1]:
             object.__setattr__(self, "ended_at", 0.0)
         if self.peak_mb is not None and not math.isfinite(self.peak_mb):
             object.__setattr__(self, "peak_mb", None)
@@ -109,13 +109,21 @@ class Job:
 
 def cleaned(cause: str) -> str:
     """A cause without signatures, users and passwords of addresses, and without what does not print."""
-    return _ADDRESS.sub(_bare, printable(cause))
+    text = printable(cause)
+    if "://" not in text and "?" not in text:
+        return text
+    # Libraries quote addresses with their signatures, some of them several in one word
+    return "".join(_bare(part) for word in _BLANKS.split(text) for part in _ADDRESS.split(word))
 
 
-def _bare(match: re.Match[str]) -> str:
-    address = match[0]
-    end = _PUNCTUATION.search(address)
-    return without_query(address) + (end[0] if end and without_query(address) != address else "")
+def _bare(part: str) -> str:
+    """One address without its query, or any other text as it is."""
+    before, question, after = part.partition("?")
+    if "://" in part:
+        bare = without_query(part)
+    else:
+        bare = before if question and "=" in after else part
+    return part if bare == part else bare + part[len(part.rstrip(_PUNCTUATION)) :]
 
 
 def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Key] | None = None) -> list[Job]:
@@ -202,10 +210,10 @@ def _fault(kind: str) -> Status:
 def _failures(storage: Storage, run_ids: set[str], wanted: set[Key] | None) -> Iterator[Job]:
     regions = {region for region, _ in wanted or ()}
     for name in storage.names(path.FAILURES):
-        *product, region, file = name.split("/")[1:]
-        if not (product and file.endswith(".json")):
+        parts = name.removesuffix(".json").split("/")[1:]
+        if len(parts) < 3 or not name.endswith(".json"):
             continue  # none of ours
-        month = file.removesuffix(".json")
+        *product, region, month = parts
         key = region, None if month == "all" else month
         if wanted is not None and key not in wanted and not (key[1] is None and region in regions):
             continue

@@ -1,8 +1,10 @@
 """The report of a run as one HTML file: no network, no script."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from geo_assets.report import frame, tables
+from geo_assets.report.costs import costs
 from geo_assets.report.drawing import Drawing, to_svg
 from geo_assets.report.frame import section
 from geo_assets.report.histogram import histogram
@@ -20,6 +22,7 @@ _CONTENTS = (
     ("cost", "Cost"),
     ("jobs", "Slowest jobs"),
 )
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|MB|GB|MiB)\b|%)")
 _LEGEND = {"ok": "made", "error": "failed by its own fault", "lost": "lost with worker, memory, time or backend"}
 
 
@@ -38,7 +41,7 @@ def run_page(
     heading = f"{title}: run report"
     body = join(
         [
-            _tiles(jobs, partitions),
+            _tiles(jobs),
             section("time", "Time line", _time(jobs)),
             section("spread", "Run times and waiting", _spread(jobs)),
             section("failures", "Failures", _failures(jobs, advice)),
@@ -46,12 +49,15 @@ def run_page(
             section("jobs", "Slowest jobs", tables.slowest_table(jobs) if run_times(jobs) else el("p", "No task ran.")),
         ]
     )
-    return frame.page(heading, _head(heading, run_id, jobs), body)
+    return frame.page(heading, _head(heading, run_id, jobs, partitions), body)
 
 
-def _head(heading: str, run_id: str, jobs: Sequence[Job]) -> Markup:
+def _head(heading: str, run_id: str, jobs: Sequence[Job], partitions: Mapping[str, int]) -> Markup:
     where = [el("p", "Run ", el("code", run_id), class_="where")]
-    where += [el("p", time, class_="where")] if (time := when(jobs)) else []
+    if time := when(jobs):
+        where.append(el("p", _tight(time), class_="where"))
+    if total := partitions.get("total"):
+        where.append(el("p", f"{plural(total, 'partition')}: {kinds(partitions)}", class_="where"))
     good = run_status(jobs) == "success"
     links = () if good else (" (", el("a", "why", href="#failures"), ")")
     text = el("p", _capital(verdict(jobs)), *links, ".", class_="verdict" if good else "verdict warn")
@@ -62,24 +68,27 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _tiles(jobs: Sequence[Job], partitions: Mapping[str, int]) -> Markup:
+def _tight(text: str) -> str:
+    """Text whose numbers stay with their units."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", text)
+
+
+def _tiles(jobs: Sequence[Job]) -> Markup:
     f, run, queued = Group.of(jobs), Spread.of(run_times(jobs)), Spread.of(waits(jobs))
     first, last = span(jobs)
     wall = last - first
     share = f", {run.total / wall:,.1f} at a time on average" if wall > 0 else ""
     waited = f"{duration(queued.median)} waiting" if waits(jobs) else "waiting is not known"
-    of_partitions = [("Partitions", f"{partitions['total']:,}", kinds(partitions))] if partitions.get("total") else []
-    return frame.tiles(
-        [
-            *of_partitions,
-            ("Jobs", f"{f.jobs:,}", f"{f.ok:,} made, {counts(f)}"),
-            ("Time", duration(wall) if last else "–", f"{duration(run.total)} of work{share}"),
-            ("Run time of a job", duration(run.median), f"median; 95 % within {duration(run.p95)}; {waited}"),
-            ("Cost", dollars(f.usd), f"{dollars(f.usd_predicted)} predicted; {duration(f.billed_s)} billed"),
-            ("Read", data_size(f.bytes_read), plural(f.requests, "request")),
-            ("Peak memory", memory(f.peak_mb), "most of any one process" if f.peak_mb is not None else "not known"),
-        ]
-    )
+    median = duration(run.median) if run.total else "–"
+    found = [
+        ("Jobs", f"{f.jobs:,}", f"{f.ok:,} made, {counts(f)}"),
+        ("Time", duration(wall) if last else "–", f"{duration(run.total)} of work{share}"),
+        ("Run time of a job", median, f"median; 95 % within {duration(run.p95)}; {waited}"),
+        ("Cost", dollars(f.usd), f"{dollars(f.usd_predicted)} predicted; {duration(f.billed_s)} billed"),
+        ("Read", data_size(f.bytes_read), plural(f.requests, "request")),
+        ("Peak memory", memory(f.peak_mb), "most of any one process" if f.peak_mb is not None else "not known"),
+    ]
+    return frame.tiles([(name, _tight(value), _tight(note)) for name, value, note in found])
 
 
 def _legend() -> Markup:
@@ -93,7 +102,7 @@ def _time(jobs: Sequence[Job]) -> list[object]:
         for track in sorted(found, key=lambda t: -len(t.jobs))[:_TRACKS]
     ]
     if not shown:
-        return [el("p", "No job with a time of its end."), *_untimed(jobs)]
+        return [el("p", "No time is known of any job." if jobs else "No task ran."), *_untimed(jobs)]
     start = el("p", f"Time since {tables.clock(between[0])} UTC. Hover over a bar to see what it is.", class_="note")
     more = len(found) - len(shown)
     rest = el("p", f"{plural(more, 'more place')} with fewer jobs not drawn.", class_="capped") if more else None
@@ -117,20 +126,22 @@ def _scrolled(drawing: Drawing) -> Markup:
 
 def _spread(jobs: Sequence[Job]) -> list[Markup]:
     ran = [j for j in jobs if j.is_task and j.run_s]
+    if not ran:
+        return [el("p", "No task ran.")]
     waited = [j for j in jobs if j.is_task and j.ended_at] if waits(jobs) else []
     drawn = [
-        _spread_of("Run time of the last try", "no task ran", ran, lambda j: j.run_s),
-        _spread_of("Waiting for a worker, and on the way", "no task waited", waited, lambda j: j.queued_s),
+        _spread_of("Run time of the last try", ran, lambda j: j.run_s),
+        _spread_of("Waiting for a worker, and on the way", waited, lambda j: j.queued_s),
     ]
     return [_legend(), el("div", drawn, class_="charts")]
 
 
-def _spread_of(name: str, none: str, jobs: Sequence[Job], value: Callable[[Job], float]) -> Markup:
+def _spread_of(name: str, jobs: Sequence[Job], value: Callable[[Job], float]) -> Markup:
     if not jobs:
-        return el("figure", el("figcaption", name), el("p", f"{none}.".capitalize(), class_="note"))
+        return el("figure", el("figcaption", name), el("p", "Not known.", class_="note"))
     s = Spread.of([value(j) for j in jobs])
     text = f"Median {duration(s.median)}, 95 % within {duration(s.p95)}, longest {duration(s.most)}."
-    return el("figure", el("figcaption", name), to_svg(histogram(name, jobs, value), "chart"), el("p", text, class_="note"))  # fmt: skip
+    return el("figure", el("figcaption", name), to_svg(histogram(name, jobs, value), "chart"), el("p", _tight(text), class_="note"))  # fmt: skip
 
 
 def _failures(jobs: Sequence[Job], advice: tuple[str, list[str]]) -> list[Markup]:
@@ -151,5 +162,11 @@ def _cost(jobs: Sequence[Job]) -> list[Markup]:
     f = Group.of(jobs)
     if not any(j.is_task for j in jobs):
         return [el("p", "No task ran.")]
-    free = el("p", "Nothing was predicted or billed: the backend has no price.", class_="note") if not (f.usd or f.usd_predicted) else None  # fmt: skip
-    return [join([free]), tables.cost_table(jobs)]
+    if not (f.usd or f.usd_predicted):
+        free = el("p", "Nothing was predicted or billed: the backend has no price.", class_="note")
+        return [free, tables.cost_table(jobs)]
+    key = [
+        el("li", el("span", class_=f"swatch {kind}"), f" {word}")
+        for kind, word in (("plan", "predicted"), ("kept", "actual"))
+    ]
+    return [el("ul", key, class_="legend"), _scrolled(costs(jobs)), tables.cost_table(jobs)]

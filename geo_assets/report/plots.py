@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from geo_assets.report.drawing import Drawing, Mark, Rect, Text, stacked, to_png
+from geo_assets.report.drawing import Drawing, Mark, Rect, Text, stacked, text_width, to_png
 from geo_assets.report.histogram import histogram
 from geo_assets.report.jobs import Job
 from geo_assets.report.markup import duration, plural
@@ -13,6 +13,7 @@ from geo_assets.report.timeline import COLOURS, LOCAL, timeline, tracks, when
 _PLACES = 50
 _TRACKS = 6
 _WIDTH, _MARGIN = 1120.0, 24.0
+_GAP = 33.0  # a coloured square and blanks
 _INNER = _WIDTH - 2 * _MARGIN
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _WORDS = {"ok": "made", "error": "failed by its own fault", "lost": "lost"}
@@ -88,10 +89,10 @@ def _note(text: str) -> Drawing:
 
 def _legend(right: float, y: float) -> list[Mark]:
     marks: list[Mark] = []
-    x = right - 275
+    x = right - sum(text_width(w) + _GAP for w in _WORDS.values()) + _GAP - 15
     for status, colour in COLOURS.items():
         marks += [Rect(x, y - 9, 10, 10, colour), Text(x + 15, y, _WORDS[status])]
-        x += 33 + 5.6 * len(_WORDS[status])
+        x += text_width(_WORDS[status]) + _GAP
     return marks
 
 

@@ -44,7 +44,8 @@ def _reader(column: str) -> Callable[[Job], str]:
             value = " ".join(value)
         if not isinstance(value, str):
             return "" if value is None else str(value)
-        return _harmless(value, column)
+        # Readers take a lone return for the end of the line, even where the csv module does not quote it
+        return _harmless(value.replace("\r\n", "\n").replace("\r", "\n"), column)
 
     return read
 

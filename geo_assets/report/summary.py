@@ -11,10 +11,11 @@ from typing import Any, Literal
 from geo_assets.report.jobs import Job
 
 RunStatus = Literal["success", "partial", "failed", "error", "infra_error"]
-# What differs between failures of one kind: addresses and paths, hashes, numbers
+# What differs between failures of one kind
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+|(?<!\w)[~.]{0,2}/[^\s/]+/\S*")
-_HASH = re.compile(r"\b(?=[0-9a-f-]*[0-9])(?=[0-9a-f-]*[a-f])[0-9a-f-]{8,}\b", re.IGNORECASE)
-_NAME = re.compile(r"\b\w*\d\w*(?:[._-]\w*\d\w*)*\b")  # with a digit in it: ids of scenes, cells, regions, hosts
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+# With a digit in it: ids of scenes, cells, regions and hosts, and numbers but for answers of servers
+_NAME = re.compile(r"(?<!HTTP )\b\w*\d\w*(?:[.-]\w*\d\w*)*\b")
 
 
 def run_status(jobs: Sequence[Job]) -> RunStatus:
@@ -108,7 +109,7 @@ def causes(jobs: Iterable[Job]) -> list[Cause]:
 
 
 def _normal(cause: str) -> str:
-    text = _HASH.sub("#", _ADDRESS.sub("/…", cause[:1000]))
+    text = _UUID.sub("#", _ADDRESS.sub("/…", cause[:1000]))
     return " ".join(_NAME.sub("#", text).split())
 
 

@@ -45,7 +45,7 @@ class Track:
     @property
     def title(self) -> str:
         """Its heading."""
-        return ", ".join(p for p in (self.place, self.backend) if p)
+        return ", ".join(p for p in dict.fromkeys((self.place, self.backend)) if p)
 
 
 def tracks(jobs: Iterable[Job]) -> list[Track]:

@@ -11,7 +11,7 @@ _WORDS: dict[RunStatus, str] = {
     "partial": "partial",
     "failed": "failed",
     "error": "failed",
-    "infra_error": "failed: workers, memory, time or backend",
+    "infra_error": "failed",
 }
 
 

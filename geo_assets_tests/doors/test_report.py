@@ -1,10 +1,8 @@
 import base64
 import datetime as dt
-import html.parser
 import io
 import json
 import re
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -29,39 +27,12 @@ from geo_assets.storage import Storage
 from geo_assets.tasks.cells import write_cells
 from geo_assets.tasks.search import dropped
 from geo_assets_tests.eo.test_items import spiral
+from geo_assets_tests.report.page_of import Page
 
 EVIL = '<script>alert("x")</script>'
 GRID = PixelGrid.build("EPSG:32633", parse_resolution(10), block_px=64, chunk_px=16, region_blocks=2)
 BLOCK = Block(8200, 800)
 REGION = GRID.region_of(BLOCK).key
-VOID = {"meta", "img", "br", "link", "input"}
-
-
-class Page(html.parser.HTMLParser):
-    """A page as a browser sees it; fails on tags that are not closed in order."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text, self._open = "", []
-        self.source = file.read_text(encoding="utf-8")
-        self.feed(self.source)
-        assert not self._open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self._open:
-            self.text += data + " "
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 def use(scene_id, day="2024-03-02", offset=-1000):
@@ -116,7 +87,7 @@ def store_cube(storage, months, pixels):
 def write(storage, tmp_path, **options):
     options = {"title": "Title", "how_to_open": ["import geo_assets"]} | options
     out = write_report(storage.root, tmp_path / "out" / "report.html", **options)
-    return Page(out)
+    return Page(out.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
