@@ -1,5 +1,6 @@
 """Drawings of rectangles, lines and text: as SVG for pages, and as PNG for whoever shows pictures only."""
 
+import functools
 import io
 import unicodedata
 from collections.abc import Iterable
@@ -130,10 +131,15 @@ def _paint(canvas: ImageDraw.ImageDraw, mark: Mark, scale: float) -> None:
         if bottom > top:
             canvas.rectangle((left, top, max(left, right - 1), bottom - 1), fill=_FILLS[mark.kind])
     else:
-        font = ImageFont.load_default(_SIZES.get(mark.kind, _SIZE) * scale)
+        font = _font(_SIZES.get(mark.kind, _SIZE) * scale)
         anchor = {"start": "ls", "middle": "ms", "end": "rs"}[mark.anchor]
         fill = _INK if mark.kind else _SOFT
         canvas.text((mark.x * scale, mark.y * scale), _plain(mark.text), fill=fill, font=font, anchor=anchor)
+
+
+@functools.cache
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def _plain(text: str) -> str:
@@ -144,7 +150,7 @@ def _plain(text: str) -> str:
 
 def text_width(text: str, kind: str = "") -> float:
     """Width of words in a picture."""
-    return float(ImageFont.load_default(_SIZES.get(kind, _SIZE)).getlength(_plain(text)))
+    return float(_font(_SIZES.get(kind, _SIZE)).getlength(_plain(text)))
 
 
 def shortened(text: str, most: int) -> str:

@@ -114,7 +114,7 @@ def _untimed(jobs: Sequence[Job]) -> list[Markup]:
     unknown, whole = sum(j.is_task and not j.ended_at for j in jobs), sum(not j.is_task for j in jobs)
     lines = []
     if unknown:
-        lines.append(f"{plural(unknown, 'job')} without a time: its receipt was written by an older version.")
+        lines.append(f"{plural(unknown, 'job')} without a time, as in receipts of older versions.")
     if whole:
         lines.append(f"{plural(whole, 'partition')} failed as a whole, before or after all tasks; see Failures.")
     return [el("p", line, class_="note") for line in lines]

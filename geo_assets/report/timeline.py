@@ -1,6 +1,7 @@
 """When jobs ran, by compute region and backend: a lane a worker, or how many at a time where they are too many."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _LEFT, _RIGHT, _BOTTOM = 150.0, 16.0, 22.0
 _PLOT = 150.0  # height, where jobs are counted
 _BINS = 180
 _LABEL = 22  # characters of a worker's name
+_NUMBER = re.compile(r"[0-9]+")
 _TOUCH_S = 0.002  # clocks of two processes agree no better
 
 Lane = tuple[str, list[Job]]
@@ -73,7 +75,7 @@ def timeline(track: Track, between: tuple[float, float], width: float = 1080.0) 
 def _lanes(jobs: Sequence[Job]) -> list[Lane]:
     """Jobs by worker, and of each worker those that ran at the same time apart; by name and start."""
     found: list[Lane] = []
-    for (worker,), group in by(jobs, lambda j: (j.worker,)).items():
+    for worker, group in sorted(((w, g) for (w,), g in by(jobs, lambda j: (j.worker,)).items()), key=_natural):
         own: list[list[Job]] = []
         for job in group:
             lane = next((k for k in own if k[-1].ended_at <= job.started_at + _TOUCH_S), None)
@@ -83,6 +85,11 @@ def _lanes(jobs: Sequence[Job]) -> list[Lane]:
                 lane.append(job)
         found += [(worker, lane) for lane in own]
     return found
+
+
+def _natural(lane: Lane) -> str:
+    """The 2nd worker before the 10th."""
+    return _NUMBER.sub(lambda n: n[0].zfill(12), lane[0])
 
 
 def _with_lanes(track: Track, lanes: Sequence[Lane], zero: float, axis: Axis, width: float) -> Drawing:

@@ -27,10 +27,10 @@ def verdict(jobs: Sequence[Job]) -> str:
 
 
 def counts(group: Group) -> str:
-    """How many failed, and of them how many by no fault of their own."""
+    """How many failed, and of them how many were lost: by no fault of their own."""
     if not group.failed:
         return "none failed"
-    lost = f", {group.lost:,} of them lost with worker, memory, time or backend" if group.lost else ""
+    lost = f", {group.lost:,} of them lost" if group.lost else ""
     return f"{group.failed:,} failed{lost}"
 
 

@@ -58,6 +58,11 @@ def test_timeline_when_no_worker_is_named_then_lanes_are_jobs_at_a_time():
     assert "jobs at a time" in words(drawn([job(0, 5, worker=""), job(0, 5, worker="")]))
 
 
+def test_timeline_when_workers_are_numbered_then_their_lanes_are_in_that_order():
+    found = words(drawn([job(0, 1, worker=w) for w in ("host:10", "host:2", "host:1")]))
+    assert found[-3:] == ["host:1", "host:2", "host:10"]
+
+
 def test_timeline_when_jobs_took_no_time_then_still_seen():
     (bar,) = bars(drawn([job(0, 0)]))
     assert bar.width >= 1.5
