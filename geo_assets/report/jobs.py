@@ -102,6 +102,11 @@ class Job:
         return self.block != ""
 
     @property
+    def partition(self) -> tuple[str, str, str]:
+        """Product, region and month."""
+        return self.product, self.region, self.month
+
+    @property
     def where(self) -> str:
         """What it is about, in words."""
         return " ".join(p for p in (self.product, self.region, self.month, self.block and f"block {self.block}") if p)
@@ -140,9 +145,12 @@ def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Ke
     """
     wanted = None if partitions is None else set(partitions)
     ids = set(run_ids)
-    found = [job for product in PRODUCTS for job in _tasks(storage, product, ids, wanted)]
-    found += _failures(storage, ids, wanted)
-    return sorted(found, key=_order)
+    found = [one for product in PRODUCTS for one in _tasks(storage, product, ids, wanted)]
+    told = {(run_id, job.partition) for run_id, job in found if job.status != "ok"}
+    # A note on a partition of which all blocks failed says again what their receipts say
+    notes = [(n.run_id, _of_note(n)) for n in _notes(storage, wanted) if n.run_id in ids]
+    jobs = [job for _, job in found] + [job for run_id, job in notes if (run_id, job.partition) not in told]
+    return sorted(jobs, key=_order)
 
 
 def with_failures(jobs: Sequence[Job], failures: Iterable[Mapping[str, Any]]) -> list[Job]:
@@ -152,7 +160,7 @@ def with_failures(jobs: Sequence[Job], failures: Iterable[Mapping[str, Any]]) ->
         jobs: Of the run.
         failures: Each with product, region, month, block, cells and cause, as ``run --json`` prints them.
     """
-    known = {(j.product, j.region, j.month, j.block) for j in jobs if j.status != "ok"}
+    known = {(*j.partition, block) for j in jobs if j.status != "ok" for block in (j.block, "")}
     more = []
     for failure in failures:
         product, region, month, block = (str(failure.get(k) or "") for k in ("product", "region", "month", "block"))
@@ -167,7 +175,7 @@ def _order(job: Job) -> tuple[float, str, str, str, str]:
     return job.ended_at, job.product, job.region, job.month, job.block
 
 
-def _tasks(storage: Storage, product: str, run_ids: set[str], wanted: set[Key] | None) -> Iterator[Job]:
+def _tasks(storage: Storage, product: str, run_ids: set[str], wanted: set[Key] | None) -> Iterator[tuple[str, Job]]:
     if wanted is None:
         receipts = storage.receipts(product)
     else:
@@ -175,7 +183,7 @@ def _tasks(storage: Storage, product: str, run_ids: set[str], wanted: set[Key] |
         receipts = (r for k in keys if (r := storage.sound_receipt(product, *k)) is not None)
     for receipt in receipts:
         where = Job(product, receipt.region, receipt.month or "")
-        yield from (_of_block(where, b) for b in receipt.blocks if b.run_id in run_ids)
+        yield from ((b.run_id, _of_block(where, b)) for b in receipt.blocks if b.run_id in run_ids)
 
 
 def _of_block(where: Job, block: BlockReceipt) -> Job:
@@ -207,7 +215,7 @@ def _fault(kind: str) -> Status:
     return "lost" if kind in _INFRASTRUCTURE else "error"
 
 
-def _failures(storage: Storage, run_ids: set[str], wanted: set[Key] | None) -> Iterator[Job]:
+def _notes(storage: Storage, wanted: set[Key] | None) -> Iterator[FailureNote]:
     regions = {region for region, _ in wanted or ()}
     for name in storage.names(path.FAILURES):
         parts = name.removesuffix(".json").split("/")[1:]
@@ -218,8 +226,8 @@ def _failures(storage: Storage, run_ids: set[str], wanted: set[Key] | None) -> I
         if wanted is not None and key not in wanted and not (key[1] is None and region in regions):
             continue
         note = storage.failure("/".join(product), *key)
-        if note is not None and note.run_id in run_ids:
-            yield _of_note(note)
+        if note is not None:
+            yield note
 
 
 def _of_note(note: FailureNote) -> Job:

@@ -89,6 +89,14 @@ def test_jobs_when_a_partition_failed_as_a_whole_then_its_note_is_one(storage, e
     assert (job.status, job.kind, job.attempts, job.ended_at) == (status, kind, 0, ENDED)
 
 
+def test_jobs_when_all_blocks_of_a_partition_failed_then_its_note_is_none(storage):
+    store(storage, block(status="failed", cause="broke"))
+    note(storage, error="PartitionError")
+    assert [j.block for j in jobs_of(storage, ["run-1"])] == ["1,2"]
+    note(storage, run_id="run-2")  # a later try, which had no blocks
+    assert [j.block for j in jobs_of(storage, ["run-1", "run-2"])] == ["1,2", ""]
+
+
 def test_jobs_when_partitions_are_named_then_only_they_are_read(storage, monkeypatch):
     store(storage, block())
     store(storage, block(), region=OTHER)
@@ -118,6 +126,7 @@ def test_failures_when_no_job_tells_of_them_then_added_once():
     base = {"product": "composite", "region": REGION, "month": "2024-03", "block": "1,2", "cells": [], "cause": "told"}
     other = base | {"block": None, "month": None, "product": "cells", "cells": ["c"]}
     whole = with_failures([known], [base, other, other])
+    whole = with_failures(whole, [base | {"block": None}])  # the partition of a block that is told
     assert [j for j in whole if j is not known] == [Job("cells", REGION, cells=("c",), status="error", cause="told", kind="error", attempts=0)]  # fmt: skip
 
 
