@@ -50,7 +50,7 @@ def test_summary_when_jobs_ran_then_times_and_money_add_up():
 
 def test_causes_when_they_differ_in_numbers_names_and_places_then_they_are_one():
     same = [
-        f"https://host/{n}/S2B_{n}_L2A/B04.tif: cannot be read after {n} tries (cell 435U_{n}L, /tmp/x{n}/y)" for n in range(100)
+        f"https://host/{n}/S2B_{n}_L2A/B04.tif: cannot be read after {n} tries (cell 435U_{n}L, /data/x{n}/y)" for n in range(100)
     ]  # fmt: skip
     other = ["HTTP 404", "HTTP 503"]
     jobs = [Job("p", "r", block="1,1", status="error", kind="error", cause=c) for c in [*other, *same]]
