@@ -24,12 +24,20 @@ class ComputeResource(dg.ConfigurableResource, ComputeRecipe):  # type: ignore[t
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Have what starts the backend, once there are tasks."""
-        self._made = PlainCompute(ComputeRecipe(**{name: getattr(self, name) for name in ComputeRecipe.model_fields}))
+        self._made = PlainCompute(self.recipe())
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End what the run started, however it ends."""
         if self._made is not None:
             self._made.close()
+
+    def recipe(self) -> ComputeRecipe:
+        """Settings of the compute plugin."""
+        return ComputeRecipe(**{name: getattr(self, name) for name in ComputeRecipe.model_fields})
+
+    def spent_usd(self) -> float:
+        """What all tries of tasks have cost up to now."""
+        return self._made.spent_usd() if self._made else 0.0
 
     def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
         """Run a function on every task.

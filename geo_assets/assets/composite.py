@@ -48,7 +48,7 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         run = CubeRun(PRODUCT, context, workspace, periods, storage, compute, prepare=ensure_layout)
         yield from run_strip(
             context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), storage=workspace.storage,
-            checks=[PLAUSIBLE],
+            checks=[PLAUSIBLE], spent_usd=compute.spent_usd,
         )  # fmt: skip
 
     return composite
@@ -86,11 +86,12 @@ def _plan(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Partitio
 
 
 def _partition(run: CubeRun, plan: PartitionPlan) -> PartitionReceipt:
+    expected = run.money.of_composite(plan)
     run.prepare(plan.grid)
     workspace = run.workspace
     return make_partition(
         plan, workspace.project, workspace.loaded.sensor, periods=run.periods, cube=run.cube, storage=workspace.storage,
-        mapper=run.mapper, run_id=run.run_id, held_in=run.cube_id,
+        mapper=run.mapper, run_id=run.run_id, held_in=run.cube_id, backend=run.backend, expected_usd=expected,
     )  # fmt: skip
 
 

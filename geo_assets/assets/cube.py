@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import dagster as dg
 
 from geo_assets.assets.context import Workspace
+from geo_assets.assets.money import Money
 from geo_assets.assets.ports import Compute, Store
 from geo_assets.errors import ConflictError, SourceError
 from geo_assets.model.geometry import PixelGrid
@@ -54,6 +55,8 @@ class CubeRun:
         cube: The cube.
         cube_id: What tells it from one made anew; None where there is none.
         mapper: Runs tasks.
+        money: What they are expected to cost.
+        backend: Name of the compute backend.
         run_id: Of the run.
     """
 
@@ -65,6 +68,7 @@ class CubeRun:
         self.cube = store.cube(workspace.project.cube.store)
         self.cube_id: str | None = None
         self.mapper, self.run_id = compute.map, context.run.run_id
+        self.money, self.backend = Money(workspace, compute), compute.recipe().backend
         self._fits = False
         self._ready: set[str] = set()
 

@@ -46,6 +46,7 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
         "bytes_read": 0 if skipped else int(f.get("bytes_read", 0)),
         "requests": 0 if skipped else int(f.get("requests", 0)),
         "seconds": 0.0 if skipped else receipt.wall_s,
+        **({} if skipped else _cost(receipt)),
         "recipe_hash": receipt.recipe_hash,
         "scene_hash": receipt.scene_hash,
         "code_version": receipt.code_version,
@@ -71,11 +72,23 @@ def pyramid_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: st
         "shards": 0 if skipped else int(f.get("shards", 0)),
         "pixels_read": 0 if skipped else int(f.get("pixels_read", 0)),
         "seconds": 0.0 if skipped else receipt.wall_s,
+        **({} if skipped else _cost(receipt)),
         "composite": str(f.get("composite", "")),
         "code_version": receipt.code_version,
         "snapshot": receipt.snapshot,
         "cube": dg.MetadataValue.path(storage.uri(path.CUBE)),
     }
+
+
+def _cost(receipt: PartitionReceipt) -> dict[str, Any]:
+    """Where the tasks ran, and what was expected and paid for them where somebody is billed."""
+    f = receipt.figures
+    backends = sorted({b.backend for b in receipt.blocks if b.run_id == receipt.run_id and b.backend})
+    shown: dict[str, Any] = {"compute": ", ".join(backends)} if backends else {}
+    if f.get("usd") or f.get("usd_predicted"):
+        shown |= {"usd_predicted": float(f.get("usd_predicted", 0.0)), "usd_actual": float(f.get("usd", 0.0))}
+        shown |= {"billed_seconds": float(f.get("billed_s", 0.0))}
+    return shown
 
 
 def reasons(dropped: Iterable[Dropped]) -> dict[str, str]:

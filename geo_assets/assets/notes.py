@@ -29,12 +29,12 @@ class Notes:
         self._storage, self._product, self._run_id, self._log = storage, product, run_id, log
         self._there = set(storage.names(path.failures(product)))  # once, so that a success without a note asks nothing
 
-    def failed(self, key: str, error: GeoAssetsError) -> None:
-        """Keep why a partition failed."""
+    def failed(self, key: str, error: GeoAssetsError, *, usd: float = 0.0) -> None:
+        """Keep why a partition failed, and what it cost all the same."""
         region, month = region_and_month(key)
         note = FailureNote(
             product=self._product, region=region, month=month, cause=str(error), error=type(error).__name__, run_id=self._run_id,
-            at=dt.datetime.now(dt.UTC),
+            usd=round(usd, 9), at=dt.datetime.now(dt.UTC),
         )  # fmt: skip
         with self._told(key, "why it failed cannot be kept"):
             self._storage.write_failure(note)

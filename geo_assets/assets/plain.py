@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.errors import ComputeError, GeoAssetsError
+from geo_assets.assets.live import News, tell
+from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError
 from geo_assets.model import compute, plugin
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.plugin import Cube
@@ -52,13 +53,46 @@ class PlainCompute:
         self._settings, self._stack = settings, contextlib.ExitStack()
         self._engine: compute.Engine | None = None
         self._failed: GeoAssetsError | None = None
+        self._spent_usd = 0.0
+
+    def recipe(self) -> ComputeRecipe:
+        """Settings of the compute plugin."""
+        return self._settings
+
+    def spent_usd(self) -> float:
+        """What all tries of tasks have cost up to now."""
+        return self._spent_usd
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the backend's own page, or ""."""
+        return self._engine.dashboard if self._engine else ""
 
     def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
         """Run a function on every task.
 
         Raises:
             GeoAssetsError: The backend cannot be started; it is tried once, since a strip asks for every partition.
+            ConfigError: More than ``max_usd`` was spent; what ran is ended.
         """
+        self._refuse_spent()
+        return self._counted(self._started(), fn, tasks)
+
+    def _counted(self, engine: compute.Engine, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+        tell(News(tasks=len(tasks), usd=self._spent_usd, dashboard=engine.dashboard))
+        cost: dict[int, float] = {}
+
+        def count(result: TaskResult) -> None:
+            self._spent_usd += result.usd - cost.get(result.index, 0.0)
+            cost[result.index] = result.usd
+            tell(News(result=result, usd=self._spent_usd))
+
+        with contextlib.closing(engine.map(fn, tasks, on_event=count)) as results:  # type: ignore[type-var]
+            for result in results:
+                yield result
+                self._refuse_spent()
+
+    def _started(self) -> compute.Engine:
         if self._failed is not None:
             raise self._failed.with_traceback(None)  # else it would grow, and keep what each partition held
         if self._engine is None:
@@ -68,7 +102,14 @@ class PlainCompute:
             except GeoAssetsError as e:
                 self._failed = e
                 raise
-        return self._engine.map(fn, tasks)
+        return self._engine
+
+    def _refuse_spent(self) -> None:
+        most = self._settings.max_usd
+        if most is not None and self._spent_usd > most:
+            raise ConfigError(
+                f"stopped: the run has cost ${self._spent_usd:.2f}, and compute.max_usd is {most:g}; what is committed stays, raise it to go on"
+            )
 
     def close(self) -> None:
         """End what was started; nothing is started again."""

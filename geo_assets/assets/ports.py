@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.plugin import Cube
 from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.task import TaskResult
@@ -34,6 +35,14 @@ class Store(Protocol):
 @runtime_checkable
 class Compute(Protocol):
     """Where tasks run."""
+
+    def recipe(self) -> ComputeRecipe:
+        """Settings of the compute plugin."""
+        ...
+
+    def spent_usd(self) -> float:
+        """What all tries of tasks have cost up to now."""
+        ...
 
     def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
         """Run a function on every task; results come as they finish."""

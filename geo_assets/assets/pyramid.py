@@ -48,7 +48,10 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
             PRODUCT, context, Workspace.of(loaded, storage=storage), periods, storage, compute, prepare=ensure_levels
         )
         yield from run_strip(
-            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), storage=run.workspace.storage
+            context,
+            lambda key: _made(run, *split_key(key), overwrite=config.overwrite),
+            storage=run.workspace.storage,
+            spent_usd=compute.spent_usd,
         )
 
     return pyramid
@@ -81,9 +84,10 @@ def _plan(run: CubeRun, region: str, month: str, *, overwrite: bool) -> PyramidP
 
 
 def _partition(run: CubeRun, plan: PyramidPlan) -> PartitionReceipt:
+    expected = run.money.of_pyramid(plan)
     run.prepare(plan.grid)
     workspace = run.workspace
     return make_pyramid(
         plan, workspace.project, workspace.loaded.sensor, periods=run.periods, cube=run.cube, storage=workspace.storage,
-        mapper=run.mapper, run_id=run.run_id,
+        mapper=run.mapper, run_id=run.run_id, backend=run.backend, expected_usd=expected,
     )  # fmt: skip

@@ -49,8 +49,9 @@ class Made:
 
 
 def run_strip(
-    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, storage: Storage, checks: Sequence[str] = ()
-) -> Iterator[Any]:
+    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, storage: Storage, checks: Sequence[str] = (),
+    spent_usd: Callable[[], float] = lambda: 0.0,
+) -> Iterator[Any]:  # fmt: skip
     """Make every key of the run, keep what succeeds, and fail the step at its end if a key failed.
 
     Args:
@@ -58,18 +59,20 @@ def run_strip(
         make: Makes one key; raises a GeoAssetsError if it cannot.
         storage: Keeps a note on each key that failed, until a later try succeeds.
         checks: Names of the asset's checks.
+        spent_usd: What tasks have cost up to now.
     """
     keys = sorted(context.partition_keys, key=_region_first)
     product, tags = context.asset_key.to_user_string(), _Tags(context)
     notes = Notes(storage, product, run_id=context.run.run_id, log=context.log)
     failed: dict[str, GeoAssetsError] = {}
     for key in keys:
+        before = spent_usd()
         try:
             made = make(key)
         except GeoAssetsError as e:
             failed[str(key)] = e
             context.log.error(f"{product} {key}: {e}")
-            notes.failed(key, e)
+            notes.failed(key, e, usd=spent_usd() - before)
             continue
         notes.made(key)
         context.log_event(

@@ -130,10 +130,14 @@ class Engine:
         recipe: Its settings.
         price: Of a try, by cloud region. An adapter's result says in ``billed_s`` how long its try kept the worker, where
             that is more than its ``run_s``.
+        dashboard: Address of the backend's own page on what runs, or "".
     """
 
-    def __init__(self, adapter: Adapter, recipe: ComputeRecipe, *, price: Callable[[str], Price] | None = None) -> None:
+    def __init__(
+        self, adapter: Adapter, recipe: ComputeRecipe, *, price: Callable[[str], Price] | None = None, dashboard: str = ""
+    ) -> None:  # fmt: skip
         self._adapter, self._recipe, self._price = adapter, recipe, price or (lambda _: FREE)
+        self.dashboard = dashboard
         self._busy = False
 
     @property

@@ -187,7 +187,9 @@ class Dask:
                     f"the Dask cluster {recipe.address or recipe.cluster or 'of this machine'} cannot be used: {type(e).__name__}: {e}"
                 ) from e
             adapter = _Dask(client, self.capabilities(recipe), own=not (recipe.address or recipe.cluster))
-            yield Engine(adapter, recipe, price=lambda region: self.price(recipe, region))
+            yield Engine(
+                adapter, recipe, price=lambda region: self.price(recipe, region), dashboard=client.dashboard_link or ""
+            )
 
 
 def _distributed() -> Any:

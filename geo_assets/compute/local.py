@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from geo_assets.compute._driver import Adapter, Engine
 from geo_assets.compute._processes import Processes
 from geo_assets.compute._threads import Threads
 from geo_assets.model.compute import Capabilities, ComputeRecipe
-from geo_assets.model.cost import FREE, Estimate, Load, Price, estimate
+from geo_assets.model.cost import Estimate, Load, Price, estimate, hourly
 
 
 class Local:
@@ -15,15 +16,16 @@ class Local:
 
     def capabilities(self, recipe: ComputeRecipe) -> Capabilities:
         """Those of threads or of processes."""
-        return (Processes if recipe.isolation == "process" else Threads).capabilities
+        kind = Processes if recipe.isolation == "process" else Threads
+        return replace(kind.capabilities, paid=bool(recipe.usd_per_hour))
 
     def price(self, recipe: ComputeRecipe, region: str) -> Price:
-        """Nothing: nobody is billed for this machine."""
-        return FREE
+        """A worker's hour as the settings say, such as its part of a rented machine's; else nothing."""
+        return hourly(recipe.usd_per_hour)
 
     def estimate(self, recipe: ComputeRecipe, loads: Sequence[Load]) -> Estimate:
-        """Time of some loads."""
-        return estimate(loads, workers=recipe.workers, price=lambda _: FREE)
+        """Time and money of some loads."""
+        return estimate(loads, workers=recipe.workers, price=lambda _: self.price(recipe, ""))
 
     @contextlib.contextmanager
     def connect(self, recipe: ComputeRecipe) -> Iterator[Engine]:
@@ -35,7 +37,7 @@ class Local:
             made = Threads(recipe.workers)
         adapter: Adapter = made
         try:
-            yield Engine(adapter, recipe)
+            yield Engine(adapter, recipe, price=lambda region: self.price(recipe, region))
         finally:
             made.close()
 

@@ -1,38 +1,33 @@
 """``geo-assets plan``: what a run would read, take and cost, before anything is spent."""
 
 import re
-import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from geo_assets.assets.context import Workspace
 from geo_assets.eo.scenes import scenes_of
 from geo_assets.errors import ConfigError
-from geo_assets.model.band import Band
-from geo_assets.model.geometry import PixelGrid, Region
+from geo_assets.model.compute import Compute
+from geo_assets.model.cost import Estimate, Load
+from geo_assets.model.geometry import Region
 from geo_assets.model.period import Period
 from geo_assets.model.project import Product
-from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject, parse_loaded, parse_yaml
+from geo_assets.registry import load
 from geo_assets.tasks import cells as cell_task
-from geo_assets.tasks import composite
 from geo_assets.tasks import search as search_task
+from geo_assets.tasks.forecast import MOST, CompositeForecast, PyramidForecast
 from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, plan_partition
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import plan_pyramid
 
-# Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
-_STORED_SHARE = 0.6
-_TILE_PX, _HEADER_BYTES = 512, 32_768
-_BYTES_PER_S = 25e6
 _CELLS_PER_S = 200_000.0
 # What a run takes beside its pixels, measured on two shared cores: a strip is one Dagster run
 _STRIP_S, _SEARCH_S, _PARTITION_S = 0.45, 1.0, 0.07
-_S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
 
 
 @dataclass(frozen=True)
@@ -105,14 +100,14 @@ def plan_project(
             figures = {"product": product, "blocks": estimate.blocks, **estimate.pyramid.figures(base.partitions)}
             plans.append(ProductPlan(**asdict(base) | figures))
         else:
-            pixels_s = estimate.seconds / workspace.project.compute.workers
-            seconds = round(pixels_s + base.partitions * _PARTITION_S, 1)
+            work = estimate.work()
             figures = {
                 "product": product,
                 "blocks": estimate.blocks,
                 "scenes": len(estimate.items),
                 "bytes": estimate.bytes,
-                "seconds": seconds,
+                "seconds": round(work.seconds + base.partitions * _PARTITION_S, 1),
+                "usd": round(work.usd, 6),
             }
             plans.append(ProductPlan(**asdict(base) | figures))
     return plans
@@ -138,18 +133,55 @@ def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: 
             )  # fmt: skip
 
 
-class _Estimate:
-    """Sums over partitions; learns bytes and seconds a pixel and scene from the receipts of this storage."""
+def expected(
+    workspace: Workspace, keys: Mapping[str, Sequence[Period]], products: Sequence[Product], *, overwrite: bool = False
+) -> Estimate:  # fmt: skip
+    """What the tasks of some partitions take on the project's backend; searches the catalog, reads no pixel.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    Args:
+        workspace: The project.
+        keys: Periods of each region.
+        products: What is to be made.
+        overwrite: Whether what is fresh is made again.
+
+    Raises:
+        CatalogError: The search failed.
+        ConfigError: Nobody knows the price, or the areas do not fit the cube.
+    """
+    estimate = _Estimate(workspace, overwrite=overwrite)
+    for region, periods in keys.items():
+        estimate.add(region, workspace.cut.of_region(region), periods)
+    parts = [estimate.work()] if "composite" in products else []
+    parts += [estimate.pyramid.work()] if "pyramid" in products else []
+    return Estimate(
+        sum(p.tasks for p in parts), sum(p.seconds for p in parts), sum(p.billed_s for p in parts), sum(p.usd for p in parts)
+    )  # fmt: skip
+
+
+class _Estimate:
+    """Sums over partitions, as the receipts of this storage let expect them."""
+
+    def __init__(self, workspace: Workspace, *, overwrite: bool = False) -> None:
+        self._workspace, self._overwrite = workspace, overwrite
         self.blocks = self.bytes = 0
         self.items: set[tuple[str, str]] = set()
         self.lacking: dict[str, set[str]] = {}
-        self.seconds = 0.0
+        self._loads: list[Load] = []
         self._cube = cube_id(workspace.loaded.cube)
-        self._bytes_per_px, self._s_per_byte = _learned(list(workspace.storage.receipts(PRODUCT)))
-        self.pyramid = _Pyramid(workspace)
+        project, sensor = workspace.project, workspace.loaded.sensor
+        self._backend: Compute = load("compute", project.compute.backend)
+        name, overhead_s = project.compute.backend, self._backend.capabilities(project.compute).overhead_s
+        self._forecast = CompositeForecast(
+            project, sensor, workspace.storage.receipts(PRODUCT, most=MOST), backend=name, overhead_s=overhead_s
+        )
+        levels = PyramidForecast(
+            project, workspace.storage.receipts(PYRAMID, most=MOST), backend=name, overhead_s=overhead_s
+        )
+        self.pyramid = _Pyramid(workspace, levels, self._backend)
+
+    def work(self) -> Estimate:
+        """Seconds and USD of the composite's tasks."""
+        return self._backend.estimate(self._workspace.project.compute, self._loads)
 
     def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
         workspace, project = self._workspace, self._workspace.project
@@ -167,15 +199,15 @@ class _Estimate:
             known = read_previous(workspace.storage, PRODUCT, region, period.key, grid)
             plan = plan_partition(
                 project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=known.receipt, cube=self._cube,
-                fault=known.fault,
+                fault=known.fault, overwrite=self._overwrite,
             )  # fmt: skip
             self.pyramid.add(plan)
             for todo in plan.todo:
-                pixels, reads = len(todo.chunks) * grid.chunk_px**2, self._reads(todo.plan, todo.scenes, grid)
-                each = pixels * self._bytes_per_px if self._bytes_per_px else self._formula(todo.chunks, grid)
-                volume = each * reads
+                if not todo.scenes:  # no task: there is nothing to read
+                    continue
+                volume = self._forecast.bytes_of(todo, grid)
                 self.bytes += int(volume)
-                self.seconds += volume * self._s_per_byte
+                self._loads.append(Load(1, self._forecast.pace.seconds(volume), project.cube.sensor))
 
     def _lacking(self, used: Any) -> None:
         """Note scenes without an asset for a band: their blocks would fail."""
@@ -184,60 +216,38 @@ class _Estimate:
         for band, ids in search_task.lacking(scenes_of(used, wanted), wanted).items():
             self.lacking.setdefault(band, set()).update(ids)
 
-    def _reads(self, plan: cell_task.BlockPlan, scenes: Any, grid: PixelGrid) -> float:
-        """Scenes a pixel, by the share of the block that each footprint covers."""
-        return composite.Footprints(scenes, grid.crs).mean_cover(grid.block_geobox(plan.block))
-
-    def _formula(self, chunks: Sequence[tuple[int, int]], grid: PixelGrid) -> float:
-        """Stored bytes that all bands of one scene take under some chunks of a block."""
-        sensor, project = self._workspace.loaded.sensor, self._workspace.project
-        bands = search_task.read_bands(sensor, project.cube.bands, project.mask)
-        sides = [(max(at) + 1 - min(at)) * grid.chunk_px * grid.pixel_m for at in zip(*chunks, strict=True)]
-        return sum(_bytes_of(sensor.bands[band], sides, grid) for band in bands)
-
 
 class _Pyramid:
-    """What the levels read of the cube, and how long that takes; learns from the receipts of this storage."""
+    """What the levels read of the cube, and how long that takes."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, forecast: PyramidForecast, backend: Compute) -> None:
         self._storage, self._project = workspace.storage, workspace.project
-        made = [r for r in self._storage.receipts(PYRAMID) if r.figures.get("pixels_read")]
-        learned = [r.wall_s / float(r.figures["pixels_read"]) for r in made]
-        self._s_per_px = statistics.median(learned) if learned else (len(self._project.cube.bands) + 1) * _S_PER_VALUE
-        self._pixels = 0
+        self._forecast, self._backend = forecast, backend
+        self._pixels: list[int] = []  # of each block
 
     def add(self, plan: PartitionPlan) -> None:
         """Count the pixels of blocks that are to be made, and of those over which the levels are not as they should be."""
         size = plan.grid.chunk_px**2
-        self._pixels += sum(len(t.plan.chunks) * size for t in plan.todo)
+        self._pixels += [len(t.plan.chunks) * size for t in plan.todo]
         if plan.previous is not None:
             known = read_previous(self._storage, PYRAMID, plan.region, plan.month, plan.grid)
             levels = plan_pyramid(plan.previous, plan.grid, known.receipt, fault=known.fault)
             again = {t.plan.block for t in plan.todo}
-            self._pixels += sum(len(t.source.chunks) * size for t in levels.todo if t.block not in again)
+            self._pixels += [len(t.source.chunks) * size for t in levels.todo if t.block not in again]
+
+    def work(self) -> Estimate:
+        """Seconds and USD of the tasks."""
+        loads = [Load(1, self._forecast.pace.seconds(pixels)) for pixels in self._pixels]
+        return self._backend.estimate(self._project.compute, loads)
 
     def figures(self, partitions: int) -> dict[str, Any]:
-        """Bytes and seconds."""
-        values = self._pixels * (len(self._project.cube.bands) + 1)
-        pixels_s = self._pixels * self._s_per_px
-        return {"bytes": int(values * 2 * _STORED_SHARE), "seconds": round(pixels_s + partitions * _PARTITION_S, 1)}
-
-
-def _bytes_of(band: Band, sides_m: Sequence[float], grid: PixelGrid) -> float:
-    """Bytes of one band of one scene under a window: whole tiles are fetched, and the file's first bytes."""
-    size = 1 if band.dtype in ("uint8", "int8") else 2 if "16" in band.dtype else 4
-    finest = max(band.gsd_m, grid.pixel_m)  # coarser pixels are read from overviews
-    rows, cols = (side / finest + _TILE_PX for side in sides_m)  # half a tile more at each end, on average
-    return rows * cols * size * _STORED_SHARE + _HEADER_BYTES
-
-
-def _learned(receipts: list[PartitionReceipt]) -> tuple[float | None, float]:
-    """Median bytes a pixel and scene, and seconds a byte, of the blocks that were made here."""
-    blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels and b.scene_ids]
-    if not blocks:
-        return None, 1 / _BYTES_PER_S
-    bytes_per_px = statistics.median(b.bytes_read / (b.pixels * len(b.scene_ids)) for b in blocks)
-    return bytes_per_px, statistics.median(b.wall_s / b.bytes_read for b in blocks)
+        """Bytes, seconds and USD."""
+        work = self.work()
+        return {
+            "bytes": int(self._forecast.bytes_of(sum(self._pixels))),
+            "seconds": round(work.seconds + partitions * _PARTITION_S, 1),
+            "usd": round(work.usd, 6),
+        }
 
 
 def sweep_values(text: str) -> list[str]:

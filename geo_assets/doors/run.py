@@ -7,15 +7,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from geo_assets.assets.partitions import cube_key, region_and_month, register_regions
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
 from geo_assets.doors.plan import refuse_unmakeable
+from geo_assets.doors.spending import Ask, agreed, refuse
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
+from geo_assets.doors.tiles import read_tiles
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
+from geo_assets.model.cost import Estimate
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.registry import available, load
@@ -41,6 +45,7 @@ class RunOptions:
     overwrite: bool = False
     initialize: bool = False
     retry_failed: bool = False
+    tiles: Path | None = None
 
 
 @dataclass
@@ -59,6 +64,7 @@ class Summary:
     outputs: dict[str, str] = field(default_factory=dict)
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    usd: dict[str, float] = field(default_factory=lambda: {"predicted": 0.0, "actual": 0.0})
     refused: bool = False  # nothing was made, and only the project can be at fault
 
     @property
@@ -70,7 +76,7 @@ class Summary:
         """The JSON document."""
         return {
             "run_ids": self.run_ids, "partitions": self.partitions, "tasks": self.tasks, "bytes_read": self.bytes_read, "requests": self.requests,
-            "cpu_s": round(self.cpu_s, 2), "wall_s": round(self.wall_s, 2), "peak_rss_mb": round(_peak_mb(), 1), "usd": {"predicted": 0.0, "actual": 0.0},
+            "cpu_s": round(self.cpu_s, 2), "wall_s": round(self.wall_s, 2), "peak_rss_mb": round(_peak_mb(), 1), "usd": {k: round(v, 6) for k, v in self.usd.items()},
             "failures": self.failures, "empty": self.empty, "outputs": self.outputs,
         }  # fmt: skip
 
@@ -81,13 +87,19 @@ def _peak_mb() -> float:
 
 
 def run_project(
-    loaded: LoadedProject, options: RunOptions, *, progress: Progress | None = None, console: bool = False
+    loaded: LoadedProject,
+    options: RunOptions,
+    *,
+    ask: Ask = refuse,
+    progress: Progress | None = None,
+    console: bool = False,
 ) -> Summary:
     """Make what the options select.
 
     Args:
         loaded: The project.
         options: What to make.
+        ask: Called with a question before money is spent; raises if the answer is no.
         progress: Told the title of each run, how many are done, and how many there are.
         console: Whether Dagster's own log goes to the terminal.
 
@@ -113,11 +125,14 @@ def run_project(
     _check_storage(place)
     run = _Run(runner, place, products, options, progress)
     keys = [(r, m) for r in regions for m in months]
+    if options.tiles:
+        keys = read_tiles(options.tiles, regions, months)
     if options.retry_failed:
         keys = run.failed(keys)
     keys = keys[: options.limit]
-    if options.limit or options.retry_failed:
+    if options.limit or options.retry_failed or options.tiles:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
+    run.expect(agreed(workspace(loaded), keys, periods, products, overwrite=options.overwrite, ask=ask))
     return run.go(regions, keys, periods.keys)
 
 
@@ -160,6 +175,10 @@ class _Run:
         self._causes: dict[tuple[str, str], str] = {}
         self._failed: dict[tuple[bool, str], str] = {}  # causes by keys of regions or partitions; True: of a pyramid
         self._summary = Summary()
+
+    def expect(self, estimate: Estimate) -> None:
+        """Note what was agreed to."""
+        self._summary.usd["predicted"] = estimate.usd
 
     def failed(self, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of some partitions that failed, are partial, or have a receipt that cannot tell."""
@@ -241,6 +260,8 @@ class _Run:
         late = product == "pyramid"  # what failed in one says nothing of the composite
         cause = self._failed.get((late, key)) or self._failed.get((late, region))
         if receipt is None or (not made and cause):
+            note = self._storage.failure(product, region, month)
+            self._summary.usd["actual"] += note.usd if note and note.run_id in self._summary.run_ids else 0.0
             if not any(k[1] in (key, region) for k in self._causes):
                 self._fail(product, region, month, cause or "it was not made; see the run in the UI")
             return "failed"
@@ -268,6 +289,8 @@ class _Run:
         tasks["skipped"] += int(figures.get("blocks_kept", 0))
         self._summary.bytes_read += int(figures.get("bytes_read", 0))
         self._summary.requests += int(figures.get("requests", 0))
+        if receipt.run_id in self._summary.run_ids:
+            self._summary.usd["actual"] += float(figures.get("usd", 0.0))
         for block in receipt.failures:
             self._fail(
                 receipt.product,

@@ -9,7 +9,6 @@ from typing import Any, TextIO
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from geo_assets.errors import ConfigError
 
@@ -47,25 +46,6 @@ def session(*, verbose: bool) -> Iterator[set[str]]:
     except KeyboardInterrupt:
         err.print("stopped; what is committed stays, run again to go on", style="yellow")
         raise typer.Exit(130) from None
-
-
-@contextlib.contextmanager
-def progress() -> Iterator[Any]:
-    """A callback (title, done, total): a bar on a terminal, plain lines elsewhere."""
-    if not err.is_terminal:
-        last: list[str] = []
-
-        def line(title: str, done: int, total: int) -> None:
-            if [title] != last:
-                last[:] = [title]
-                err.print(f"[{done}/{total}] {title}", markup=False, highlight=False)
-
-        yield line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda title, done, total: bar.update(task, description=title, completed=done, total=total)
 
 
 def print_table(headers: list[str], rows: list[list[Any]]) -> None:

@@ -35,7 +35,7 @@ class ComputeRecipe(Recipe):
     usd_per_hour: float | None = Field(
         default=None,
         ge=0,
-        description="what a worker costs an hour, where the backend cannot know: dask, ray, spark, coiled",
+        description="what a worker costs an hour, where the backend cannot know: all but lithops",
     )
     usd_per_gb_s: float | None = Field(
         default=None, ge=0, description="for lithops: what a GB-second costs, if it is not the list price of the region"
@@ -82,6 +82,7 @@ class Capabilities:
         remote: Workers may be other machines, so that storage and scenes have to be reachable from there.
         paid: Somebody is billed for the time of tasks.
         payload_mb: The largest task that can be sent; None is any.
+        overhead_s: Seconds that a task keeps its worker beside its own time, until receipts tell more.
     """
 
     isolated: bool = False
@@ -90,6 +91,7 @@ class Capabilities:
     remote: bool = False
     paid: bool = False
     payload_mb: float | None = None
+    overhead_s: float = 0.0
 
 
 class Engine(Protocol):
@@ -98,6 +100,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What may be expected of it."""
+        ...
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the backend's own page on what runs, or ""."""
         ...
 
     def map(

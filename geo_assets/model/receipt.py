@@ -140,6 +140,7 @@ class FailureNote(_Record):
     cause: str
     error: str = Field(description="class of the error")
     run_id: str = ""
+    usd: float = Field(default=0.0, description="what its tasks cost all the same")
     at: dt.datetime
 
 

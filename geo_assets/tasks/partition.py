@@ -2,8 +2,8 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import geopandas as gpd
@@ -22,6 +22,7 @@ from geo_assets.model.task import CompositeTask, TaskResult, scene_hash
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
+from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.memory import bands_together, strips
 from geo_assets.tasks.pixels import stored_blocks
@@ -201,6 +202,8 @@ def make_partition(
     mapper: Mapper,
     run_id: str,
     held_in: str | None = None,
+    backend: str = "",
+    expected_usd: Mapping[tuple[int, int], float] | None = None,
 ) -> PartitionReceipt:
     """Make what a plan lists, commit the good blocks at once, and write the receipt.
 
@@ -216,11 +219,13 @@ def make_partition(
         mapper: Runs the tasks.
         run_id: For the receipt.
         held_in: Id of the cube, if it is known; else it is asked.
+        backend: Name of the compute backend, for the receipt.
+        expected_usd: What each block is expected to cost, by row and column, for the receipt.
 
     Raises:
         StoreError: The commit failed; the cube and the receipt are as before.
     """
-    began = time.perf_counter()
+    began, jobs = time.perf_counter(), Jobs(run_id, backend, expected_usd or {})
     session = cube.session(plan.grid.group)
     blank, work = _split_blank(plan, cube, [v.name for v in composite.variables(sensor, project.cube)], periods)
     tasks = [_task(todo, plan, project, session, periods) for todo in work]
@@ -228,9 +233,9 @@ def make_partition(
     failed: list[BlockReceipt] = []
     for result in mapper(composite.run, tasks) if tasks else ():
         if result.status == "ok":
-            done.append(result.value)
+            done.append(replace(result.value, receipt=jobs.noted(result.value.receipt, result)))
         else:
-            failed.append(_failed(work[result.index], result, plan.previous))
+            failed.append(jobs.noted(_failed(work[result.index], result, plan.previous), result))
     if len(done) + len(failed) != len(tasks):
         raise ComputeError(
             f"{plan.region} {plan.month}: {len(tasks) - len(done) - len(failed)} of {len(tasks)} tasks gave no answer"
@@ -290,7 +295,7 @@ def _failed(todo: Todo, result: TaskResult, previous: PartitionReceipt | None) -
     had = next((b for b in previous.blocks if (b.row, b.col) == (block.row, block.col)), None) if previous else None
     held = had or BlockReceipt(row=block.row, col=block.col, key="", chunks=[])
     return held.model_copy(
-        update={"status": "failed", "cause": result.cause, "error": result.error, "cells": list(todo.plan.cells), "attempts": result.attempts, "wall_s": round(result.run_s, 3), "bytes_read": 0, "requests": 0}
+        update={"status": "failed", "cause": result.cause, "error": result.error, "cells": list(todo.plan.cells), "wall_s": round(result.run_s, 3), "bytes_read": 0, "requests": 0}
     )  # fmt: skip
 
 
@@ -330,6 +335,7 @@ def _receipt(
             "n_clear_mean": round(float(np.average([b.n_clear_mean for b in blocks], weights=[b.pixels for b in blocks])), 3) if pixels else 0.0,
             "bytes_read": sum(b.bytes_read for b in now), "requests": sum(b.requests for b in now), "cpu_s": round(sum(b.cpu_s for b in now), 3),
             "blocks_made": len(now) - len([b for b in now if b.status == "failed"]), "blocks_failed": len(bad), "blocks_kept": len(blocks) - len(now),
+            **money(now),
         },
     )  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 import datetime as dt
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from geo_assets.errors import ComputeError, PartitionError
@@ -20,6 +20,7 @@ from geo_assets.model.task import PyramidTask, TaskResult
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite as composite_task
 from geo_assets.tasks import pyramid
+from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import Mapper, left
 from geo_assets.tasks.pixels import stored_blocks
@@ -136,7 +137,8 @@ def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, source:
 
 
 def make_pyramid(
-    plan: PyramidPlan, project: Project, sensor: Sensor, *, periods: Periods, cube: Cube, storage: Storage, mapper: Mapper, run_id: str
+    plan: PyramidPlan, project: Project, sensor: Sensor, *, periods: Periods, cube: Cube, storage: Storage, mapper: Mapper, run_id: str,
+    backend: str = "", expected_usd: Mapping[tuple[int, int], float] | None = None,
 ) -> PartitionReceipt:  # fmt: skip
     """Make what a plan lists, commit it at once, and write the receipt.
 
@@ -151,13 +153,17 @@ def make_pyramid(
         storage: For the receipt and the picture.
         mapper: Runs the tasks.
         run_id: For the receipt.
+        backend: Name of the compute backend, for the receipt.
+        expected_usd: What each block is expected to cost, by row and column, for the receipt.
 
     Raises:
         StoreError: The commit failed; the cube and the receipt are as before.
     """
-    began = time.perf_counter()
+    began, jobs = time.perf_counter(), Jobs(run_id, backend, expected_usd or {})
     session = cube.session(plan.grid.group)
-    maker = _Maker(plan, project, sensor, periods.index(str(plan.composite.month)), cube, session.handle(), mapper)
+    maker = _Maker(
+        plan, project, sensor, periods.index(str(plan.composite.month)), cube, session.handle(), mapper, jobs
+    )
     made, failed, changes = maker.make()
     blocks = sorted([*plan.fresh, *made, *failed], key=lambda b: (b.row, b.col))
     receipt = _receipt(plan, blocks, maker, run_id=run_id, seconds=time.perf_counter() - began)
@@ -178,10 +184,12 @@ class _Maker:
     """The tasks of one partition: first the blocks side by side, then the levels that are one shard a region."""
 
     def __init__(
-        self, plan: PyramidPlan, project: Project, sensor: Sensor, time_index: int, cube: Cube, handle: bytes, mapper: Mapper
+        self, plan: PyramidPlan, project: Project, sensor: Sensor, time_index: int, cube: Cube, handle: bytes, mapper: Mapper,
+        jobs: Jobs,
     ) -> None:  # fmt: skip
         self.shards, self.cpu_s = 0, 0.0
-        self._plan, self._mapper = plan, mapper
+        self.above: list[TaskResult] = []  # the task of the levels above, which is no block's
+        self._plan, self._mapper, self._jobs = plan, mapper, jobs
         self._levels = levels(plan.grid)
         self._own = blockwise(plan.grid, self._levels)
         names = composite_task.variables(sensor, project.cube)
@@ -199,15 +207,21 @@ class _Maker:
             return blank, [], []
         results = self._run([self._block_task(t) for t in work]) if self._own else [None] * len(work)
         failed = [self._failed(t, r) for t, r in zip(work, results, strict=True) if r and r.status != "ok"]
-        good = [(t, r.value if r else None) for t, r in zip(work, results, strict=True) if not r or r.status == "ok"]
-        changes = [value.changes for _, value in good if value]
+        good = [(t, r) for t, r in zip(work, results, strict=True) if not r or r.status == "ok"]
+        changes = [r.value.changes for _, r in good if r]
         if good and self._own < len(self._levels):
-            (top,) = self._run([self._region_task({t.block: v.changes if v else b"" for t, v in good})])
+            self.above = self._run([self._region_task({t.block: r.value.changes if r else b"" for t, r in good})])
+            (top,) = self.above
             if top.status != "ok":  # levels that do not agree must not be seen
                 self.shards = 0
-                return blank, [*failed, *(self._failed(t, top) for t, _ in good)], []
+                free = replace(top, usd=0.0, billed_s=0.0)  # it counts once, for itself
+                return blank, [*failed, *(self._failed(t, free) for t, _ in good)], []
             changes.append(top.value.changes)
-        return [*blank, *(_made(t, v) for t, v in good)], failed, changes
+        return [*blank, *(self._made(t, r) for t, r in good)], failed, changes
+
+    def _made(self, todo: Todo, result: TaskResult | None) -> BlockReceipt:
+        made = _made(todo, result.value if result else None)
+        return self._jobs.noted(made, result) if result else made
 
     def _stored(self, cube: Cube, names: list[str], time_index: int) -> set[Block]:
         """Blocks of which the level holds something that those of the region are made from.
@@ -251,9 +265,9 @@ class _Maker:
             "cause": result.cause,
             "error": result.error,
             "cells": list(todo.source.cells),
-            "attempts": result.attempts,
         }
-        return held.model_copy(update={"status": "failed", "wall_s": round(result.run_s, 3), **changed})  # fmt: skip
+        failed = held.model_copy(update={"status": "failed", "wall_s": round(result.run_s, 3), **changed})
+        return self._jobs.noted(failed, result)
 
 
 def _made(todo: Todo, result: pyramid.PyramidResult | None = None) -> BlockReceipt:
@@ -285,6 +299,7 @@ def _receipt(
             "levels": len(levels(plan.grid)), "shards": maker.shards, "pixels": sum(b.pixels for b in blocks), "composite": composite.data_version,
             "pixels_read": sum(b.pixels for b in now if b.status == "ok" and b.days), "cpu_s": round(maker.cpu_s, 3),
             "blocks_made": len([b for b in now if b.status == "ok"]), "blocks_failed": len(bad), "blocks_kept": len(blocks) - len(now),
+            **money(now, maker.above),
         },
     )  # fmt: skip
 

@@ -17,7 +17,8 @@ from geo_assets.doors.commands.options import (
     list_of,
     months_of,
 )
-from geo_assets.doors.terminal import ask, err, out, print_error, progress, session
+from geo_assets.doors.progress import progress
+from geo_assets.doors.terminal import ask, err, out, print_error, session
 from geo_assets.errors import GeoAssetsError
 from geo_assets.project import load_project
 
@@ -74,7 +75,7 @@ def demo(
     from geo_assets.doors.demo import run_demo
     from geo_assets.doors.reports import how_to_open
 
-    with session(verbose=verbose), progress() as told:
+    with session(verbose=verbose), progress(err) as told:
         loaded, summary, report = run_demo(dir_.absolute(), progress=told, console=verbose)
     if json_:
         print(json.dumps(summary.document() | {"report": str(report), "project": str(loaded.file)}))
@@ -99,6 +100,10 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Only partitions that failed or are partial.")
     ] = False,
+    tiles: Annotated[
+        Path | None,
+        typer.Option(help="Only what this CSV names by its columns region and month, such as a failed.csv."),
+    ] = None,
     report_dir: Annotated[Path | None, typer.Option(help="Write report.html and summary.json there.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: JsonOption = False,
@@ -126,10 +131,12 @@ def run(
             ask(f"--initialize deletes the cube in {effective_storage(loaded)}.", yes=yes)
         first, last = months_of(months)
         options = RunOptions(
-            first, last, list_of(regions), list_of(products), limit, overwrite, initialize, retry_failed
+            first, last, list_of(regions), list_of(products), limit, overwrite, initialize, retry_failed, tiles
         )
-        with progress() as told:
-            summary = run_project(loaded, options, progress=told, console=verbose)
+        with progress(err) as told:
+            summary = run_project(
+                loaded, options, progress=told, console=verbose, ask=lambda question: ask(question, yes=yes)
+            )
         if json_:
             print(json.dumps(summary.document()))
         else:

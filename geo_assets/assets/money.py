@@ -1,0 +1,88 @@
+"""What the tasks of a partition are expected to cost, before they are sent; nothing is asked where nobody is billed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from geo_assets.assets.context import Workspace
+from geo_assets.assets.ports import Compute
+from geo_assets.errors import ConfigError
+from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.compute import Compute as Backend
+from geo_assets.model.cost import Load
+from geo_assets.model.geometry import Block
+from geo_assets.registry import load
+from geo_assets.tasks.forecast import MOST, CompositeForecast, PyramidForecast
+from geo_assets.tasks.partition import PRODUCT as COMPOSITE
+from geo_assets.tasks.partition import PartitionPlan
+from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
+from geo_assets.tasks.pyramid_partition import PyramidPlan
+
+Expected = dict[tuple[int, int], float]
+
+
+@dataclass
+class Money:
+    """Of one run of an asset.
+
+    Attributes:
+        workspace: The project.
+        compute: Where its tasks run.
+    """
+
+    workspace: Workspace
+    compute: Compute
+    _composite: CompositeForecast | None = field(default=None, init=False)
+    _pyramid: PyramidForecast | None = field(default=None, init=False)
+
+    def of_composite(self, plan: PartitionPlan) -> Expected:
+        """USD by row and column of the blocks that are to be made.
+
+        Raises:
+            ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
+        """
+        recipe, backend, can = self._backend()
+        if not can.paid or not plan.todo:
+            return {}
+        if self._composite is None:
+            project, sensor = self.workspace.project, self.workspace.loaded.sensor
+            receipts = self.workspace.storage.receipts(COMPOSITE, most=MOST)
+            self._composite = CompositeForecast(
+                project, sensor, receipts, backend=recipe.backend, overhead_s=can.overhead_s
+            )
+        forecast, source = self._composite, self.workspace.project.cube.sensor
+        loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), source) for t in plan.todo]
+        return self._refused([t.plan.block for t in plan.todo], loads, recipe, backend)
+
+    def of_pyramid(self, plan: PyramidPlan) -> Expected:
+        """USD by row and column of the blocks over which levels are to be made.
+
+        Raises:
+            ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
+        """
+        recipe, backend, can = self._backend()
+        if not can.paid or not plan.todo:
+            return {}
+        if self._pyramid is None:
+            receipts = self.workspace.storage.receipts(PYRAMID, most=MOST)
+            self._pyramid = PyramidForecast(
+                self.workspace.project, receipts, backend=recipe.backend, overhead_s=can.overhead_s
+            )
+        size, pace = plan.grid.chunk_px**2, self._pyramid.pace
+        loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in plan.todo]
+        return self._refused([t.block for t in plan.todo], loads, recipe, backend)
+
+    def _backend(self) -> tuple[ComputeRecipe, Backend, Capabilities]:
+        recipe = self.compute.recipe()
+        backend: Backend = load("compute", recipe.backend)
+        return recipe, backend, backend.capabilities(recipe)
+
+    def _refused(
+        self, blocks: Sequence[Block], loads: Sequence[Load], recipe: ComputeRecipe, backend: Backend
+    ) -> Expected:
+        expected = {(b.row, b.col): backend.estimate(recipe, [one]).usd for b, one in zip(blocks, loads, strict=True)}
+        spent, more = self.compute.spent_usd(), sum(expected.values())
+        if recipe.max_usd is not None and spent + more > recipe.max_usd:
+            raise ConfigError(
+                f"refused: the run has cost ${spent:.4f}, these {len(blocks)} blocks are expected to cost ${more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of them was sent"
+            )
+        return expected

@@ -1,0 +1,149 @@
+"""How much a run will read and how long its tasks will take, from the receipts of those that ran before.
+
+A task's time is a fixed part, which starting and importing take, and a part for each byte that it reads: both from the
+receipts of the same backend, where there are some; until then the defaults below. Bytes come from receipts of any backend.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from geo_assets.model.band import Band
+from geo_assets.model.geometry import PixelGrid
+from geo_assets.model.project import Project
+from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
+from geo_assets.model.sensor import Sensor
+from geo_assets.tasks import composite
+from geo_assets.tasks.partition import Todo
+from geo_assets.tasks.search import read_bands
+
+# Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
+_STORED_SHARE = 0.6
+_TILE_PX, _HEADER_BYTES = 512, 32_768
+_BYTES_PER_S = 25e6
+_S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
+_SPREAD = 1.5  # a time for each byte can only be told where the largest tasks read so many times what the smallest do
+_FIRST = "local"  # backend of receipts that do not name one yet
+MOST = 200  # receipts, and blocks, that are learned from: every further one would change nothing
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a task takes.
+
+    Attributes:
+        fixed_s: Seconds that it takes whatever it does.
+        unit_s: Seconds for each unit of its work.
+    """
+
+    fixed_s: float
+    unit_s: float
+
+    def seconds(self, work: float) -> float:
+        """Time of one task."""
+        return self.fixed_s + work * self.unit_s
+
+
+def learn(done: Iterable[tuple[float, float, float]], default: Pace) -> Pace:
+    """Pace of tasks like some that were run.
+
+    Args:
+        done: Of each task its work, the seconds that it kept its worker, and those of them that it ran for itself.
+        default: Where there are none.
+
+    Returns:
+        A line through them, robust against some that were odd (Theil 1950, Sen 1968); where all did about the same work,
+        what they took for themselves goes by their work, and what was beside it is fixed.
+    """
+    tasks = sorted(t for t in done if t[0] > 0 and t[1] > 0)
+    if not tasks:
+        return default
+    tasks = tasks[:: max(1, len(tasks) // MOST)]
+    if len(tasks) >= 4 and tasks[-1][0] >= _SPREAD * tasks[0][0]:
+        slope = max(0.0, statistics.median(_slopes(tasks)))
+        return Pace(max(0.0, statistics.median(kept - slope * work for work, kept, _ in tasks)), slope)
+    fixed = max(0.0, statistics.median_low(kept - own for _, kept, own in tasks))  # of two, not the one that imported
+    return Pace(fixed, statistics.median(min(own, kept) / work for work, kept, own in tasks))
+
+
+def _slopes(tasks: Sequence[tuple[float, float, float]]) -> list[float]:
+    """Slopes between tasks that differ enough in work, of all pairs."""
+    return [
+        (b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(tasks) for b in tasks[i + 1 :] if b[0] > a[0]
+    ]  # fmt: skip
+
+
+def kept_s(block: BlockReceipt) -> float:
+    """Seconds that one try of a block's task kept its worker: as billed, where somebody was, else as it ran."""
+    return block.billed_s / max(1, block.attempts) or block.run_s or block.wall_s
+
+
+class CompositeForecast:
+    """Bytes and seconds of a composite's blocks.
+
+    Args:
+        project: The recipes.
+        sensor: Of the cube.
+        receipts: Those of composites that are stored.
+        backend: Compute backend that is to run them.
+        overhead_s: What a task takes there beside its own time, until receipts tell.
+    """
+
+    def __init__(
+        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
+    ) -> None:  # fmt: skip
+        self._project, self._sensor = project, sensor
+        blocks = [
+            b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels and b.scene_ids
+        ]
+        each = [b.bytes_read / (b.pixels * len(b.scene_ids)) for b in blocks]
+        self._bytes_per_px = statistics.median(each) if each else None
+        there = [b for b in blocks if (b.backend or _FIRST) == backend]
+        usual = learn(((b.bytes_read, b.wall_s, b.wall_s) for b in blocks), Pace(0.0, 1 / _BYTES_PER_S))
+        default = Pace(overhead_s + usual.fixed_s, usual.unit_s)
+        self.pace = learn(((b.bytes_read, kept_s(b), b.wall_s) for b in there), default)
+
+    def bytes_of(self, todo: Todo, grid: PixelGrid) -> float:
+        """Bytes that a block's task will read."""
+        pixels = len(todo.chunks) * grid.chunk_px**2
+        reads = composite.Footprints(todo.scenes, grid.crs).mean_cover(grid.block_geobox(todo.plan.block))
+        each = pixels * self._bytes_per_px if self._bytes_per_px else self._formula(todo.chunks, grid)
+        return each * reads
+
+    def _formula(self, chunks: Sequence[tuple[int, int]], grid: PixelGrid) -> float:
+        """Stored bytes that all bands of one scene take under some chunks of a block."""
+        bands = read_bands(self._sensor, self._project.cube.bands, self._project.mask)
+        sides = [(max(at) + 1 - min(at)) * grid.chunk_px * grid.pixel_m for at in zip(*chunks, strict=True)]
+        return sum(_bytes_of(self._sensor.bands[band], sides, grid) for band in bands)
+
+
+class PyramidForecast:
+    """Bytes and seconds of what a pyramid's blocks are made from.
+
+    Args:
+        project: The recipes.
+        receipts: Those of pyramids that are stored.
+        backend: Compute backend that is to run them.
+        overhead_s: What a task takes there beside its own time, until receipts tell.
+    """
+
+    def __init__(
+        self, project: Project, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
+    ) -> None:
+        self._arrays = len(project.cube.bands) + 1
+        blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.pixels and b.wall_s and b.days]
+        there = [b for b in blocks if (b.backend or _FIRST) == backend]
+        default = Pace(overhead_s, self._arrays * _S_PER_VALUE)
+        self.pace = learn(((b.pixels, kept_s(b), b.wall_s) for b in there), default)
+
+    def bytes_of(self, pixels: int) -> float:
+        """Bytes of so many pixels of the composite, as they are stored."""
+        return pixels * self._arrays * 2 * _STORED_SHARE
+
+
+def _bytes_of(band: Band, sides_m: Sequence[float], grid: PixelGrid) -> float:
+    """Bytes of one band of one scene under a window: whole tiles are fetched, and the file's first bytes."""
+    size = 1 if band.dtype in ("uint8", "int8") else 2 if "16" in band.dtype else 4
+    finest = max(band.gsd_m, grid.pixel_m)  # coarser pixels are read from overviews
+    rows, cols = (side / finest + _TILE_PX for side in sides_m)  # half a tile more at each end, on average
+    return rows * cols * size * _STORED_SHARE + _HEADER_BYTES

@@ -1,0 +1,108 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from geo_assets.doors import cli
+from geo_assets.doors.instance import workspace
+from geo_assets.doors.plan import plan_project
+from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.errors import ConfigError
+from geo_assets.project import load_project
+from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
+
+PAID = {"backend": "local", "usd_per_hour": 3600.0}  # a dollar a second
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spending")
+    WORLD.write(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Tiny.create(tmp_path / "p", world, months={"start": MONTHS[0], "end": MONTHS[1]}, compute=PAID)
+
+
+@pytest.fixture
+def called(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(command: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["geo-assets", command, str(tiny.file), *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def test_run_when_it_costs_money_and_nobody_can_be_asked_then_it_is_refused_before_work(tiny, called):
+    code, _, said = called("run")
+    assert code == 2
+    assert "tasks on local are expected to take" in said
+    assert "Say --yes to go on" in said
+    assert not (tiny.folder / "data" / "cube").exists()
+    with pytest.raises(ConfigError, match="Nobody agreed to it: nothing was started"):
+        run_project(load_project(tiny.file), RunOptions())
+
+
+def test_run_when_it_costs_money_then_receipts_summary_and_metadata_tell_expected_and_actual(tiny, called):
+    code, out, _ = called("run", "--yes", "--json")
+    summary = json.loads(out)
+    assert code == 0
+    blocks = [b for r in tiny.receipts().values() for b in r.blocks if b.run_id]
+    assert blocks
+    assert {(b.backend, b.attempts) for b in blocks} == {("local", 1)}
+    assert all(b.usd == pytest.approx(b.billed_s, abs=2e-3) and b.usd > 0 and b.usd_predicted > 0 for b in blocks)
+    assert summary["usd"]["actual"] == pytest.approx(sum(b.usd for b in blocks), abs=1e-5)
+    assert summary["usd"]["predicted"] > 0
+    figures = [r.figures for r in tiny.receipts().values()]
+    assert sum(f["usd"] for f in figures) == pytest.approx(summary["usd"]["actual"], abs=1e-5)
+    records = tiny.instance().fetch_materializations(dg.AssetKey("composite"), limit=9).records
+    shown = [r.asset_materialization.metadata for r in records]
+    assert {m["compute"].value for m in shown} == {"local"}
+    assert sum(m["usd_actual"].value for m in shown) == pytest.approx(summary["usd"]["actual"], abs=1e-5)
+    assert all(m["usd_predicted"].value > 0 for m in shown)
+    assert called("run")[0] == 0  # all is fresh: there is nothing to ask about
+
+
+def test_plan_when_tasks_ran_before_then_their_cost_is_what_is_expected(tiny, called):
+    assert called("run", "--yes", "--months", MONTHS[0])[0] == 0
+    paid = sum(r.figures["usd"] for r in tiny.receipts().values())
+    plans = json.loads(called("plan", "--months", MONTHS[1], "--json")[1])
+    assert plans["products"]["composite"]["usd"] == pytest.approx(paid, rel=0.5)  # another month of the same work
+
+
+def test_run_when_more_is_expected_than_may_be_spent_then_it_is_refused_before_work(tiny, called):
+    tiny.change(compute={"max_usd": 0.0001})
+    code, _, said = called("run", "--yes")
+    assert code == 2
+    assert "which is more than compute.max_usd 0.0001: raise it" in said
+    assert not (tiny.folder / "data" / "cube").exists()
+
+
+def test_run_when_a_run_of_the_ui_would_cost_too_much_then_nothing_is_sent(tiny):
+    loaded = load_project(tiny.file)
+    assert run_project(loaded, RunOptions(products=["scenes"])).complete
+    tiny.change(compute={"max_usd": 0.0001})
+    region = next(iter(tiny.receipts("cells")))[0]
+    outcome = tiny.runner().run(["composite"], f"{MONTHS[0]}|{region}", f"{MONTHS[0]}|{region}")
+    assert not outcome.success
+    (cause,) = outcome.causes.values()
+    assert "refused: the run has cost $0.0000, these 4 blocks are expected to cost $" in cause
+    assert tiny.receipts() == {}
+
+
+def test_plan_when_nobody_is_billed_then_it_costs_nothing(tiny, called):
+    tiny.change(compute={"usd_per_hour": 0})
+    loaded = load_project(tiny.file)
+    place = workspace(loaded)
+    plans = plan_project(place, list(loaded.periods()), place.cut.regions, loaded.wanted())
+    assert {p.usd for p in plans} == {0.0}
+    assert all(p.seconds > 0 for p in plans)
