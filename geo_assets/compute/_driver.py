@@ -3,12 +3,13 @@
 A backend's own retries stay off. It sends a task, says what came back, and ends one that is over its time: an ``Adapter``.
 """
 
+import bisect
 import heapq
 import math
 import pickle
 import random
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,6 +22,15 @@ _BACKOFF_S = 0.5
 _AHEAD = 4
 _UNLUCKY = 3  # times that a task may be lost before it starts and not be blamed for it
 _IDLE_S = 0.25  # between two looks at what is over its time
+_STALLED_S, _GRACE_S = (
+    600.0,
+    60.0,
+)  # nothing ended for so long, and so much longer than a try may take: nobody works on it
+_FAR_LONGER, _LEAST_S, _KNOWN = (
+    3.0,
+    10.0,
+    5,
+)  # a straggler: so many times the median of so many tasks, and so many seconds
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,7 @@ class PayloadError(Exception):
 class _Try:
     call: Call
     sent: float
+    backup: bool = False
 
 
 class Engine:
@@ -139,6 +150,9 @@ class Engine:
         self._adapter, self._recipe, self._price = adapter, recipe, price or (lambda _: FREE)
         self.dashboard = dashboard
         self._busy = False
+        self._warm = [
+            not adapter.capabilities.remote
+        ]  # elsewhere one task goes ahead, so that what is wrong is met once
 
     @property
     def capabilities(self) -> Capabilities:
@@ -152,10 +166,15 @@ class Engine:
     ) -> Iterator[TaskResult]:  # fmt: skip
         """Run a function on every task and yield results as they finish; see ``model.compute.Engine``."""
         recipe = self._recipe
+        indexed = list(enumerate(tasks)) if isinstance(tasks, Sequence) else enumerate(tasks)
+        if isinstance(indexed, list) and self.capabilities.remote and not ordered:
+            # Neighbours read the same files: side by side they would meet the same limits of the same object store
+            random.Random(len(indexed)).shuffle(indexed)
         run = _Run(
-            self._adapter, fn, iter(tasks), retries=recipe.retries if retries is None else retries,
+            self._adapter, fn, iter(indexed), retries=recipe.retries if retries is None else retries,
             timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window or 2 * self._adapter.slots,
             region_of=recipe.region_of, price=self._price,
+            warm=self._warm, backups=recipe.backups,
         )  # fmt: skip
         tell = on_event or (lambda _: None)
         return self._alone(_until(run.in_order(tell) if ordered else run.results(tell), max_failures))
@@ -176,17 +195,20 @@ class _Run:
     """One map: what is out, and what is to be tried again."""
 
     def __init__(
-        self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[Any], *, retries: int, timeout_s: float,
+        self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[tuple[int, Any]], *, retries: int, timeout_s: float,
         skip_done: Callable[[Any], bool] | None, window: int, region_of: Callable[[str], str], price: Callable[[str], Price],
+        warm: list[bool], backups: bool,
     ) -> None:  # fmt: skip
         self._adapter, self._fn, self._tasks = adapter, fn, tasks
-        self._region_of, self._price = region_of, price
+        self._region_of, self._price, self._warm, self._backups = region_of, price, warm, backups
         self._retries, self._timeout_s, self._skip_done, self._window = retries, timeout_s, skip_done, window
         self._live: dict[Hashable, _Try] = {}
         self._later: list[tuple[float, int, Call]] = []  # by time
         self._given, self._all_given = 0, False
         self._most_given = math.inf
         self._at_once: list[TaskResult] = []
+        self._times: list[float] = []  # of tries that were good, sorted
+        self._moved = time.monotonic()
 
     def in_order(self, on_event: Callable[[TaskResult], None]) -> Iterator[TaskResult]:
         """Results in the order of the tasks; no more of them wait for an earlier one than a few windows hold."""
@@ -225,23 +247,42 @@ class _Run:
             self._submit(heapq.heappop(self._later)[2])
         while self._may_give():
             try:
-                task = next(self._tasks)
+                index, task = next(self._tasks)
             except StopIteration:
                 self._all_given = True
-                return
-            index, self._given = self._given, self._given + 1
+                break
+            self._given += 1
             if self._skip_done and self._skip_done(task):
                 self._at_once.append(TaskResult(index, "skipped", attempts=0))
             else:
                 self._submit(Call(self._fn, task, index, 1, region=self._region_of(getattr(task, "source", ""))))
+        if self._backups and self._all_given:
+            self._back_up()
+
+    def _back_up(self) -> None:
+        """Send tries that take far longer than others did a second time, where there is room and that does no harm."""
+        if len(self._times) < _KNOWN:
+            return
+        most_s = max(_LEAST_S, _FAR_LONGER * self._times[len(self._times) // 2])
+        for handle, one in list(self._live.items()):
+            began = self._adapter.started(handle)
+            slow = began is not None and time.monotonic() - began > most_s
+            harmless = getattr(one.call.task, "repeatable", False) and not one.backup
+            if slow and harmless and self._other(one) is None and len(self._live) < self._adapter.slots:
+                self._submit(one.call, backup=True)
+
+    def _other(self, one: _Try) -> Hashable | None:
+        """Handle of another try of the same task that is out; ``one`` may be out or not."""
+        return next((h for h, t in self._live.items() if t is not one and t.call.index == one.call.index), None)
 
     def _may_give(self) -> bool:
-        room = len(self._live) + len(self._later) < self._window and self._given < self._most_given
+        most = self._window if self._warm[0] else 1
+        room = len(self._live) + len(self._later) < most and self._given < self._most_given
         return room and not (self._all_given or self._at_once)
 
-    def _submit(self, call: Call) -> None:
+    def _submit(self, call: Call, *, backup: bool = False) -> None:
         try:
-            self._live[self._adapter.submit(call)] = _Try(call, time.monotonic())
+            self._live[self._adapter.submit(call)] = _Try(call, time.monotonic(), backup)
         except PayloadError as e:
             self._at_once.append(replace(call.lost("payload", str(e), retryable=False), attempts=0))
 
@@ -250,16 +291,31 @@ class _Run:
         if self._live:
             answers = [(h, r) for h, r in self._adapter.poll(self._patience() if wait else 0.0) if h in self._live]
             answers += self._late({h for h, _ in answers})
-            return [self._judged(self._live.pop(handle), result) for handle, result in answers]
+            self._refuse_stalled(bool(answers))
+            return [self._judged(self._live.pop(h), result) for h, result in answers if h in self._live]
         if wait:
             time.sleep(max(0.0, min(_IDLE_S, self._later[0][0] - time.monotonic())))
         return []
+
+    def _refuse_stalled(self, moved: bool) -> None:
+        """Ends a run on which nobody works.
+
+        Raises:
+            ComputeError: Nothing has ended for longer than any try may take.
+        """
+        now, most_s = time.monotonic(), max(_STALLED_S, self._timeout_s + _GRACE_S)
+        if moved:
+            self._moved = now
+        if now - max(self._moved, *(t.sent for t in self._live.values())) > most_s:
+            raise ComputeError(
+                f"no worker took any of {len(self._live)} tasks for {most_s:.0f} s: see that the backend has workers, and that these are not busy with other work"
+            )
 
     def _patience(self) -> float:
         now = time.monotonic()
         starts = [s for h in self._live if (s := self._adapter.started(h)) is not None]
         times = [s + self._timeout_s for s in starts] + ([self._later[0][0]] if self._later else [])
-        known = _IDLE_S if len(starts) < len(self._live) or not times else 3600.0
+        known = _IDLE_S if len(starts) < len(self._live) or not times or (self._backups and self._all_given) else 3600.0
         return max(0.001, min([known, *(t - now for t in times)]))
 
     def _late(self, answered: set[Hashable]) -> list[tuple[Hashable, TaskResult]]:
@@ -276,6 +332,11 @@ class _Run:
         call, now = one.call, time.monotonic()
         result = replace(self._billed(call, result), queued_s=max(0.0, round(now - one.sent - result.run_s, 6)))
         call = replace(call, billed_s=result.billed_s, usd=result.usd)
+        self._warm[0] = True
+        if result.status == "ok":
+            bisect.insort(self._times, result.run_s)
+        if (other := self._other(one)) is not None:
+            return self._first_of_two(other, result)
         if result.kind == "lost" and not result.run_s and call.unlucky < _UNLUCKY:
             heapq.heappush(self._later, (now, call.index, replace(call, unlucky=call.unlucky + 1)))
             return replace(result, status="retry")
@@ -283,6 +344,19 @@ class _Run:
             return result
         wait = _BACKOFF_S * 2 ** (call.number - 1) * random.uniform(0.5, 1.0)
         heapq.heappush(self._later, (now + wait, call.index, replace(call, number=call.number + 1)))
+        return replace(result, status="retry")
+
+    def _first_of_two(self, other: Hashable, result: TaskResult) -> TaskResult:
+        """A try of which a second one is out: a good answer ends that one, else that one's answer counts."""
+        twin = self._live.pop(other)
+        if result.status == "ok":
+            began = self._adapter.started(other)
+            run_s = time.monotonic() - began if began is not None else 0.0
+            self._adapter.kill(other)
+            paid = self._billed(twin.call, twin.call.lost("error", "", retryable=False, run_s=run_s))
+            more_s, more_usd = paid.billed_s - twin.call.billed_s, paid.usd - twin.call.usd
+            return replace(result, billed_s=result.billed_s + more_s, usd=result.usd + more_usd)
+        self._live[other] = replace(twin, call=replace(twin.call, billed_s=result.billed_s, usd=result.usd))
         return replace(result, status="retry")
 
     def _billed(self, call: Call, result: TaskResult) -> TaskResult:

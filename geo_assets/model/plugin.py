@@ -231,7 +231,13 @@ class BlockWriter(Protocol):
 
 
 class CubeSession(Protocol):
-    """The driver's hand on the cube, for one partition."""
+    """The driver's hand on the cube, for one partition.
+
+    Attributes:
+        atomic: Whether two tries of a task may write side by side: only what is committed is seen, whole.
+    """
+
+    atomic: bool
 
     def handle(self) -> bytes:
         """What a worker needs to open a writer; small, picklable, without a credential."""

@@ -27,6 +27,7 @@ class CompositeTask:
         writer: Handle of the store's writer.
         cells: Cells that the block touches, for messages.
         adds: Whether the block's other chunks stay as they are; else they are emptied, whatever they hold.
+        repeatable: Whether a second try may run beside a first one: the store takes one of both, whole.
     """
 
     region: str
@@ -42,6 +43,7 @@ class CompositeTask:
     writer: bytes
     cells: tuple[str, ...] = ()
     adds: bool = False
+    repeatable: bool = False
 
     @property
     def name(self) -> str:

@@ -158,6 +158,8 @@ class IcechunkCube:
 class IcechunkSession:
     """See ``CubeSession``: workers write into forks, and only those of good blocks are merged."""
 
+    atomic = True
+
     def __init__(self, repo: icechunk.Repository, uri: str, group: str) -> None:
         self._uri = uri
         self._session = repo.writable_session(_BRANCH)

@@ -106,6 +106,8 @@ class ZarrCube:
 class ZarrSession:
     """See ``CubeSession``; there is nothing to commit."""
 
+    atomic = False
+
     def __init__(self, uri: str, group: str) -> None:
         self._handle = pickle.dumps((uri, group))
 

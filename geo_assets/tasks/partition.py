@@ -285,7 +285,7 @@ def _task(todo: Todo, plan: PartitionPlan, project: Project, session: CubeSessio
     return CompositeTask(
         region=plan.region, month=plan.month, time_index=periods.index(plan.month), block=todo.plan.block, grid=plan.grid, chunks=todo.chunks,
         scenes=todo.scenes, cube=project.cube, mask=project.mask, catalog=project.catalog, writer=session.handle(), cells=todo.plan.cells,
-        adds=todo.adds,
+        adds=todo.adds, repeatable=session.atomic,
     )  # fmt: skip
 
 

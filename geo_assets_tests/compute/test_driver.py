@@ -1,23 +1,26 @@
 """The driver alone, with an adapter whose answers a test decides."""
 
 import itertools
+import time
+from dataclasses import dataclass, replace
 
 import pytest
 
 from geo_assets.compute import _driver
 from geo_assets.compute._driver import Engine, PayloadError
+from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.cost import Price
 from geo_assets.model.task import TaskResult
 
 
 class Played:
     """Answers each try by a function of its call, at once; keeps what was sent, killed and dropped."""
 
-    capabilities = Capabilities()
-
-    def __init__(self, answer, slots=2):
-        self.answer, self.slots = answer, slots
-        self.sent, self.dropped, self.most = [], [], 0
+    def __init__(self, answer, slots=2, began=None, **capabilities):
+        self.capabilities = Capabilities(**capabilities)
+        self.answer, self.slots, self.began = answer, slots, began
+        self.sent, self.dropped, self.killed, self.most = [], [], [], 0
         self._out, self._number = {}, itertools.count()
 
     def submit(self, call):
@@ -34,9 +37,11 @@ class Played:
         return found
 
     def started(self, handle):
-        return None
+        return self.began
 
     def kill(self, handle):
+        self.killed.append(handle)
+        self._out.pop(handle, None)
         return "ended"
 
     def drop(self, handles, timeout_s):
@@ -52,9 +57,9 @@ def fine(call):
     return TaskResult(call.index, "ok", attempts=call.number, run_s=0.1)
 
 
-def engine(answer, **options):
+def engine(answer, *, recipe=None, price=None, **options):
     adapter = Played(answer, **options)
-    return adapter, Engine(adapter, ComputeRecipe(workers=2))
+    return adapter, Engine(adapter, ComputeRecipe(workers=2, **(recipe or {})), price=price)
 
 
 def test_a_task_that_waited_on_a_lost_worker_is_not_blamed_for_it():
@@ -120,3 +125,115 @@ def test_a_task_that_cannot_be_sent_is_an_error_and_the_others_go_on():
     results = {r.index: r for r in made.map(abs, range(4))}
     assert {i: r.status for i, r in results.items()} == {0: "ok", 1: "error", 2: "ok", 3: "ok"}
     assert (results[1].kind, results[1].cause, results[1].attempts) == ("payload", "too large", 0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task that may be tried twice at a time, and reads a sensor."""
+
+    number: int
+    repeatable: bool = True
+    source: str = ""
+
+
+def test_where_workers_are_elsewhere_one_task_goes_ahead_once_and_the_order_is_mixed():
+    adapter, made = engine(fine, slots=50, remote=True)
+    results = made.map(abs, list(range(100)))
+    next(results)
+    assert len(adapter.sent) == 1
+    assert {r.index for r in results} | {adapter.sent[0][0]} == set(range(100))
+    order = [index for index, _ in adapter.sent]
+    assert sorted(order) == list(range(100))
+    assert order != sorted(order)
+    list(made.map(abs, list(range(100))))
+    assert adapter.most == 100  # it is warm
+    adapter, made = engine(fine, slots=50, remote=True)
+    assert [r.index for r in made.map(abs, list(range(40)), ordered=True)] == list(range(40))
+
+
+def test_on_this_machine_tasks_go_in_order_and_none_ahead():
+    adapter, made = engine(fine, slots=4)
+    next(made.map(abs, list(range(20))))
+    assert [index for index, _ in adapter.sent] == list(range(8))
+
+
+def test_a_run_on_which_nobody_works_ends_and_says_so(monkeypatch):
+    monkeypatch.setattr(_driver, "_STALLED_S", 0.3)
+    adapter, made = engine(lambda call: fine(call) if call.index == 0 else None, recipe={"timeout_s": 0.01})
+    monkeypatch.setattr(_driver, "_GRACE_S", 0.0)
+    began = time.monotonic()
+    with pytest.raises(ComputeError, match=r"no worker took any of \d tasks for 0 s: see that the backend has workers"):
+        list(made.map(abs, range(5)))
+    assert time.monotonic() - began < 5
+    assert adapter.dropped
+
+
+@pytest.fixture
+def stragglers(monkeypatch):
+    monkeypatch.setattr(_driver, "_LEAST_S", 0.0)
+
+
+def test_a_straggler_is_tried_beside_and_the_first_answer_counts(stragglers):
+    seen = []
+
+    def answer(call):
+        if call.index != 19:
+            return fine(call)
+        seen.append(call)
+        return fine(call) if len(adapter.sent) > 20 and seen.count(call) > 3 and len(adapter._out) == 2 else None
+
+    adapter, made = engine(
+        answer, slots=4, began=time.monotonic() - 5, recipe={"backups": True}, price=lambda _: Price(usd_per_s=1.0)
+    )
+    results = list(made.map(abs, [Job(i) for i in range(20)]))
+    assert sorted(r.index for r in results) == list(range(20))
+    assert {r.status for r in results} == {"ok"}
+    assert adapter.sent.count((19, 1)) == 2
+    last = next(r for r in results if r.index == 19)
+    assert last.usd > 0.1  # both are paid
+
+
+def test_a_straggler_whose_second_try_fails_is_waited_for(stragglers):
+    def answer(call):
+        if call.index != 19:
+            return fine(call)
+        if len(adapter.sent) == 20:
+            return None
+        first = not adapter.failed
+        adapter.failed = True
+        return call.lost("lost", "gone", retryable=True, run_s=1.0) if first else fine(call)
+
+    adapter, made = engine(answer, slots=4, began=time.monotonic() - 5, recipe={"backups": True})
+    adapter.failed = False
+    events = []
+    results = list(made.map(abs, [Job(i) for i in range(20)], retries=0, on_event=events.append))
+    assert {r.status for r in results} == {"ok"}
+    assert [e.status for e in events if e.index == 19] == ["retry", "ok"]
+
+
+@pytest.mark.parametrize(("recipe", "repeatable"), [({}, True), ({"backups": True}, False)])
+def test_no_second_try_where_none_is_wanted_or_it_could_do_harm(stragglers, recipe, repeatable):
+    patience = itertools.count()
+    adapter, made = engine(
+        lambda call: fine(call) if call.index != 19 or next(patience) > 20 else None, slots=4, began=time.monotonic() - 5, recipe=recipe
+    )  # fmt: skip
+    assert len(list(made.map(abs, [Job(i, repeatable) for i in range(20)]))) == 20
+    assert len(adapter.sent) == 20
+
+
+def test_every_try_is_paid_by_the_price_of_its_region():
+    recipe = {"region": "eu-central-1", "regions": {"s2": "us-west-2"}}
+    prices = {"eu-central-1": Price(usd_per_s=1.0), "us-west-2": Price(usd_per_s=10.0, usd_per_try=100.0)}
+    tries = itertools.count()
+
+    def answer(call):
+        if call.index == 1 and next(tries) == 0:
+            return replace(call.lost("error", "busy", retryable=True, run_s=2.0), billed_s=3.0)
+        return fine(call)
+
+    _, made = engine(answer, recipe=recipe, price=prices.__getitem__)
+    first, second = sorted(made.map(abs, [Job(0, source="dem"), Job(1, source="s2")]), key=lambda r: r.index)
+    assert (first.region, second.region) == ("eu-central-1", "us-west-2")
+    assert (first.billed_s, first.usd) == pytest.approx((0.1, 0.1))
+    assert (second.billed_s, second.usd) == pytest.approx((3.1, 31.0 + 200.0))
+    assert first.ended_at == pytest.approx(time.time(), abs=5)
