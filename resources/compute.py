@@ -35,6 +35,10 @@ class ComputeResource(dg.ConfigurableResource, ComputeRecipe):  # type: ignore[t
         """Settings of the compute plugin."""
         return ComputeRecipe(**{name: getattr(self, name) for name in ComputeRecipe.model_fields})
 
+    def dashboard(self) -> str:
+        """Address of the backend's own page on what runs, or ""."""
+        return self._made.dashboard() if self._made else ""
+
     def spent_usd(self) -> float:
         """What all tries of tasks have cost up to now."""
         return self._made.spent_usd() if self._made else 0.0

@@ -69,7 +69,7 @@ def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
     refuse_failed(receipt)
     workspace = run.workspace
     skipped = "same scenes, recipe and code" if plan.done else None
-    metadata = composite_metadata(receipt, workspace.storage, skipped=skipped)
+    metadata = composite_metadata(receipt, workspace.storage, skipped=skipped, dashboard=run.dashboard)
     checked = plausible(receipt, workspace.blocks(region))
     return Made(receipt.data_version, metadata, _inputs(workspace, region, month), [checked])
 

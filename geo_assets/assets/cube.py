@@ -2,8 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import dagster as dg
 
@@ -17,11 +17,13 @@ from geo_assets.model.plugin import Cube
 from geo_assets.model.project import Project
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.sensor import Sensor
+from geo_assets.model.task import TaskResult
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.previous import Previous, read_previous
 from geo_assets.tasks.sweep import sweep_once
 
 _LOOKS, _LOOK_S = 20, 0.25
+_DASHBOARD = "geo_assets/dashboard"
 Prepare = Callable[[Cube, Project, Sensor, PixelGrid, Periods], None]
 
 
@@ -54,10 +56,10 @@ class CubeRun:
         periods: Its periods.
         cube: The cube.
         cube_id: What tells it from one made anew; None where there is none.
-        mapper: Runs tasks.
         money: What they are expected to cost.
         backend: Name of the compute backend.
         run_id: Of the run.
+        dashboard: Address of the backend's own page, once tasks ran and if it has one.
     """
 
     def __init__(
@@ -67,7 +69,8 @@ class CubeRun:
         self.workspace, self.periods = workspace, periods
         self.cube = store.cube(workspace.project.cube.store)
         self.cube_id: str | None = None
-        self.mapper, self.run_id = compute.map, context.run.run_id
+        self._compute, self.run_id = compute, context.run.run_id
+        self.dashboard = ""
         self.money, self.backend = Money(workspace, compute), compute.recipe().backend
         self._fits = False
         self._ready: set[str] = set()
@@ -105,6 +108,14 @@ class CubeRun:
             self._prepare(self.cube, self.workspace.project, self.workspace.loaded.sensor, grid, self.periods)
             self._ready.add(grid.group)
             self.cube_id = cube_id(self.cube)
+
+    def mapper(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+        """Runs tasks; the address of the backend's own page stands in the run's tags from then on."""
+        results = self._compute.map(fn, tasks)
+        if (address := self._compute.dashboard()) and address != self.dashboard:
+            self.dashboard = address
+            self._context.instance.add_run_tags(self.run_id, {_DASHBOARD: address})
+        return results
 
     def say(self, receipt: PartitionReceipt, made: int, reason: str) -> None:
         """A line in the run's log. It costs as much as an event: only for what took work."""

@@ -24,7 +24,9 @@ _MOST_COSTS = 40
 _LONGEST_CELL = 300  # characters
 
 
-def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: str | None) -> dict[str, Any]:
+def composite_metadata(
+    receipt: PartitionReceipt, storage: Storage, *, skipped: str | None, dashboard: str = ""
+) -> dict[str, Any]:
     """What the UI shows of a composite partition."""
     f = receipt.figures
     shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
@@ -46,7 +48,7 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
         "bytes_read": 0 if skipped else int(f.get("bytes_read", 0)),
         "requests": 0 if skipped else int(f.get("requests", 0)),
         "seconds": 0.0 if skipped else receipt.wall_s,
-        **({} if skipped else _cost(receipt)),
+        **({} if skipped else _cost(receipt, dashboard)),
         "recipe_hash": receipt.recipe_hash,
         "scene_hash": receipt.scene_hash,
         "code_version": receipt.code_version,
@@ -56,7 +58,9 @@ def composite_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: 
     }
 
 
-def pyramid_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: str | None) -> dict[str, Any]:
+def pyramid_metadata(
+    receipt: PartitionReceipt, storage: Storage, *, skipped: str | None, dashboard: str = ""
+) -> dict[str, Any]:
     """What the UI shows of a pyramid partition."""
     f = receipt.figures
     shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
@@ -72,7 +76,7 @@ def pyramid_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: st
         "shards": 0 if skipped else int(f.get("shards", 0)),
         "pixels_read": 0 if skipped else int(f.get("pixels_read", 0)),
         "seconds": 0.0 if skipped else receipt.wall_s,
-        **({} if skipped else _cost(receipt)),
+        **({} if skipped else _cost(receipt, dashboard)),
         "composite": str(f.get("composite", "")),
         "code_version": receipt.code_version,
         "snapshot": receipt.snapshot,
@@ -80,11 +84,13 @@ def pyramid_metadata(receipt: PartitionReceipt, storage: Storage, *, skipped: st
     }
 
 
-def _cost(receipt: PartitionReceipt) -> dict[str, Any]:
+def _cost(receipt: PartitionReceipt, dashboard: str) -> dict[str, Any]:
     """Where the tasks ran, and what was expected and paid for them where somebody is billed."""
     f = receipt.figures
     backends = sorted({b.backend for b in receipt.blocks if b.run_id == receipt.run_id and b.backend})
     shown: dict[str, Any] = {"compute": ", ".join(backends)} if backends else {}
+    if dashboard:
+        shown["dashboard"] = dg.MetadataValue.url(dashboard)
     if f.get("usd") or f.get("usd_predicted"):
         shown |= {"usd_predicted": float(f.get("usd_predicted", 0.0)), "usd_actual": float(f.get("usd", 0.0))}
         shown |= {"billed_seconds": float(f.get("billed_s", 0.0))}

@@ -63,7 +63,6 @@ class PlainCompute:
         """What all tries of tasks have cost up to now."""
         return self._spent_usd
 
-    @property
     def dashboard(self) -> str:
         """Address of the backend's own page, or ""."""
         return self._engine.dashboard if self._engine else ""

@@ -40,6 +40,10 @@ class Compute(Protocol):
         """Settings of the compute plugin."""
         ...
 
+    def dashboard(self) -> str:
+        """Address of the backend's own page on what runs, or ""."""
+        ...
+
     def spent_usd(self) -> float:
         """What all tries of tasks have cost up to now."""
         ...

@@ -72,7 +72,7 @@ def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
         run.say(receipt, len(plan.todo), plan.reason)
     refuse_failed(receipt)
     skipped = "same composite and code" if plan.done else None
-    metadata = pyramid_metadata(receipt, run.workspace.storage, skipped=skipped)
+    metadata = pyramid_metadata(receipt, run.workspace.storage, skipped=skipped, dashboard=run.dashboard)
     return Made(receipt.data_version, metadata, {COMPOSITE: plan.composite.data_version})
 
 
