@@ -1,6 +1,6 @@
 """Where tasks run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -43,7 +43,7 @@ class ComputeResource(dg.ConfigurableResource, ComputeRecipe):  # type: ignore[t
         """What all tries of tasks have cost up to now."""
         return self._made.spent_usd() if self._made else 0.0
 
-    def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
         """Run a function on every task.
 
         Raises:

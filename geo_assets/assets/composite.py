@@ -11,7 +11,7 @@ from geo_assets.assets.cube import CubeRun, make_or_find, refuse_failed
 from geo_assets.assets.figures import composite_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Compute, Store
-from geo_assets.assets.strip import Made, run_strip
+from geo_assets.assets.strip import Made, run_strip_of_tasks
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
@@ -19,6 +19,7 @@ from geo_assets.tasks import composite as task
 from geo_assets.tasks.layout import ensure_layout
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, make_partition, plan_partition
 from geo_assets.tasks.search import product as scenes_product
+from geo_assets.tasks.steps import Steps
 
 
 class CompositeConfig(dg.Config):
@@ -46,16 +47,16 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:  # fmt: skip
         workspace = Workspace.of(loaded, storage=storage, catalog=catalog)
         run = CubeRun(PRODUCT, context, workspace, periods, storage, compute, prepare=ensure_layout)
-        yield from run_strip(
-            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), storage=workspace.storage,
-            checks=[PLAUSIBLE], spent_usd=compute.spent_usd,
+        yield from run_strip_of_tasks(
+            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), fn=task.run, mapper=run.mapper,
+            storage=workspace.storage, checks=[PLAUSIBLE], mixed=run.remote,
         )  # fmt: skip
 
     return composite
 
 
-def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
-    """Make what a partition needs.
+def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Steps[Made]:
+    """The steps that make what a partition needs.
 
     Raises:
         ConfigError: The stored cube has another layout.
@@ -63,7 +64,9 @@ def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
     """
     run.check()
     plan = _plan(run, region, month, overwrite=overwrite)
-    plan, receipt = make_or_find(plan, lambda p: _partition(run, p), lambda: _plan(run, region, month, overwrite=False))
+    plan, receipt = yield from make_or_find(
+        plan, lambda p: _partition(run, p), lambda: _plan(run, region, month, overwrite=False)
+    )
     if any(todo.scenes for todo in plan.todo):
         run.say(receipt, len(plan.todo), plan.reason)
     refuse_failed(receipt)
@@ -85,13 +88,13 @@ def _plan(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Partitio
     )  # fmt: skip
 
 
-def _partition(run: CubeRun, plan: PartitionPlan) -> PartitionReceipt:
+def _partition(run: CubeRun, plan: PartitionPlan) -> Steps[PartitionReceipt]:
     expected = run.money.of_composite(plan)
     run.prepare(plan.grid)
     workspace = run.workspace
     return make_partition(
         plan, workspace.project, workspace.loaded.sensor, periods=run.periods, cube=run.cube, storage=workspace.storage,
-        mapper=run.mapper, run_id=run.run_id, held_in=run.cube_id, backend=run.backend, expected_usd=expected,
+        run_id=run.run_id, held_in=run.cube_id, backend=run.backend, expected_usd=expected,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import dagster as dg
@@ -20,6 +20,7 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import TaskResult
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.previous import Previous, read_previous
+from geo_assets.tasks.steps import Steps
 from geo_assets.tasks.sweep import sweep_once
 
 _LOOKS, _LOOK_S = 20, 0.25
@@ -58,6 +59,7 @@ class CubeRun:
         cube_id: What tells it from one made anew; None where there is none.
         money: What they are expected to cost.
         backend: Name of the compute backend.
+        remote: Whether its workers may be elsewhere.
         run_id: Of the run.
         dashboard: Address of the backend's own page, once tasks ran and if it has one.
     """
@@ -72,6 +74,7 @@ class CubeRun:
         self._compute, self.run_id = compute, context.run.run_id
         self.dashboard = ""
         self.money, self.backend = Money(workspace, compute), compute.recipe().backend
+        self.remote = self.money.capabilities.remote
         self._fits = False
         self._ready: set[str] = set()
 
@@ -109,7 +112,7 @@ class CubeRun:
             self._ready.add(grid.group)
             self.cube_id = cube_id(self.cube)
 
-    def mapper(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+    def mapper(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
         """Runs tasks; the address of the backend's own page stands in the run's tags from then on."""
         results = self._compute.map(fn, tasks)
         if (address := self._compute.dashboard()) and address != self.dashboard:
@@ -124,8 +127,10 @@ class CubeRun:
         )
 
 
-def make_or_find(plan: P, make: Callable[[P], PartitionReceipt], look: Callable[[], P]) -> tuple[P, PartitionReceipt]:
-    """Make what a plan lists; where another run committed it first, take what that one made, if it is what is wanted.
+def make_or_find(
+    plan: P, make: Callable[[P], Steps[PartitionReceipt]], look: Callable[[], P]
+) -> Steps[tuple[P, PartitionReceipt]]:
+    """The steps that make what a plan lists; where another run committed it first, take what that one made, if it is what is wanted.
 
     Args:
         plan: What to make.
@@ -136,7 +141,7 @@ def make_or_find(plan: P, make: Callable[[P], PartitionReceipt], look: Callable[
         The plan that holds in the end, and the receipt.
     """
     try:
-        return plan, plan.done or make(plan)
+        return plan, plan.done or (yield from make(plan))
     except ConflictError:
         for _ in range(_LOOKS):  # it writes its receipt a moment after its commit
             if (done := (now := look()).done) is not None:

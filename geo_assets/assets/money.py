@@ -33,6 +33,12 @@ class Money:
     compute: Compute
     _composite: CompositeForecast | None = field(default=None, init=False)
     _pyramid: PyramidForecast | None = field(default=None, init=False)
+    _sent_usd: float = field(default=0.0, init=False)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may be expected of the backend."""
+        return self._backend()[2]
 
     def of_composite(self, plan: PartitionPlan) -> Expected:
         """USD by row and column of the blocks that are to be made.
@@ -80,9 +86,11 @@ class Money:
         self, blocks: Sequence[Block], loads: Sequence[Load], recipe: ComputeRecipe, backend: Backend
     ) -> Expected:
         expected = {(b.row, b.col): backend.estimate(recipe, [one]).usd for b, one in zip(blocks, loads, strict=True)}
-        spent, more = self.compute.spent_usd(), sum(expected.values())
+        # What was sent may not be paid yet: tasks of several partitions are out at a time
+        spent, more = max(self.compute.spent_usd(), self._sent_usd), sum(expected.values())
         if recipe.max_usd is not None and spent + more > recipe.max_usd:
             raise ConfigError(
-                f"refused: the run has cost ${spent:.4f}, these {len(blocks)} blocks are expected to cost ${more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of them was sent"
+                f"refused: the run has cost or will cost ${spent:.4f}, these {len(blocks)} blocks are expected to cost ${more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of them was sent"
             )
+        self._sent_usd += more
         return expected

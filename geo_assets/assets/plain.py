@@ -1,7 +1,7 @@
 """Resources straight from the project file: what is bound where no ``resources`` package is."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class PlainCompute:
         """Address of the backend's own page, or ""."""
         return self._engine.dashboard if self._engine else ""
 
-    def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
         """Run a function on every task.
 
         Raises:
@@ -77,8 +77,13 @@ class PlainCompute:
         self._refuse_spent()
         return self._counted(self._started(), fn, tasks)
 
-    def _counted(self, engine: compute.Engine, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
-        tell(News(tasks=len(tasks), usd=self._spent_usd, dashboard=engine.dashboard))
+    def _counted(self, engine: compute.Engine, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
+        def taken() -> Iterator[Any]:
+            for task in tasks:
+                if task is not compute.NOT_YET:
+                    tell(News(tasks=1, usd=self._spent_usd, dashboard=engine.dashboard))
+                yield task
+
         cost: dict[int, float] = {}
 
         def count(result: TaskResult) -> None:
@@ -86,7 +91,7 @@ class PlainCompute:
             cost[result.index] = result.usd
             tell(News(result=result, usd=self._spent_usd))
 
-        with contextlib.closing(engine.map(fn, tasks, on_event=count)) as results:  # type: ignore[type-var]
+        with contextlib.closing(engine.map(fn, taken(), on_event=count)) as results:  # type: ignore[type-var]
             for result in results:
                 yield result
                 self._refuse_spent()

@@ -1,6 +1,6 @@
 """What the assets need from outside: the protocols that resources fulfil."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from geo_assets.model.compute import ComputeRecipe
@@ -48,6 +48,6 @@ class Compute(Protocol):
         """What all tries of tasks have cost up to now."""
         ...
 
-    def map(self, fn: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[TaskResult]:
+    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
         """Run a function on every task; results come as they finish."""
         ...

@@ -10,7 +10,7 @@ from geo_assets.assets.cube import CubeRun, make_or_find, refuse_failed
 from geo_assets.assets.figures import pyramid_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Compute, Store
-from geo_assets.assets.strip import Made, run_strip
+from geo_assets.assets.strip import Made, run_strip_of_tasks
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
@@ -24,6 +24,7 @@ from geo_assets.tasks.pyramid_partition import (
     plan_pyramid,
     read_composite,
 )
+from geo_assets.tasks.steps import Steps
 
 
 class PyramidConfig(dg.Config):
@@ -47,18 +48,16 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         run = CubeRun(
             PRODUCT, context, Workspace.of(loaded, storage=storage), periods, storage, compute, prepare=ensure_levels
         )
-        yield from run_strip(
-            context,
-            lambda key: _made(run, *split_key(key), overwrite=config.overwrite),
-            storage=run.workspace.storage,
-            spent_usd=compute.spent_usd,
-        )
+        yield from run_strip_of_tasks(
+            context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), fn=task.run, mapper=run.mapper,
+            storage=run.workspace.storage, mixed=run.remote,
+        )  # fmt: skip
 
     return pyramid
 
 
-def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
-    """Make what a partition needs.
+def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Steps[Made]:
+    """The steps that make what a partition needs.
 
     Raises:
         ConfigError: The stored cube has another layout.
@@ -67,7 +66,9 @@ def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Made:
     """
     run.check()
     plan = _plan(run, region, month, overwrite=overwrite)
-    plan, receipt = make_or_find(plan, lambda p: _partition(run, p), lambda: _plan(run, region, month, overwrite=False))
+    plan, receipt = yield from make_or_find(
+        plan, lambda p: _partition(run, p), lambda: _plan(run, region, month, overwrite=False)
+    )
     if any(todo.source.days for todo in plan.todo):
         run.say(receipt, len(plan.todo), plan.reason)
     refuse_failed(receipt)
@@ -83,11 +84,11 @@ def _plan(run: CubeRun, region: str, month: str, *, overwrite: bool) -> PyramidP
     return plan_pyramid(composite, grid, known.receipt, overwrite=overwrite, fault=known.fault)
 
 
-def _partition(run: CubeRun, plan: PyramidPlan) -> PartitionReceipt:
+def _partition(run: CubeRun, plan: PyramidPlan) -> Steps[PartitionReceipt]:
     expected = run.money.of_pyramid(plan)
     run.prepare(plan.grid)
     workspace = run.workspace
     return make_pyramid(
         plan, workspace.project, workspace.loaded.sensor, periods=run.periods, cube=run.cube, storage=workspace.storage,
-        mapper=run.mapper, run_id=run.run_id, backend=run.backend, expected_usd=expected,
+        run_id=run.run_id, backend=run.backend, expected_usd=expected,
     )  # fmt: skip

@@ -13,8 +13,9 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from geo_assets.assets.notes import Notes
 from geo_assets.assets.partitions import region_and_month
-from geo_assets.errors import GeoAssetsError
+from geo_assets.errors import ComputeError, GeoAssetsError
 from geo_assets.storage import Storage
+from geo_assets.tasks.steps import Ended, Mapper, Steps, Together
 
 _SHOWN, _LONGEST = 50, 500  # causes that the UI shows one by one, and characters of each
 _FURTHER, _SHORT = "further", 120  # where the others are, and characters of theirs: many fail for one reason
@@ -49,9 +50,8 @@ class Made:
 
 
 def run_strip(
-    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, storage: Storage, checks: Sequence[str] = (),
-    spent_usd: Callable[[], float] = lambda: 0.0,
-) -> Iterator[Any]:  # fmt: skip
+    context: dg.AssetExecutionContext, make: Callable[[str], Made], *, storage: Storage, checks: Sequence[str] = ()
+) -> Iterator[Any]:
     """Make every key of the run, keep what succeeds, and fail the step at its end if a key failed.
 
     Args:
@@ -59,35 +59,79 @@ def run_strip(
         make: Makes one key; raises a GeoAssetsError if it cannot.
         storage: Keeps a note on each key that failed, until a later try succeeds.
         checks: Names of the asset's checks.
-        spent_usd: What tasks have cost up to now.
     """
-    keys = sorted(context.partition_keys, key=_region_first)
-    product, tags = context.asset_key.to_user_string(), _Tags(context)
-    notes = Notes(storage, product, run_id=context.run.run_id, log=context.log)
-    failed: dict[str, GeoAssetsError] = {}
-    for key in keys:
-        before = spent_usd()
+    strip = _Strip(context, storage, checks)
+    for key in strip.keys:
         try:
             made = make(key)
         except GeoAssetsError as e:
-            failed[str(key)] = e
-            context.log.error(f"{product} {key}: {e}")
-            notes.failed(key, e, usd=spent_usd() - before)
-            continue
-        notes.made(key)
+            strip.ended(Ended(str(key), None, e, 0.0))
+        else:
+            strip.ended(Ended(str(key), made, None, 0.0))
+    yield from strip.events()
+
+
+def run_strip_of_tasks(
+    context: dg.AssetExecutionContext, body: Callable[[str], Steps[Made]], *, fn: Callable[[Any], Any], mapper: Mapper, storage: Storage,
+    checks: Sequence[str] = (), mixed: bool = False,
+) -> Iterator[Any]:  # fmt: skip
+    """Like ``run_strip``, for keys whose tasks run elsewhere: those of many keys are out at a time.
+
+    Args:
+        context: Of the asset.
+        body: The steps that make one key; a GeoAssetsError in them if it cannot be made.
+        fn: The function of all tasks.
+        mapper: Runs tasks.
+        storage: Keeps a note on each key that failed, until a later try succeeds.
+        checks: Names of the asset's checks.
+        mixed: Send the tasks of a key in a mixed order.
+    """
+    strip = _Strip(context, storage, checks)
+    Together(((str(key), body(key)) for key in strip.keys), fn, strip.ended, mixed=mixed).run(mapper)
+    yield from strip.events()
+
+
+class _Strip:
+    """The events of a run, key by key."""
+
+    def __init__(self, context: dg.AssetExecutionContext, storage: Storage, checks: Sequence[str]) -> None:
+        self._context, self._checks = context, checks
+        self.keys = sorted(context.partition_keys, key=_region_first)
+        self._known = {str(key): key for key in self.keys}  # some are more than their text
+        self._product, self._tags = context.asset_key.to_user_string(), _Tags(context)
+        self._notes = Notes(storage, self._product, run_id=context.run.run_id, log=context.log)
+        self._failed: dict[str, GeoAssetsError] = {}
+
+    def ended(self, ended: Ended[Made]) -> None:
+        """Log what became of a key."""
+        context, key, made = self._context, ended.key, ended.value
+        if ended.error is not None or made is None:
+            error = ended.error or ComputeError(f"{key}: nothing was made")
+            self._failed[key] = error
+            context.log.error(f"{self._product} {key}: {error}")
+            self._notes.failed(key, error, usd=ended.usd)
+            return
+        self._notes.made(key)
         context.log_event(
             dg.AssetMaterialization(
-                context.asset_key, partition=str(key), metadata=made.metadata, tags=tags.of(key, made)
+                context.asset_key, partition=key, metadata=made.metadata, tags=self._tags.of(self._known[key], made)
             )
         )
         for check in made.checks:
-            context.log_event(_evaluation(context.asset_key, str(key), check))
-    if len(failed) < len(keys):  # something is there, so assets further down may run
-        yield dg.MaterializeResult(metadata={_QUIET: True})
-        for name in checks:
-            yield dg.Output(None, output_name=f"{context.asset_key.to_python_identifier()}_{name}")
-    if failed:
-        raise _failure(failed, len(keys))
+            context.log_event(_evaluation(context.asset_key, key, check))
+
+    def events(self) -> Iterator[Any]:
+        """What Dagster needs at the end of the step.
+
+        Raises:
+            dg.Failure: A key failed.
+        """
+        if len(self._failed) < len(self.keys):  # something is there, so assets further down may run
+            yield dg.MaterializeResult(metadata={_QUIET: True})
+            for name in self._checks:
+                yield dg.Output(None, output_name=f"{self._context.asset_key.to_python_identifier()}_{name}")
+        if self._failed:
+            raise _failure({k: self._failed[k] for k in self._known if k in self._failed}, len(self.keys))
 
 
 def _region_first(key: str) -> tuple[str, str]:

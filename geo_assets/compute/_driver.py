@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from geo_assets.errors import ComputeError
-from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.compute import NOT_YET, Capabilities, ComputeRecipe
 from geo_assets.model.cost import FREE, Price
 from geo_assets.model.task import Kind, TaskResult
 
@@ -166,12 +166,14 @@ class Engine:
     ) -> Iterator[TaskResult]:  # fmt: skip
         """Run a function on every task and yield results as they finish; see ``model.compute.Engine``."""
         recipe = self._recipe
-        indexed = list(enumerate(tasks)) if isinstance(tasks, Sequence) else enumerate(tasks)
-        if isinstance(indexed, list) and self.capabilities.remote and not ordered:
+        order: list[int] | None = None
+        if isinstance(tasks, Sequence) and self.capabilities.remote and not ordered:
             # Neighbours read the same files: side by side they would meet the same limits of the same object store
-            random.Random(len(indexed)).shuffle(indexed)
+            order = list(range(len(tasks)))
+            random.Random(len(order)).shuffle(order)
+            tasks = [tasks[i] for i in order]
         run = _Run(
-            self._adapter, fn, iter(indexed), retries=recipe.retries if retries is None else retries,
+            self._adapter, fn, iter(tasks), order, retries=recipe.retries if retries is None else retries,
             timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window or 2 * self._adapter.slots,
             region_of=recipe.region_of, price=self._price,
             warm=self._warm, backups=recipe.backups,
@@ -195,11 +197,11 @@ class _Run:
     """One map: what is out, and what is to be tried again."""
 
     def __init__(
-        self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[tuple[int, Any]], *, retries: int, timeout_s: float,
+        self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[Any], order: list[int] | None, *, retries: int, timeout_s: float,
         skip_done: Callable[[Any], bool] | None, window: int, region_of: Callable[[str], str], price: Callable[[str], Price],
         warm: list[bool], backups: bool,
     ) -> None:  # fmt: skip
-        self._adapter, self._fn, self._tasks = adapter, fn, tasks
+        self._adapter, self._fn, self._tasks, self._order = adapter, fn, tasks, order
         self._region_of, self._price, self._warm, self._backups = region_of, price, warm, backups
         self._retries, self._timeout_s, self._skip_done, self._window = retries, timeout_s, skip_done, window
         self._live: dict[Hashable, _Try] = {}
@@ -247,11 +249,13 @@ class _Run:
             self._submit(heapq.heappop(self._later)[2])
         while self._may_give():
             try:
-                index, task = next(self._tasks)
+                task = next(self._tasks)
             except StopIteration:
                 self._all_given = True
                 break
-            self._given += 1
+            if task is NOT_YET:
+                break
+            index, self._given = self._given if self._order is None else self._order[self._given], self._given + 1
             if self._skip_done and self._skip_done(task):
                 self._at_once.append(TaskResult(index, "skipped", attempts=0))
             else:

@@ -12,6 +12,13 @@ from geo_assets.model.recipe import Recipe
 from geo_assets.model.task import TaskResult
 
 
+class _NotYet:
+    """See ``NOT_YET``."""
+
+
+NOT_YET = _NotYet()  # of an iterator of tasks: there is none at the moment, but there may be once another one has ended
+
+
 class ComputeRecipe(Recipe):
     """Where tasks run."""
 
@@ -118,7 +125,7 @@ class Engine(Protocol):
 
         Args:
             fn: A function of a module, which workers can import.
-            tasks: What it is called with, one each; taken as there is room for them.
+            tasks: What it is called with, one each; taken as there is room for them. An iterator may give ``NOT_YET``.
             retries: Further tries after an error that a retry can help; None is the recipe's number.
             timeout_s: Limit of each try, from its start on the worker; None is the recipe's.
             skip_done: Whether a task need not be run; its result is ``skipped``.

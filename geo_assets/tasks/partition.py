@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,9 +28,9 @@ from geo_assets.tasks.memory import bands_together, strips
 from geo_assets.tasks.pixels import stored_blocks
 from geo_assets.tasks.quicklook import update_pictures
 from geo_assets.tasks.search import dropped, used_scenes
+from geo_assets.tasks.steps import Batch, Steps
 
 PRODUCT = "composite"
-Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[TaskResult]]
 
 
 @dataclass(frozen=True)
@@ -199,13 +199,12 @@ def make_partition(
     periods: Periods,
     cube: Cube,
     storage: Storage,
-    mapper: Mapper,
     run_id: str,
     held_in: str | None = None,
     backend: str = "",
     expected_usd: Mapping[tuple[int, int], float] | None = None,
-) -> PartitionReceipt:
-    """Make what a plan lists, commit the good blocks at once, and write the receipt.
+) -> Steps[PartitionReceipt]:
+    """The steps that make what a plan lists, commit the good blocks at once, and write the receipt, which they return.
 
     Failed blocks keep what the cube held before; the receipt is then ``partial`` and names the causes.
 
@@ -216,7 +215,6 @@ def make_partition(
         periods: The time axis.
         cube: The cube, whose group exists.
         storage: For the receipt and the pictures.
-        mapper: Runs the tasks.
         run_id: For the receipt.
         held_in: Id of the cube, if it is known; else it is asked.
         backend: Name of the compute backend, for the receipt.
@@ -231,7 +229,7 @@ def make_partition(
     tasks = [_task(todo, plan, project, session, periods) for todo in work]
     done: list[composite.BlockResult] = []
     failed: list[BlockReceipt] = []
-    for result in mapper(composite.run, tasks) if tasks else ():
+    for result in (yield Batch(composite.run, tasks)):
         if result.status == "ok":
             done.append(replace(result.value, receipt=jobs.noted(result.value.receipt, result)))
         else:

@@ -22,10 +22,11 @@ from geo_assets.tasks import composite as composite_task
 from geo_assets.tasks import pyramid
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
-from geo_assets.tasks.partition import Mapper, left
+from geo_assets.tasks.partition import left
 from geo_assets.tasks.pixels import stored_blocks
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.quicklook import update_overview
+from geo_assets.tasks.steps import Batch, Steps
 
 PRODUCT = "pyramid"
 
@@ -137,10 +138,10 @@ def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, source:
 
 
 def make_pyramid(
-    plan: PyramidPlan, project: Project, sensor: Sensor, *, periods: Periods, cube: Cube, storage: Storage, mapper: Mapper, run_id: str,
+    plan: PyramidPlan, project: Project, sensor: Sensor, *, periods: Periods, cube: Cube, storage: Storage, run_id: str,
     backend: str = "", expected_usd: Mapping[tuple[int, int], float] | None = None,
-) -> PartitionReceipt:  # fmt: skip
-    """Make what a plan lists, commit it at once, and write the receipt.
+) -> Steps[PartitionReceipt]:  # fmt: skip
+    """The steps that make what a plan lists, commit it at once, and write the receipt, which they return.
 
     Over failed blocks the levels keep what they held; the receipt is then ``partial`` and names the causes.
 
@@ -151,7 +152,6 @@ def make_pyramid(
         periods: The time axis.
         cube: The cube, whose levels exist.
         storage: For the receipt and the picture.
-        mapper: Runs the tasks.
         run_id: For the receipt.
         backend: Name of the compute backend, for the receipt.
         expected_usd: What each block is expected to cost, by row and column, for the receipt.
@@ -161,10 +161,8 @@ def make_pyramid(
     """
     began, jobs = time.perf_counter(), Jobs(run_id, backend, expected_usd or {})
     session = cube.session(plan.grid.group)
-    maker = _Maker(
-        plan, project, sensor, periods.index(str(plan.composite.month)), cube, session.handle(), mapper, jobs
-    )
-    made, failed, changes = maker.make()
+    maker = _Maker(plan, project, sensor, periods.index(str(plan.composite.month)), cube, session.handle(), jobs)
+    made, failed, changes = yield from maker.make()
     blocks = sorted([*plan.fresh, *made, *failed], key=lambda b: (b.row, b.col))
     receipt = _receipt(plan, blocks, maker, run_id=run_id, seconds=time.perf_counter() - began)
     snapshot = plan.previous.snapshot if plan.previous else ""
@@ -184,12 +182,12 @@ class _Maker:
     """The tasks of one partition: first the blocks side by side, then the levels that are one shard a region."""
 
     def __init__(
-        self, plan: PyramidPlan, project: Project, sensor: Sensor, time_index: int, cube: Cube, handle: bytes, mapper: Mapper,
+        self, plan: PyramidPlan, project: Project, sensor: Sensor, time_index: int, cube: Cube, handle: bytes,
         jobs: Jobs,
     ) -> None:  # fmt: skip
         self.shards, self.cpu_s = 0, 0.0
         self.above: list[TaskResult] = []  # the task of the levels above, which is no block's
-        self._plan, self._mapper, self._jobs = plan, mapper, jobs
+        self._plan, self._jobs = plan, jobs
         self._levels = levels(plan.grid)
         self._own = blockwise(plan.grid, self._levels)
         names = composite_task.variables(sensor, project.cube)
@@ -199,18 +197,22 @@ class _Maker:
             "arrays": tuple((v.name, v.fill) for v in names), "store": project.cube.store, "writer": handle,
         }  # fmt: skip
 
-    def make(self) -> tuple[list[BlockReceipt], list[BlockReceipt], list[bytes]]:
+    def make(self) -> Steps[tuple[list[BlockReceipt], list[BlockReceipt], list[bytes]]]:
         """Receipts of the blocks that were made and of those that failed, and the changes to commit."""
         work = [t for t in self._plan.todo if not self._blank(t)]
         blank = [_made(t) for t in self._plan.todo if self._blank(t)]
         if not work:
             return blank, [], []
-        results = self._run([self._block_task(t) for t in work]) if self._own else [None] * len(work)
+        results: Sequence[TaskResult | None] = [None] * len(work)
+        if self._own:
+            results = yield from self._run([self._block_task(t) for t in work])
         failed = [self._failed(t, r) for t, r in zip(work, results, strict=True) if r and r.status != "ok"]
         good = [(t, r) for t, r in zip(work, results, strict=True) if not r or r.status == "ok"]
         changes = [r.value.changes for _, r in good if r]
         if good and self._own < len(self._levels):
-            self.above = self._run([self._region_task({t.block: r.value.changes if r else b"" for t, r in good})])
+            self.above = yield from self._run(
+                [self._region_task({t.block: r.value.changes if r else b"" for t, r in good})]
+            )
             (top,) = self.above
             if top.status != "ok":  # levels that do not agree must not be seen
                 self.shards = 0
@@ -239,14 +241,14 @@ class _Maker:
         """Whether no scene reaches a block and no level holds anything of it, so that there is nothing to do."""
         return not todo.source.days and bool(self._own) and todo.block not in self._held
 
-    def _run(self, tasks: Sequence[PyramidTask]) -> list[TaskResult]:
-        results = {r.index: r for r in self._mapper(pyramid.run, tasks)}
+    def _run(self, tasks: Sequence[PyramidTask]) -> Steps[list[TaskResult]]:
+        results = yield Batch(pyramid.run, tasks)
         if len(results) != len(tasks):
             raise ComputeError(f"{tasks[0].name}: {len(tasks) - len(results)} of {len(tasks)} tasks gave no answer")
-        made = [r.value for r in results.values() if r.status == "ok"]
+        made = [r.value for r in results if r.status == "ok"]
         self.shards += sum(v.shards for v in made)
         self.cpu_s += sum(v.cpu_s for v in made)
-        return [results[i] for i in range(len(tasks))]
+        return results
 
     def _block_task(self, todo: Todo) -> PyramidTask:
         chunks = tuple((row, col) for row, col in todo.source.chunks)

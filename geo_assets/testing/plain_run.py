@@ -18,6 +18,7 @@ from geo_assets.registry import load
 from geo_assets.tasks import areas, cells, search
 from geo_assets.tasks.layout import ensure_layout
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, make_partition, plan_partition
+from geo_assets.tasks.steps import alone
 
 Key = tuple[str, str]
 _RUN = "plain"
@@ -96,8 +97,8 @@ def _make(run: PlainRun, region: str, month: str, *, overwrite: bool) -> None:
     ensure_layout(cube, project, loaded.sensor, grid, periods)
     backend: Compute = load("compute", project.compute.backend)
     with backend.connect(project.compute) as engine:
-        run.receipts[region, month] = make_partition(
-            plan, project, loaded.sensor, periods=periods, cube=cube, storage=loaded.storage, run_id=_RUN, mapper=engine.map,
+        run.receipts[region, month] = alone(
+            make_partition(plan, project, loaded.sensor, periods=periods, cube=cube, storage=loaded.storage, run_id=_RUN), engine.map
         )  # fmt: skip
 
 

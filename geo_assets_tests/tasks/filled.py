@@ -19,6 +19,7 @@ from geo_assets.registry import load
 from geo_assets.tasks import composite, pyramid_partition
 from geo_assets.tasks.layout import cube_id, ensure_layout, ensure_levels
 from geo_assets.tasks.previous import read_previous
+from geo_assets.tasks.steps import alone
 
 MONTHS = ["2024-01", "2024-02"]
 BANDS = ["nir", "red"]
@@ -97,9 +98,10 @@ class Filled:
         """Make what the pyramid needs."""
         loaded, plan = self.loaded, self.plan(month, overwrite=overwrite)
         ensure_levels(loaded.cube, loaded.project, loaded.sensor, plan.grid, loaded.periods())
-        return pyramid_partition.make_pyramid(
-            plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage, mapper=self._map, run_id=run_id
+        steps = pyramid_partition.make_pyramid(
+            plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage, run_id=run_id
         )  # fmt: skip
+        return alone(steps, self._map)
 
     def _map(self, fn: Any, tasks: Any) -> Any:
         recipe = self.loaded.project.compute

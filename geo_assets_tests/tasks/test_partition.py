@@ -18,6 +18,7 @@ from geo_assets.tasks import areas, block, composite
 from geo_assets.tasks.layout import check_layout, layout_attrs
 from geo_assets.tasks.memory import Strips
 from geo_assets.tasks.partition import PRODUCT, make_partition, plan_partition
+from geo_assets.tasks.steps import alone
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets.testing.world import SampleWorld
 
@@ -230,11 +231,11 @@ def test_make_when_a_task_gives_no_answer_then_nothing_is_committed(tmp_path, fo
     loaded = run.loaded
     plan = dataclasses.replace(run.plans[KEY], previous=run.receipts[KEY])
     before, snapshot = pixels(run), next(iter(loaded.cube.history()))["id"]
+    steps = make_partition(
+        plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage, run_id="lost"
+    )  # fmt: skip
     with pytest.raises(ComputeError, match="gave no answer"):
-        make_partition(
-            plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage,
-            mapper=lambda fn, tasks: iter(()), run_id="lost",
-        )  # fmt: skip
+        alone(steps, lambda fn, tasks: iter(()))
     assert next(iter(loaded.cube.history()))["id"] == snapshot
     assert loaded.storage.read_receipt(PRODUCT, *KEY) == run.receipts[KEY]
     assert np.array_equal(pixels(run), before)
