@@ -49,7 +49,7 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         run = CubeRun(PRODUCT, context, workspace, periods, storage, compute, prepare=ensure_layout)
         yield from run_strip_of_tasks(
             context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), fn=task.run, mapper=run.mapper,
-            storage=workspace.storage, checks=[PLAUSIBLE], mixed=run.remote,
+            storage=workspace.storage, title=workspace.project.name, checks=[PLAUSIBLE], mixed=run.remote,
         )  # fmt: skip
 
     return composite

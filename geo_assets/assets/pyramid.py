@@ -50,7 +50,7 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         )
         yield from run_strip_of_tasks(
             context, lambda key: _made(run, *split_key(key), overwrite=config.overwrite), fn=task.run, mapper=run.mapper,
-            storage=run.workspace.storage, mixed=run.remote,
+            storage=run.workspace.storage, title=loaded.project.name, mixed=run.remote,
         )  # fmt: skip
 
     return pyramid

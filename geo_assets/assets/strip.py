@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as _QUIET
 
+from geo_assets.assets.jobs import report_jobs
 from geo_assets.assets.notes import Notes
 from geo_assets.assets.partitions import region_and_month
 from geo_assets.errors import ComputeError, GeoAssetsError
@@ -73,7 +74,7 @@ def run_strip(
 
 def run_strip_of_tasks(
     context: dg.AssetExecutionContext, body: Callable[[str], Steps[Made]], *, fn: Callable[[Any], Any], mapper: Mapper, storage: Storage,
-    checks: Sequence[str] = (), mixed: bool = False,
+    title: str, checks: Sequence[str] = (), mixed: bool = False,
 ) -> Iterator[Any]:  # fmt: skip
     """Like ``run_strip``, for keys whose tasks run elsewhere: those of many keys are out at a time.
 
@@ -83,11 +84,13 @@ def run_strip_of_tasks(
         fn: The function of all tasks.
         mapper: Runs tasks.
         storage: Keeps a note on each key that failed, until a later try succeeds.
+        title: Name of the project, for the run's report.
         checks: Names of the asset's checks.
         mixed: Send the tasks of a key in a mixed order.
     """
     strip = _Strip(context, storage, checks)
     Together(((str(key), body(key)) for key in strip.keys), fn, strip.ended, mixed=mixed).run(mapper)
+    report_jobs(context, storage, title=title)
     yield from strip.events()
 
 

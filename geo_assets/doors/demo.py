@@ -5,7 +5,7 @@ from pathlib import Path
 import shapely.affinity
 import yaml
 
-from geo_assets.doors.reports import write_project_report
+from geo_assets.doors.reports import write_project_report, write_reports
 from geo_assets.doors.run import Progress, RunOptions, Summary, run_project
 from geo_assets.errors import ConfigError
 from geo_assets.model.lonlat import to_lonlat
@@ -51,4 +51,5 @@ def run_demo(
     except OSError as e:
         raise ConfigError(f"{folder}: the demo cannot be written there: {e}; choose another --dir") from e
     summary = run_project(loaded, RunOptions(), progress=progress, console=console)
+    summary.report = write_reports(loaded, summary)
     return loaded, summary, write_project_report(loaded, folder / "report.html", title="geo_assets demo")

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,10 +147,12 @@ class Runner:
         self._full = self._defs.resolve_implicit_global_asset_job_def()
 
     @_own_sigterm()
-    def run(self, assets: Sequence[str], first: str, last: str, *, config: dict[str, Any] | None = None) -> Outcome:
-        """Materialize assets for the keys ``first`` to ``last`` in one run."""
+    def run(
+        self, assets: Sequence[str], first: str, last: str, *, config: dict[str, Any] | None = None, tags: Mapping[str, str] | None = None
+    ) -> Outcome:  # fmt: skip
+        """Materialize assets for the keys ``first`` to ``last`` in one run, with further tags."""
         keys = frozenset(dg.AssetKey(a.split("/")) for a in assets)
-        tags = {_HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
+        tags = {**(tags or {}), _HOST_TAG: socket.gethostname(), _PID_TAG: str(os.getpid())}
         tags |= (
             _partition_tags(first)
             if first == last

@@ -12,9 +12,11 @@ from geo_assets.doors.report.page import write_report
 from geo_assets.doors.run import Summary
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.project import LoadedProject
+from geo_assets.report.jobs import jobs_of
+from geo_assets.report.write import FAILED, JOBS, PAGE, SUMMARY, TEXT, write_run_report
 from geo_assets.tasks.areas import areas
 
-_SUMMARY, _REPORT = "summary.json", "report.html"
+_PROJECT = "project.html"
 
 
 def refuse_folder(folder: Path) -> None:
@@ -29,21 +31,31 @@ def refuse_folder(folder: Path) -> None:
         raise ConfigError(f"--report-dir {folder}: {there} is no folder: name another one")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(f"--report-dir {folder}: {there} cannot be written to: name another one")
-    for name in (_SUMMARY, _REPORT):
+    for name in (SUMMARY, PAGE, JOBS, FAILED, TEXT, _PROJECT):
         if (folder / name).is_dir():
             raise ConfigError(f"--report-dir {folder}: {name} there is a folder: move it away, or name another one")
 
 
-def write_reports(loaded: LoadedProject, summary: Summary, folder: Path) -> None:
-    """Write summary and report into a folder.
+def write_reports(loaded: LoadedProject, summary: Summary, folder: Path | None = None) -> str:
+    """Write the report of a run: below the storage root, or into a folder, which then has the project's report too.
+
+    Returns:
+        Path or URI of the report's folder.
 
     Raises:
-        StoreError: One of them cannot be written; what the run made stays.
+        StoreError: A file cannot be written; what the run made stays.
     """
+    place = deployed(loaded).storage
+    command = shlex.join([*_command(), "run", str(loaded.file)])
+    jobs = jobs_of(place, summary.run_ids, partitions=summary.keys)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _SUMMARY).write_text(json.dumps(summary.document(), indent=1), encoding="utf-8")
-        write_project_report(loaded, folder / _REPORT, title=loaded.project.name)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_project_report(loaded, folder / _PROJECT, title=loaded.project.name)
+        return write_run_report(
+            folder if folder is not None else place, summary.id, jobs, summary.document(), title=loaded.project.name, command=command,
+            beside=_PROJECT if folder is not None else "",
+        )  # fmt: skip
     except OSError as e:
         raise StoreError(f"{folder}: the report cannot be written: {e}; what the run made stays") from e
 
@@ -60,10 +72,13 @@ def write_project_report(loaded: LoadedProject, file: Path, *, title: str) -> Pa
 def how_to_open(loaded: LoadedProject) -> tuple[str, list[str]]:
     """The command that opens the UI, and the lines of Python that open the data."""
     root = effective_storage(loaded)
-    beside = Path(sys.executable).with_name("geo-assets")
-    command = "geo-assets" if shutil.which("geo-assets") or not beside.exists() else str(beside)
-    return f"{shlex.quote(command)} ui {shlex.quote(str(loaded.file))}", [
+    return shlex.join([*_command(), "ui", str(loaded.file)]), [
         "import geo_assets",
         f"data = geo_assets.open({json.dumps(root, ensure_ascii=False)})",
         "cube = data.cube()  # xarray.Dataset, lazy",
     ]
+
+
+def _command() -> list[str]:
+    beside = Path(sys.executable).with_name("geo-assets")
+    return ["geo-assets" if shutil.which("geo-assets") or not beside.exists() else str(beside)]

@@ -1,15 +1,17 @@
 """``geo-assets run``: materializes through Dagster, strip by strip, and says what came of it."""
 
 import contextlib
+import datetime as dt
 import resource
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from geo_assets.assets.jobs import CALL
 from geo_assets.assets.partitions import cube_key, region_and_month, register_regions
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
@@ -45,13 +47,25 @@ class RunOptions:
     overwrite: bool = False
     initialize: bool = False
     retry_failed: bool = False
-    tiles: Path | None = None
+    tiles: str | None = None
+
+
+def _call_id() -> str:
+    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 @dataclass
 class Summary:
-    """What came of it; ``document`` is what ``--json`` prints."""
+    """What came of it; ``document`` is what ``--json`` prints.
 
+    Attributes:
+        id: Of the call, of which each Dagster run has a tag: its report has it as a name.
+        keys: Regions and months that it was about.
+    """
+
+    id: str = field(default_factory=_call_id)
+    keys: list[tuple[str, str | None]] = field(default_factory=list)
+    report: str = ""
     run_ids: list[str] = field(default_factory=list)
     partitions: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("total", "ok", "partial", "failed", "skipped"), 0)
@@ -77,7 +91,7 @@ class Summary:
         return {
             "run_ids": self.run_ids, "partitions": self.partitions, "tasks": self.tasks, "bytes_read": self.bytes_read, "requests": self.requests,
             "cpu_s": round(self.cpu_s, 2), "wall_s": round(self.wall_s, 2), "peak_rss_mb": round(_peak_mb(), 1), "usd": {k: round(v, 6) for k, v in self.usd.items()},
-            "failures": self.failures, "empty": self.empty, "outputs": self.outputs,
+            "failures": self.failures, "empty": self.empty, "outputs": self.outputs, "report": self.report,
         }  # fmt: skip
 
 
@@ -197,6 +211,7 @@ class _Run:
 
     def go(self, regions: list[str], keys: list[tuple[str, str]], months: list[str]) -> Summary:
         began, cpu = time.perf_counter(), _cpu_s()
+        self._summary.keys = [*((r, None) for r in regions), *keys]
         register_regions(self._runner.instance, regions)
         strips = region_strips("cells", regions, self._runner.instance.get_dynamic_partitions("region"))
         names = [n for p in self._products if p != "cells" for n in self._assets(p)]
@@ -217,7 +232,7 @@ class _Run:
     def _execute(self, strip: Strip) -> Outcome:
         again = [a for a in strip.assets if a in _OF_CUBE] if self._options.overwrite else []
         config = {"ops": {asset: {"config": {"overwrite": True}} for asset in again}} if again else None
-        return self._runner.run(strip.assets, strip.first, strip.last, config=config)
+        return self._runner.run(strip.assets, strip.first, strip.last, config=config, tags={CALL: self._summary.id})
 
     def _note(self, strip: Strip, outcome: Outcome) -> None:
         self._summary.run_ids.append(outcome.run_id)

@@ -1,20 +1,23 @@
 """A table of what is to be made, such as the failed.csv of an earlier run."""
 
 import csv
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, StoreError
+from geo_assets.storage import Storage
 
 _MOST_MB = 64
 _SHOWN = 5
 
 
-def read_tiles(file: Path, regions: Sequence[str], months: Sequence[str]) -> list[tuple[str, str]]:
+def read_tiles(file: str, regions: Sequence[str], months: Sequence[str]) -> list[tuple[str, str]]:
     """Partitions that a table names, each once, in the order of regions and months.
 
     Args:
-        file: CSV with the columns ``region`` and ``month``, and any others; an empty month is all of them.
+        file: Path or URI of a CSV with the columns ``region`` and ``month``, and any others; an empty month is all of them.
         regions: Those that are known.
         months: Those that are known.
 
@@ -38,18 +41,32 @@ def read_tiles(file: Path, regions: Sequence[str], months: Sequence[str]) -> lis
     return [(r, m) for r in regions for m in months if (r, m) in named]
 
 
-def _rows(file: Path) -> list[tuple[int, str, str]]:
+def _rows(file: str) -> list[tuple[int, str, str]]:
     """Line, region and month of each row."""
     try:
-        if file.stat().st_size > _MOST_MB * 2**20:
-            raise ConfigError(f"--tiles {file}: larger than {_MOST_MB} MB; split it")
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            lacking = [c for c in ("region", "month") if c not in (reader.fieldnames or ())]
-            if lacking:
-                raise ConfigError(
-                    f"--tiles {file}: column {lacking[0]!r} is missing; it has {', '.join(reader.fieldnames or ()) or 'none'}"
-                )
-            return [(reader.line_num, (row["region"] or "").strip(), (row["month"] or "").strip()) for row in reader]
+        text = _content(file).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        lacking = [c for c in ("region", "month") if c not in (reader.fieldnames or ())]
+        if lacking:
+            raise ConfigError(
+                f"--tiles {file}: column {lacking[0]!r} is missing; it has {', '.join(reader.fieldnames or ()) or 'none'}"
+            )
+        return [(reader.line_num, (row["region"] or "").strip(), (row["month"] or "").strip()) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise ConfigError(f"--tiles {file}: cannot be read as CSV: {e}") from e
+
+
+def _content(file: str) -> bytes:
+    """Of a path, or of a URI such as a report below a bucket."""
+    if "://" not in file:
+        if os.path.getsize(file) > _MOST_MB * 2**20:
+            raise ConfigError(f"--tiles {file}: larger than {_MOST_MB} MB; split it")
+        return Path(file).read_bytes()
+    folder, _, name = file.rpartition("/")
+    try:
+        content = Storage(folder).read(name)
+    except StoreError as e:
+        raise ConfigError(f"--tiles {e}") from e
+    if content is None:
+        raise ConfigError(f"--tiles {file}: there is no such object")
+    return content

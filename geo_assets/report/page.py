@@ -27,8 +27,8 @@ _LEGEND = {"ok": "made", "error": "failed by its own fault", "lost": "lost with 
 
 
 def run_page(
-    title: str, run_id: str, jobs: Sequence[Job], advice: tuple[str, list[str]], partitions: Mapping[str, int]
-) -> str:
+    title: str, run_id: str, jobs: Sequence[Job], advice: tuple[str, list[str]], partitions: Mapping[str, int], *, beside: str = ""
+) -> str:  # fmt: skip
     """The HTML document.
 
     Args:
@@ -37,6 +37,7 @@ def run_page(
         jobs: Of the run.
         advice: What to do next: a sentence, and commands.
         partitions: How many there were in all, and by what they came to.
+        beside: Name of the project's own report in the same folder, if it is there.
     """
     heading = f"{title}: run report"
     body = join(
@@ -49,15 +50,17 @@ def run_page(
             section("jobs", "Slowest jobs", tables.slowest_table(jobs) if run_times(jobs) else el("p", "No task ran.")),
         ]
     )
-    return frame.page(heading, _head(heading, run_id, jobs, partitions), body)
+    return frame.page(heading, _head(heading, run_id, jobs, partitions, beside), body)
 
 
-def _head(heading: str, run_id: str, jobs: Sequence[Job], partitions: Mapping[str, int]) -> Markup:
+def _head(heading: str, run_id: str, jobs: Sequence[Job], partitions: Mapping[str, int], beside: str) -> Markup:
     where = [el("p", "Run ", el("code", run_id), class_="where")]
     if time := when(jobs):
         where.append(el("p", _tight(time), class_="where"))
     if total := partitions.get("total"):
         where.append(el("p", f"{plural(total, 'partition')}: {kinds(partitions)}", class_="where"))
+    if beside:
+        where.append(el("p", el("a", "What the project holds now, in pictures", href=beside), class_="where"))
     good = run_status(jobs) == "success"
     links = () if good else (" (", el("a", "why", href="#failures"), ")")
     text = el("p", _capital(verdict(jobs)), *links, ".", class_="verdict" if good else "verdict warn")

@@ -23,7 +23,8 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
 def write_run_report(
-    target: Path | Storage, run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str = "geo-assets run"
+    target: Path | Storage, run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str = "geo-assets run",
+    beside: str = "",
 ) -> str:  # fmt: skip
     """Write the report of a run.
 
@@ -34,6 +35,7 @@ def write_run_report(
         document: What ``run --json`` prints; failures in it that no job tells of are added to the jobs.
         title: Name of the project.
         command: That runs the project, as a shell reads it, without options.
+        beside: Name of the project's own report in the same folder, if it is there.
 
     Returns:
         Path or URI of the folder.
@@ -47,13 +49,15 @@ def write_run_report(
     storage = Storage(str(target.absolute())) if isinstance(target, Path) else target
     folder = "" if isinstance(target, Path) else path.run(run_id, "")
     where = storage.uri(folder).rstrip("/")
-    for name, content in report_files(run_id, jobs, document, title=title, command=command, folder=where).items():
+    for name, content in report_files(
+        run_id, jobs, document, title=title, command=command, folder=where, beside=beside
+    ).items():
         storage.write(folder + name, content)
     return where
 
 
 def report_files(
-    run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str, folder: str
+    run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str, folder: str, beside: str = ""
 ) -> dict[str, bytes]:  # fmt: skip
     """Contents of the report's files by name; see ``write_run_report``.
 
@@ -64,6 +68,7 @@ def report_files(
         title: Name of the project.
         command: That runs the project.
         folder: Where the files will lie.
+        beside: Name of the project's own report in the same folder, if it is there.
     """
     failures = [dict(f) | {"cause": cleaned(str(f.get("cause") or ""))} for f in document.get("failures", ())]
     told = with_failures(jobs, failures)
@@ -75,7 +80,7 @@ def report_files(
         JOBS: jobs_csv(told),
         FAILED: failed_csv(told),
         TEXT: run_text(title, run_id, told, next_, document),
-        PAGE: run_page(title, run_id, told, next_, document.get("partitions") or {}),
+        PAGE: run_page(title, run_id, told, next_, document.get("partitions") or {}, beside=beside),
         SUMMARY: json.dumps(whole, indent=1),
     }
     # A lone surrogate in a name has no bytes

@@ -42,7 +42,7 @@ def test_area_when_it_is_added_in_a_deployment_then_its_cells_and_composites_are
     code, listed, _ = ga("status", str(tiny.file))
     assert {p: c["fresh"] for p, c in listed["products"].items()}["cells"] == 2 + len(added["new_regions"])
     assert {c["missing"] for c in listed["products"].values()} == {0}
-    assert "east" in (tmp_path / "r" / "report.html").read_text()
+    assert "east" in (tmp_path / "r" / "project.html").read_text()
     assert [a["name"] for a in ga("aoi", "list", str(tiny.file))[1]["aois"]] == ["east", "strip"]
     assert ga("aoi", "remove", str(tiny.file), "east")[:2] == (0, {"removed": "east"})
     assert not (tiny.folder / "data").exists()

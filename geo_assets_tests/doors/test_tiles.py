@@ -8,10 +8,10 @@ from geo_assets.errors import ConfigError
 REGIONS, MONTHS = ["utm33n_r1_c1", "utm33n_r1_c2"], ["2024-01", "2024-02", "2024-03"]
 
 
-def table(tmp_path: Path, text: str) -> Path:
+def table(tmp_path: Path, text: str) -> str:
     file = tmp_path / "failed.csv"
     file.write_text(text, encoding="utf-8")
-    return file
+    return str(file)
 
 
 def test_tiles_when_a_table_names_partitions_then_each_is_made_once_in_order(tmp_path):
@@ -48,4 +48,4 @@ def test_tiles_when_it_is_no_text_or_not_there_then_it_is_refused(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"region,month\n\xff\xfe\x00")
     for name in ("b.csv", "none.csv", "."):
         with pytest.raises(ConfigError, match="cannot be read as CSV"):
-            read_tiles(tmp_path / name, REGIONS, MONTHS)
+            read_tiles(str(tmp_path / name), REGIONS, MONTHS)

@@ -101,10 +101,12 @@ def run(
         bool, typer.Option("--retry-failed", help="Only partitions that failed or are partial.")
     ] = False,
     tiles: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Only what this CSV names by its columns region and month, such as a failed.csv."),
     ] = None,
-    report_dir: Annotated[Path | None, typer.Option(help="Write report.html and summary.json there.")] = None,
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Write the report there, and not below the storage root.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: JsonOption = False,
     verbose: VerboseOption = False,
@@ -116,7 +118,7 @@ def run(
     Exit code: 0 all is made, 1 some partitions failed or are partial, 2 bad input: nothing was made.
 
     With `--json`: `run_ids`; `partitions` (`total, ok, partial, failed, skipped`); `tasks` (`ok, failed, skipped`);
-    `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd`; `failures`, each with `product, region, month,
+    `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd` (`predicted, actual`); `report`, its folder; `failures`, each with `product, region, month,
     block, cells, cause`; `empty`, partitions that hold no pixel, each with its `reason`; `outputs`, the URI by product.
     """
     from geo_assets.doors.instance import effective_storage
@@ -137,16 +139,18 @@ def run(
             summary = run_project(
                 loaded, options, progress=told, console=verbose, ask=lambda question: ask(question, yes=yes)
             )
+        fault = None
+        try:
+            summary.report = write_reports(loaded, summary, report_dir)
+        except GeoAssetsError as e:  # the summary is the one document, and the run stands as it is
+            fault = e
         if json_:
             print(json.dumps(summary.document()))
         else:
             _print_summary(summary)
-        if report_dir:
-            try:
-                write_reports(loaded, summary, report_dir)
-            except GeoAssetsError as e:  # the summary is the one document, and the run stands as it is
-                print_error(str(e))
-                raise typer.Exit(1) from e
+        if fault:
+            print_error(str(fault))
+            raise typer.Exit(1) from fault
     raise typer.Exit(0 if summary.complete else 2 if summary.refused else 1)
 
 
@@ -158,7 +162,10 @@ def _print_summary(summary: Any) -> None:
         f"tasks       {t['ok']} made, {t['skipped']} skipped, {t['failed']} failed",
         f"read        {summary.bytes_read:,} bytes in {summary.requests:,} requests; {summary.wall_s:.1f} s, {summary.cpu_s:.1f} CPU s",
         *(f"made        {product}: {uri}" for product, uri in summary.outputs.items()),
+        *([f"report      {summary.report}/report.html"] if summary.report else []),
     ]
+    if any(summary.usd.values()):
+        lines.insert(3, f"cost        ${summary.usd['actual']:.4f}, and ${summary.usd['predicted']:.4f} were expected")
     print("\n".join(lines))
     for e in summary.empty[:20]:
         where = f"{e['product']} {e['region']} {e['month']}"
