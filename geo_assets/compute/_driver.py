@@ -333,8 +333,11 @@ class _Run:
 
     def _judged(self, one: _Try, result: TaskResult) -> TaskResult:
         """The result as it counts: one that is tried again is put aside."""
-        call, now = one.call, time.monotonic()
-        result = replace(self._billed(call, result), queued_s=max(0.0, round(now - one.sent - result.run_s, 6)))
+        call, now, clock = one.call, time.monotonic(), time.time()
+        # The worker's clock, where it is not wrong: here it may have waited for whoever takes the results
+        late_s = min(max(0.0, clock - result.ended_at), now - one.sent) if result.ended_at else 0.0
+        queued_s = max(0.0, round(now - late_s - one.sent - result.run_s, 6))
+        result = replace(self._billed(call, result), queued_s=queued_s, ended_at=clock - late_s)
         call = replace(call, billed_s=result.billed_s, usd=result.usd)
         self._warm[0] = True
         if result.status == "ok":
@@ -368,7 +371,7 @@ class _Run:
         price = self._price(call.region)
         billed = price.billed_s(max(result.billed_s, result.run_s))
         return replace(
-            result, region=call.region, ended_at=time.time(), billed_s=call.billed_s + billed, usd=call.usd + price.usd(billed)
+            result, region=call.region, billed_s=call.billed_s + billed, usd=call.usd + price.usd(billed)
         )  # fmt: skip
 
 

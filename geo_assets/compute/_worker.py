@@ -29,7 +29,7 @@ def attempt(fn: Callable[[Any], Any], task: Any, index: int, number: int) -> Tas
         result = TaskResult(
             index, "error", cause=_line(e), error=type(e).__name__, kind=kind, attempts=number, retryable=retryable
         )
-    return replace(result, run_s=time.perf_counter() - began, cpu_s=time.thread_time() - cpu)
+    return replace(result, run_s=time.perf_counter() - began, cpu_s=time.thread_time() - cpu, ended_at=time.time())
 
 
 def answer(blob: bytes) -> bytes:

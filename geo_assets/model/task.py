@@ -121,7 +121,7 @@ class TaskResult:
         peak_mb: Most memory that its process held during the last try, in MiB, where it had the process for itself.
         worker: Host and process that ran it, where it is not this process.
         region: Cloud region that it ran in, or "".
-        ended_at: When it ended, in seconds since 1970 by the clock here.
+        ended_at: When it ended, in seconds since 1970: by the worker's clock, within what is possible by the one here.
         billed_s: Seconds that are paid for, of all tries; 0 where nobody is billed.
         usd: What all tries cost.
     """

@@ -237,3 +237,35 @@ def test_every_try_is_paid_by_the_price_of_its_region():
     assert (first.billed_s, first.usd) == pytest.approx((0.1, 0.1))
     assert (second.billed_s, second.usd) == pytest.approx((3.1, 31.0 + 200.0))
     assert first.ended_at == pytest.approx(time.time(), abs=5)
+
+
+class Clock:
+    """Stands still, but where a test moves it."""
+
+    def __init__(self, now=0.0):
+        self.now = now
+
+    def time(self):
+        return 1.7e9 + self.now
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("ahead", "late", "queued"), [(0.0, 0.3, 0.1), (-1e6, 0.5, 0.0), (1e6, 0.0, 0.4)])
+def test_when_a_try_ended_is_told_by_the_worker_where_its_clock_is_not_wrong(monkeypatch, ahead, late, queued):
+    """It is answered half a second after it was sent, by a worker that ended 0.3 s before that."""
+    clock = Clock()
+    monkeypatch.setattr(_driver, "time", clock)
+
+    def answer(call):
+        clock.sleep(0.5)
+        return replace(fine(call), run_s=0.1, ended_at=clock.time() - 0.3 + ahead)
+
+    _, made = engine(answer)
+    (result,) = made.map(abs, [0])
+    assert clock.time() - result.ended_at == pytest.approx(late, abs=1e-6)
+    assert result.queued_s == pytest.approx(queued, abs=1e-6)

@@ -162,7 +162,7 @@ def _print_summary(summary: Any) -> None:
         f"tasks       {t['ok']} made, {t['skipped']} skipped, {t['failed']} failed",
         f"read        {summary.bytes_read:,} bytes in {summary.requests:,} requests; {summary.wall_s:.1f} s, {summary.cpu_s:.1f} CPU s",
         *(f"made        {product}: {uri}" for product, uri in summary.outputs.items()),
-        *([f"report      {summary.report}/report.html"] if summary.report else []),
+        *([f"run report  {summary.report}/report.html"] if summary.report else []),
     ]
     if any(summary.usd.values()):
         lines.insert(3, f"cost        ${summary.usd['actual']:.4f}, and ${summary.usd['predicted']:.4f} were expected")
