@@ -20,6 +20,7 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import TaskResult
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.previous import Previous, read_previous
+from geo_assets.tasks.reach import refuse_unreached
 from geo_assets.tasks.steps import Steps
 from geo_assets.tasks.sweep import sweep_once
 
@@ -73,6 +74,7 @@ class CubeRun:
         self.cube_id: str | None = None
         self._compute, self.run_id = compute, context.run.run_id
         self.dashboard = ""
+        self._reached = False
         self.money, self.backend = Money(workspace, compute), compute.recipe().backend
         self.remote = self.money.capabilities.remote
         self._fits = False
@@ -113,7 +115,14 @@ class CubeRun:
             self.cube_id = cube_id(self.cube)
 
     def mapper(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
-        """Runs tasks; the address of the backend's own page stands in the run's tags from then on."""
+        """Runs tasks; the address of the backend's own page stands in the run's tags from then on.
+
+        Raises:
+            ConfigError: Workers elsewhere do not see the storage.
+        """
+        if self.remote and not self._reached:
+            refuse_unreached(self.workspace.storage, self._compute.map, backend=self.backend)
+            self._reached = True
         results = self._compute.map(fn, tasks)
         if (address := self._compute.dashboard()) and address != self.dashboard:
             self.dashboard = address

@@ -11,8 +11,12 @@ _GRID_OPTIONS = {
     "precision": ("geohash",), "step": ("lonlat",), "path": ("tiles",), "layer": ("tiles",), "id_column": ("tiles", "custom"), "callable": ("custom",),
 }  # fmt: skip
 # Which of our backends reads an option
-_COMPUTE_OPTIONS = {"local": ("isolation",), "dask": ("address", "cluster", "tls_ca", "tls_cert", "tls_key")}
-_OWN_BACKENDS = {"local", "dask"}
+_OWN_BACKENDS = {"local", "dask", "lithops", "coiled", "ray", "spark"}
+_COMPUTE_OPTIONS = {
+    "isolation": {"local"}, "address": {"dask", "ray", "spark"}, "cluster": {"dask"}, "tls_ca": {"dask"}, "tls_cert": {"dask"}, "tls_key": {"dask"},
+    "architecture": {"lithops"}, "usd_per_gb_s": {"lithops"}, "usd_per_hour": _OWN_BACKENDS - {"lithops"},
+    "region": {"lithops", "coiled"}, "regions": {"lithops", "coiled"}, "config": _OWN_BACKENDS - {"local", "dask"},
+}  # fmt: skip
 _OWN_GRIDS = {"mgrs"} | {kind for kinds in _GRID_OPTIONS.values() for kind in kinds}
 
 
@@ -39,11 +43,9 @@ def _unused(project: Project) -> Iterator[tuple[str, str]]:
 
 def _of_compute(project: Project) -> Iterator[tuple[str, str]]:
     compute = project.compute
-    for backend, options in _COMPUTE_OPTIONS.items():
-        if compute.backend in _OWN_BACKENDS and compute.backend != backend:
-            yield from (
-                (f"compute.{o}", f"compute.backend is {compute.backend}") for o in options if _given(compute, o)
-            )
+    for option, backends in _COMPUTE_OPTIONS.items():
+        if compute.backend in _OWN_BACKENDS - backends and _given(compute, option):
+            yield f"compute.{option}", f"compute.backend is {compute.backend}"
     if compute.backend == "local" and compute.isolation == "thread" and _given(compute, "memory_mb"):
         yield "compute.memory_mb", "threads have no limit of their own: set compute.isolation to process"
 

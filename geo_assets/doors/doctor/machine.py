@@ -14,7 +14,7 @@ from rasterio.errors import CRSError, RasterioError
 
 from geo_assets.doors.doctor.finding import Finding, Level
 from geo_assets.doors.home import check_settings, open_instance
-from geo_assets.model.compute import ComputeRecipe
+from geo_assets.model.compute import Compute, ComputeRecipe
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 from geo_assets.tasks.memory import most_scenes
@@ -104,7 +104,8 @@ def _version(name: str) -> str:
 def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
     """Whether the backend and its number of workers fit this machine."""
     recipe = loaded.project.compute
-    load("compute", recipe.backend)
+    backend: Compute = load("compute", recipe.backend)
+    can = backend.capabilities(recipe)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = f"{recipe.backend}, {recipe.workers} workers"
     if recipe.backend == "local" and recipe.workers > 2 * cores:
@@ -116,7 +117,23 @@ def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
         )
     else:
         yield Finding("compute", "ok", f"{text}; {cores} cores here")
+    if can.remote and "://" not in loaded.storage.root:
+        there = f"workers of {recipe.backend} may be other machines, and storage {loaded.storage.root} is a path on this one"
+        yield Finding("compute", "warning", there, "use a bucket, or a folder that all of them share")
+    if can.paid:
+        yield from _prices(backend, recipe)
     yield from _memory(loaded)
+
+
+def _prices(backend: Compute, recipe: ComputeRecipe) -> Iterator[Finding]:
+    """What an hour of a worker costs in each cloud region."""
+    for region in sorted({recipe.region or "", *recipe.regions.values()}):
+        usd = backend.price(recipe, region).usd_per_s * 3600
+        limit = f", compute.max_usd {recipe.max_usd:g}" if recipe.max_usd is not None else ""
+        advice = "" if limit else "set compute.max_usd, above which no run starts"
+        yield Finding(
+            "compute", "ok", f"a worker costs ${usd:.4f} an hour{' in ' + region if region else ''}{limit}", advice
+        )
 
 
 def _memory(loaded: LoadedProject) -> Iterator[Finding]:
