@@ -22,6 +22,7 @@ from geo_assets.tasks import cells
 from geo_assets.tasks.layout import cube_id, ensure_levels
 from geo_assets.tasks.partition import make_partition
 from geo_assets.tasks.pyramid_partition import make_pyramid, plan_pyramid, read_composite
+from geo_assets.tasks.steps import alone
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets_tests.assets.tiny import WEST, WORLD, Tiny
 from geo_assets_tests.tasks.products import cut_cells, search_scenes
@@ -104,9 +105,10 @@ def composite_elsewhere(made: PlainRun) -> None:
     loaded, sent = made.loaded, Sent()
     before = stored_pixels(loaded, "utm33n", MONTH, WORLD.box.bounds)
     plan = run_plain(loaded, regions=[WEST], months=[MONTH], overwrite=True).plans[WEST, MONTH]
-    receipt = make_partition(
-        plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage, mapper=sent, run_id="elsewhere"
+    steps = make_partition(
+        plan, loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube, storage=loaded.storage, run_id="elsewhere"
     )  # fmt: skip
+    receipt = alone(steps, sent)
     assert sent.count == len(plan.todo) == 4
     assert receipt.data_version == made.receipts[WEST, MONTH].data_version
     after = stored_pixels(loaded, "utm33n", MONTH, WORLD.box.bounds)
@@ -129,10 +131,11 @@ def pyramid(loaded: LoadedProject, mapper: Any) -> Any:
     grid = cells.region_grid(WEST, loaded.project.cube)
     source = read_composite(loaded.storage, WEST, MONTH, grid, cube=cube_id(loaded.cube) or "")
     ensure_levels(loaded.cube, loaded.project, loaded.sensor, grid, loaded.periods())
-    return make_pyramid(
+    steps = make_pyramid(
         plan_pyramid(source, grid, None, overwrite=True), loaded.project, loaded.sensor, periods=loaded.periods(), cube=loaded.cube,
-        storage=loaded.storage, mapper=mapper, run_id="elsewhere",
+        storage=loaded.storage, run_id="elsewhere",
     )  # fmt: skip
+    return alone(steps, mapper)
 
 
 CASES = {
