@@ -4,7 +4,7 @@ import os
 from multiprocessing.connection import Connection
 
 from geo_assets.compute._life import end_with
-from geo_assets.compute._worker import answer
+from geo_assets.compute._worker import STARTED, answer
 
 
 def main(tasks: int, life: int) -> None:
@@ -23,4 +23,5 @@ def main(tasks: int, life: int) -> None:
             blob = connection.recv_bytes()
         except EOFError:
             return
+        connection.send_bytes(STARTED)  # from here on its time counts: starting and importing took none of it
         connection.send_bytes(answer(blob))

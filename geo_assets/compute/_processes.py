@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from geo_assets.compute._driver import Call
+from geo_assets.compute._worker import STARTED
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
@@ -52,7 +53,6 @@ class _Worker:
     def run(self, job: "_Job") -> None:
         """Send it a try."""
         self.job, job.worker = job, self
-        job.began = time.monotonic()
         with contextlib.suppress(OSError):  # it died meanwhile: then its end of the socket is closed, which poll sees
             self.connection.send_bytes(job.blob)
 
@@ -145,32 +145,37 @@ class Processes:
             left = max(0.0, until - time.monotonic())
             busy = {w.connection: w for w in self._workers if w.job is not None}
             ready = wait(list(busy), min(left, _LOOK_S) if self._memory_mb else left)
-            found = [self._answer(busy[c]) for c in ready if isinstance(c, Connection)]
+            found = [r for c in ready if isinstance(c, Connection) for r in self._answer(busy[c])]
             self._fill()
             if self._memory_mb:
                 self._end_the_largest()
             if found or time.monotonic() >= until:
                 return found
 
-    def _answer(self, worker: _Worker) -> tuple[Hashable, TaskResult]:
+    def _answer(self, worker: _Worker) -> list[tuple[Hashable, TaskResult]]:
+        """A try's result; none if it has only just started."""
         job = worker.job
         assert job is not None
         try:
             blob = worker.connection.recv_bytes()
         except (EOFError, OSError):
             self._remove(worker)
-            return job, self._loss(job.call, worker, worker.fate())
+            return [(job, self._loss(job.call, worker, worker.fate()))]
+        if blob == STARTED:
+            job.began = time.monotonic()
+            return []
         worker.job = None
         if self._memory_mb and (worker.too_large_mb or worker.memory_mb() > self._memory_mb):
             self._remove(worker)  # it has kept too much, or was ended for it just now: no matter for the next task
-        return job, job.call.read(blob)
+        return [(job, job.call.read(blob))]
 
     def _remove(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         worker.end(at_once=True)
 
     def _loss(self, call: Call, worker: _Worker, fate: str) -> TaskResult:
-        run_s = time.monotonic() - (worker.job.began or 0.0) if worker.job else 0.0
+        began = worker.job.began if worker.job else None
+        run_s = time.monotonic() - began if began is not None else 0.0
         if worker.too_large_mb:
             cause = (
                 f"out of memory: its process held {worker.too_large_mb:.0f} MB of compute.memory_mb {self._memory_mb}"
@@ -186,7 +191,7 @@ class Processes:
                 worker.kill()
 
     def started(self, handle: Hashable) -> float | None:
-        """When it was sent to its worker, which had nothing else to do."""
+        """When its worker said that it starts."""
         assert isinstance(handle, _Job)
         return handle.began
 

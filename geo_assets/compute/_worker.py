@@ -12,6 +12,7 @@ from typing import Any
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model.task import Kind, TaskResult
 
+STARTED = b""  # what a worker may say before it answers; no answer is
 _CAUSE = 2000
 _HIGH_WATER = "VmHWM:"
 

@@ -69,9 +69,10 @@ def test_a_worker_that_died_without_a_task_costs_nobody_a_try(engine):
 def test_a_worker_that_keeps_too_much_does_not_take_the_next_task_along(monkeypatch):
     with PLUGIN.connect(ComputeRecipe(workers=1, isolation="process", memory_mb=300)) as engine:
         list(engine.map(double, [1]))
-        monkeypatch.setattr(_processes, "_LOOK_S", 0.6)
-        held = iter([1000.0])
-        monkeypatch.setattr(_processes._Worker, "memory_mb", lambda worker: next(held, 10.0))
+        held = iter([1000.0])  # once, of a worker that has just answered
+        monkeypatch.setattr(
+            _processes._Worker, "memory_mb", lambda worker: next(held, 10.0) if worker.job is None else 10.0
+        )
         results = list(engine.map(hang, [0.01] * 3, retries=0))
     assert [r.status for r in results] == ["ok"] * 3
 
@@ -85,6 +86,14 @@ def test_a_process_that_cannot_be_started_is_an_error_of_the_backend(monkeypatch
         with pytest.raises(ComputeError, match="a worker process cannot be started: no more processes"):
             list(engine.map(double, [1]))
     assert [r.value for r in engine.map(double, [2])] == [4]
+
+
+def test_a_process_that_takes_long_to_start_costs_its_task_no_time(monkeypatch):
+    monkeypatch.setattr(_processes, "_MAIN", "import time; time.sleep(1.5); " + _processes._MAIN)
+    with PLUGIN.connect(ComputeRecipe(workers=1, isolation="process")) as engine:
+        (result,) = engine.map(hang, [0.01], timeout_s=1.0)
+    assert result.status == "ok"
+    assert result.queued_s > 1.4
 
 
 def test_two_maps_at_a_time_are_refused(engine):
