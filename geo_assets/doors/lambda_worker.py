@@ -1,0 +1,45 @@
+"""What a function of AWS Lambda calls: ``geo_assets.doors.lambda_worker.handler``, around the one of Lithops.
+
+Lithops forks a process for every task. What is imported here is imported once for all tasks of a sandbox, while it starts. And
+the time of the handler is what AWS bills, so it is told to the tasks, whose answers carry it.
+"""
+
+import os
+import time
+from typing import Any
+
+from lithops.serverless.backends.aws_lambda.entry_point import lambda_handler
+
+from geo_assets.compute import _lithops_worker
+from geo_assets.registry import available, load
+from geo_assets.tasks import composite, pyramid  # noqa: F401 - tasks name them
+
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _preload() -> None:
+    """Import what tasks load by name; a plugin whose library is not in the image is no loss before it is asked for."""
+    for kind in ("sensors", "readers", "stores"):
+        for name in available(kind):
+            try:
+                load(kind, name)
+            except ImportError:
+                continue
+
+
+def _age_s() -> float:
+    """Seconds since this process started (proc(5), stat: field 22 is in ticks since boot)."""
+    with open("/proc/self/stat") as stat, open("/proc/uptime") as uptime:
+        started = int(stat.read().rpartition(")")[2].split()[19]) / _CLOCK_TICKS
+        return max(0.0, float(uptime.read().split()[0]) - started)
+
+
+_preload()
+_START_S = [_age_s()]
+
+
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """Run what the function was called for: a task of Lithops, or its question which versions these are."""
+    os.environ[_lithops_worker.BEGAN] = repr(time.time())
+    os.environ[_lithops_worker.START_S] = repr(_START_S.pop() if _START_S else 0.0)
+    return lambda_handler(event, context)
