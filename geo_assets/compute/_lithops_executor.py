@@ -205,7 +205,9 @@ def _said(what: str) -> Iterator[None]:
 def _answered(call: Call, status: dict[str, Any], blob: bytes | None) -> TaskResult:
     """The result of a call that ended well, with the time that its handler took."""
     if blob is None:
-        return call.lost("lost", "its worker ended, and its result is not in storage", retryable=True, run_s=_took(status))
+        return call.lost(
+            "lost", "its worker ended, and its result is not in storage", retryable=True, run_s=_took(status)
+        )
     answer = pickle.loads(pickle.loads(blob))  # noqa: S301 - from our own worker
     assert isinstance(answer, Answer)
     result = call.read(answer.blob)
@@ -222,7 +224,9 @@ def _failed(call: Call, status: dict[str, Any]) -> TaskResult:
     took = _took(status)
     error, text = _error(status)
     if "HANDLER" not in text:
-        return replace(call.lost("error", f"the worker cannot run it: {error}: {text}", retryable=False, run_s=took), error=error)
+        return replace(
+            call.lost("error", f"the worker cannot run it: {error}: {text}", retryable=False, run_s=took), error=error
+        )
     said = text.replace("HANDLER", "").strip(" ('\",)")
     if error == "TimeoutError":
         cause = f"timeout: not finished after {took:.0f} s; its process was ended by its worker"

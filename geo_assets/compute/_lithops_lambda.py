@@ -9,7 +9,7 @@ import logging
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,13 @@ _AGE_S = 900  # that AWS keeps a call that it has no place for
 _SPARE_S = 60.0
 _END_S = 30.0  # that those that run are waited for at the end; they cannot be ended
 _SKEW = timedelta(minutes=10)
-_FOR_GOOD = ("AccessDenied", "AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ExpiredTokenException")
+_FOR_GOOD = (
+    "AccessDenied",
+    "AccessDeniedException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ExpiredTokenException",
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -149,7 +155,7 @@ class _Region:
         if self.executor.out and time.monotonic() >= self._next:
             ended += self._records()
             self._next = time.monotonic() + _RECORDS_S
-        return ended + self._overdue()
+        return [*ended, *self._overdue()]
 
     def _records(self) -> Iterator[Ended]:
         """Calls that AWS wrote a record of failure for."""
@@ -275,19 +281,15 @@ class Lambda:
         """Take back those that wait; those that run are waited for, none longer than its time and half a minute."""
         rest = self._forget([h for h in handles if isinstance(h, Job)])
         until = time.monotonic() + min(timeout_s, _END_S)
-        self._each(lambda: self._settle(rest, until))
+        try:
+            self._settle(rest, until)
+        except ComputeError as e:  # AWS may be out of reach, which is what this run ends for
+            _logger.warning("calls of AWS Lambda may still run: %s", e)
 
     def _settle(self, jobs: list[Job], until: float) -> None:
         while any(id(j) in self._unwanted for j in jobs) and time.monotonic() < until:
             self._look()
             time.sleep(min(self._look_s, max(0.0, until - time.monotonic())))
-
-    def _each(self, do: Callable[[], None]) -> None:
-        """At the end, AWS may be out of reach: then what a run came for is not to be lost."""
-        try:
-            do()
-        except ComputeError as e:
-            _logger.warning("calls of AWS Lambda may still run: %s", e)
 
     def close(self) -> None:
         """Delete what is in storage, and end all threads; the functions stay, for the next run."""

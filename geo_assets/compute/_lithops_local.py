@@ -37,7 +37,9 @@ def blob_of(call: Call) -> bytes:
     """
     blob = call.blob()
     if len(blob) > PAYLOAD_MB * 2**20:
-        raise PayloadError(f"the task is {len(blob) / 2**20:.0f} MB large, and Lithops takes {PAYLOAD_MB:.0f} MB at most")
+        raise PayloadError(
+            f"the task is {len(blob) / 2**20:.0f} MB large, and Lithops takes {PAYLOAD_MB:.0f} MB at most"
+        )
     return blob
 
 
@@ -98,7 +100,9 @@ class _Lane:
         until = time.monotonic() + _END_S
         while self.runs:
             if time.monotonic() > until:
-                raise ComputeError("a process of Lithops cannot be ended: look for localhost-runner-v1.py among the processes")
+                raise ComputeError(
+                    "a process of Lithops cannot be ended: look for localhost-runner-v1.py among the processes"
+                )
             time.sleep(0.005)
         return self.look()
 

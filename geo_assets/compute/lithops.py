@@ -73,7 +73,9 @@ def _installed() -> None:
         import boto3  # noqa: F401
         import lithops  # noqa: F401
     except ImportError as e:
-        raise PluginError(f"the backend lithops needs the extra lithops: pip install 'geo-assets[lithops]' ({e})") from e
+        raise PluginError(
+            f"the backend lithops needs the extra lithops: pip install 'geo-assets[lithops]' ({e})"
+        ) from e
 
 
 PLUGIN = Lithops()

@@ -68,8 +68,15 @@ class Function:
 
     def described(self) -> dict[str, Any]:
         """As the control plane shows it."""
-        shown = {k: self.spec[k] for k in ("MemorySize", "Timeout", "Role", "PackageType", "Architectures") if k in self.spec}
-        return {"FunctionName": self.name, "FunctionArn": self.arn, "State": "Active", "LastUpdateStatus": "Successful", **shown}
+        named = ("MemorySize", "Timeout", "Role", "PackageType", "Architectures")
+        shown: dict[str, Any] = {k: v for k, v in self.spec.items() if k in named}
+        return {
+            "FunctionName": self.name,
+            "FunctionArn": self.arn,
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            **shown,
+        }
 
 
 class LambdaCloud(ThreadingHTTPServer):
@@ -169,12 +176,13 @@ class LambdaCloud(ThreadingHTTPServer):
 
     def _event(self, function: Function, body: bytes) -> None:
         tries = 1 + int(function.events.get("MaximumRetryAttempts", _RETRIES))
-        for number in range(1, tries + 1):
-            reply = self.run(function, body, event=True)
-            if not reply.failed:
-                return
-            if number < tries:
+        reply = self.run(function, body, event=True)
+        for _ in range(tries - 1):
+            if reply.failed:
                 time.sleep(_RETRY_S)
+                reply = self.run(function, body, event=True)
+        if not reply.failed:
+            return
         where = function.events.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
         if where and self.records:
             self._record(function, body, reply, tries, where.rpartition(":")[2])
@@ -208,7 +216,12 @@ class _Handler(BaseHTTPRequestHandler):
         if b"GetCallerIdentity" in body:
             return self._say(200, _IDENTITY, {"Content-Type": "text/xml"})
         if "DescribeImages" in self.headers.get("X-Amz-Target", ""):
-            image = {"imageDigest": "sha256:" + "0" * 64, "imageTags": ["latest"], "repositoryName": "any", "registryId": ACCOUNT}
+            image = {
+                "imageDigest": "sha256:" + "0" * 64,
+                "imageTags": ["latest"],
+                "repositoryName": "any",
+                "registryId": ACCOUNT,
+            }
             return self._say(200, {"imageDetails": [image]})
         for method, pattern, answer in _ROUTES:
             if method == self.command and (match := re.fullmatch(pattern, path)):
@@ -220,7 +233,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
-        said = {"Content-Type": "application/json", "x-amzn-RequestId": str(uuid.uuid4()), "Content-Length": str(len(body))}
+        said = {
+            "Content-Type": "application/json",
+            "x-amzn-RequestId": str(uuid.uuid4()),
+            "Content-Length": str(len(body)),
+        }
         for name, value in {**said, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -277,7 +294,11 @@ class _Handler(BaseHTTPRequestHandler):
                 reply = self.server.run(function, body, event=False)
                 self._say(200, reply.body, {"X-Amz-Function-Error": "Unhandled"} if reply.failed else {})
             elif len(body) > _EVENT_BYTES:
-                self._refuse(413, "RequestTooLargeException", f"{len(body)} byte payload is too large for the Event invocation type")
+                self._refuse(
+                    413,
+                    "RequestTooLargeException",
+                    f"{len(body)} byte payload is too large for the Event invocation type",
+                )
             else:
                 self.server.later(function, body)
                 self._say(202, b"")
