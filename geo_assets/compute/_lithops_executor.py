@@ -103,6 +103,10 @@ class Executor:
         """Client of the storage."""
         return self._storage.get_client()
 
+    def use(self, client: Any) -> None:
+        """Another client of the storage, S3's: Lithops' own goes on for minutes without a network."""
+        self._storage.storage.storage_handler.s3_client = client
+
     @property
     def bucket(self) -> str:
         """Bucket of the calls."""

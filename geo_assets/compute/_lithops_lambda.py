@@ -96,6 +96,7 @@ class _Region:
         except Exception as e:
             raise ComputeError(f"Lithops cannot be used in {name}: {_text(e)}") from e
         try:
+            self.executor.use(_client("s3", name))
             self._backend = self.executor.handler.backend
             self._backend.lambda_client = self._lambda = _client("lambda", name)
             self._backend.ecr_client = _client("ecr", name)
@@ -194,7 +195,8 @@ def _loss(job: Job, record: dict[str, Any]) -> TaskResult:
     why = record.get("responsePayload") or {}
     text = f"{why.get('errorType', '')} {why.get('errorMessage', '')} {record.get('requestContext', {}).get('condition', '')}"
     text = " ".join(text.split())
-    run_s = time.monotonic() - job.began if job.began else 0.0
+    ran = "EventAgeExceeded" not in text  # else no worker has had it
+    run_s = time.monotonic() - (job.began or job.sent) if ran else 0.0
     kind: Kind = "lost"
     if "timed out" in text or "Sandbox.Timedout" in text:
         kind = "timeout"
@@ -293,5 +295,6 @@ class Lambda:
 
     def close(self) -> None:
         """Delete what is in storage, and end all threads; the functions stay, for the next run."""
+        self.drop([j for r in self._regions.values() for j in r.executor.out.values()], _END_S)
         for region in self._regions.values():
             region.executor.close()

@@ -28,6 +28,8 @@ pytest.importorskip("lithops", reason="the extra lithops is not installed")
 pytest.importorskip("boto3", reason="the extra lithops is not installed")
 pytest.importorskip("moto", reason="S3 is played by moto, of the extra `dev`")
 
+from botocore.exceptions import EndpointConnectionError
+
 from geo_assets_tests.compute.lambda_world import ONE, OTHER, running
 
 AWS = {
@@ -190,6 +192,10 @@ def test_no_network_is_an_error_within_seconds(monkeypatch):
 # AWS Lambda
 
 
+def unreachable(request, **_):
+    raise EndpointConnectionError(endpoint_url=request.url)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     with running(tmp_path_factory.mktemp("lambda")) as world:
@@ -257,7 +263,7 @@ def test_a_function_over_its_time_is_an_error(world):
     assert (result.status, result.kind, result.attempts) == ("error", "timeout", 1)
     assert "AWS ended its function: Sandbox.Timedout" in (result.cause or "")
     assert (by_worker.status, by_worker.kind, by_worker.attempts) == ("error", "timeout", 1)
-    assert by_worker.billed_s == pytest.approx(3, abs=1.5)
+    assert 3 <= by_worker.billed_s < 8
 
 
 @pytest.mark.heavy
@@ -294,7 +300,7 @@ def test_lambda_leaves_nothing_behind(world, tmp_path):
 
 
 @pytest.mark.heavy
-def test_a_function_that_is_gone_or_a_network_that_is_gone_ends_the_run(world, monkeypatch):
+def test_a_function_that_is_gone_or_a_network_that_is_gone_ends_the_run(world):
     with PLUGIN.connect(ComputeRecipe(**world.settings(aws_lambda={"runtime": "gone:latest"}))) as engine:
         for key in [k for k, f in world.cloud.functions.items() if "gone" in str(f.spec["Tags"])]:
             world.cloud.delete(world.cloud.functions.pop(key))
@@ -304,9 +310,11 @@ def test_a_function_that_is_gone_or_a_network_that_is_gone_ends_the_run(world, m
         results = engine.map(hang, [0.0, *[1.0] * 20])
         next(results)
         for region in engine._adapter._regions.values():
-            monkeypatch.setattr(region.executor.client._endpoint, "host", "http://127.0.0.1:9")
+            region.executor.client.meta.events.register("before-send.s3", unreachable)
+        began = time.monotonic()
         with pytest.raises(ComputeError, match="storage cannot be listed"):
             list(results)
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.heavy
