@@ -131,5 +131,6 @@ lock: $(UV)  ## renews the pins; LOCK_FLAGS=--upgrade takes the newest versions
 	@$(COMPILE) pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/base.txt
 	@$(COMPILE) pyproject.toml $(addprefix --extra ,$(EXTRAS_PLATFORM)) requirements/build.in -c requirements/dev.txt -o requirements/platform.txt
 	@$(WORKER_IN) | $(COMPILE) - requirements/build.in -c requirements/dev.txt -o requirements/worker.txt
+	@echo 'awslambdaric>=3' | $(COMPILE) - -c requirements/dev.txt -o requirements/lambda.txt
 	@if grep -nE '://|^ *-(i|f|-index|-find|-extra|-trusted)' requirements/*.txt; then echo "A pin names an index or a host."; exit 1; fi
 	@wc -l requirements/*.txt

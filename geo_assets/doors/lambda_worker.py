@@ -11,6 +11,7 @@ from typing import Any
 from lithops.serverless.backends.aws_lambda.entry_point import lambda_handler
 
 from geo_assets.compute import _lithops_worker
+from geo_assets.errors import PluginError
 from geo_assets.registry import available, load
 from geo_assets.tasks import composite, pyramid  # noqa: F401 - tasks name them
 
@@ -23,7 +24,7 @@ def _preload() -> None:
         for name in available(kind):
             try:
                 load(kind, name)
-            except ImportError:
+            except PluginError:
                 continue
 
 
