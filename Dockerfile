@@ -1,6 +1,7 @@
-# Two images of one code base:
+# Images of one code base:
 #   docker build --target platform -t geo-assets-platform .    webserver and daemon, with Dagster
 #   docker build --target worker   -t geo-assets-worker   .    what a compute backend starts, without Dagster
+#   docker build --target lambda   -t geo-assets-lambda   .    the worker as a function of AWS Lambda: docs/deploy/lambda.md
 # Driver and workers exchange pickles, so both come from the same base and the same pins.
 # Secrets are never copied in: storage and database credentials come from the environment at run time.
 
@@ -47,6 +48,11 @@ RUN pip install --no-deps --no-build-isolation /src \
     && python -m geo_assets.tasks.warm \
     && python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("dagster") is not None)'
 
+FROM build-worker AS build-lambda
+COPY requirements/lambda.txt /src/requirements/
+RUN pip install --require-hashes --no-deps -r /src/requirements/lambda.txt \
+    && python -c 'import awslambdaric, geo_assets.doors.lambda_worker'
+
 # ---- worker: the compute backend names the command; tasks arrive pickled ----
 FROM base AS worker
 COPY --from=build-worker /opt/venv /opt/venv
@@ -55,6 +61,14 @@ COPY --from=build-worker --chown=10001:10001 /opt/numba /opt/numba
 USER 10001:10001
 WORKDIR /home/geo
 CMD ["python", "-c", "import geo_assets.tasks; print('geo_assets worker: name the command of a compute backend')"]
+
+# ---- lambda: AWS runs it as a user of its own, and only /tmp can be written ----
+FROM worker AS lambda
+COPY --from=build-lambda /opt/venv /opt/venv
+ENV HOME=/tmp
+WORKDIR /tmp
+ENTRYPOINT ["python", "-m", "awslambdaric"]
+CMD ["geo_assets.doors.lambda_worker.handler"]
 
 # ---- platform: the webserver; `dagster-daemon run -w /app/workspace.yaml` in a second container of the same image ----
 FROM base AS platform

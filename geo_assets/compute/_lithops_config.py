@@ -118,7 +118,7 @@ def lambda_config(recipe: ComputeRecipe, region: str, account: dict[str, str]) -
     config["aws"] = {**aws, "region": region}
     config["aws_s3"] = {**storage, "region": region, "storage_bucket": bucket.replace("{region}", region)}
     config[LAMBDA] = {
-        "env_vars": [], **function, **account, "region": region, "runtime_memory": recipe.memory_mb or DEFAULT_MEMORY_MB,
+        "env_vars": [], **account, **function, "region": region, "runtime_memory": recipe.memory_mb or DEFAULT_MEMORY_MB,
         "runtime_timeout": limit, "architecture": recipe.architecture, "worker_processes": 1,
         # How many run at a time is the adapter's: Lithops forgets a place whose worker is lost
         "max_workers": 10**9, "invoke_pool_threads": max(4, min(64, recipe.workers)),

@@ -5,7 +5,10 @@ the time of the handler is what AWS bills, so it is told to the tasks, whose ans
 """
 
 import os
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from lithops.serverless.backends.aws_lambda.entry_point import lambda_handler
@@ -13,13 +16,24 @@ from lithops.serverless.backends.aws_lambda.entry_point import lambda_handler
 from geo_assets.compute import _lithops_worker
 from geo_assets.errors import PluginError
 from geo_assets.registry import available, load
-from geo_assets.tasks import composite, pyramid  # noqa: F401 - tasks name them
 
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_CACHE = "NUMBA_CACHE_DIR"
+
+
+def _move_loops() -> None:
+    """Copy the compiled loops of the image to where files can be written: numba takes them from nowhere else."""
+    kept = os.environ.get(_CACHE, "")
+    if kept and Path(kept).is_dir():
+        here = Path(tempfile.gettempdir(), "numba")
+        shutil.copytree(kept, here, dirs_exist_ok=True)
+        os.environ[_CACHE] = str(here)
 
 
 def _preload() -> None:
-    """Import what tasks load by name; a plugin whose library is not in the image is no loss before it is asked for."""
+    """Import what tasks are made of and what they load by name; a plugin whose library is not in the image is no loss."""
+    from geo_assets.tasks import composite, pyramid  # noqa: F401 - tasks name them
+
     for kind in ("sensors", "readers", "stores"):
         for name in available(kind):
             try:
@@ -35,6 +49,7 @@ def _age_s() -> float:
         return max(0.0, float(uptime.read().split()[0]) - started)
 
 
+_move_loops()
 _preload()
 _START_S = [_age_s()]
 
