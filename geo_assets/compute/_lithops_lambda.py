@@ -26,6 +26,7 @@ _RECORDS_S = 5.0  # between two looks for records of failures
 _AGE_S = 900  # that AWS keeps a call that it has no place for
 _SPARE_S = 60.0
 _END_S = 30.0  # that those that run are waited for at the end; they cannot be ended
+_OVERHEAD_S = 1.0  # of a handler: Lithops makes its clients anew for every task, and forks
 _SKEW = timedelta(minutes=10)
 _FOR_GOOD = (
     "AccessDenied",
@@ -103,7 +104,10 @@ class _Region:
             self._backend.invoke = self._invoke  # Lithops' own tries for ever
             self.executor.deploy(memory_mb)
             self._function = self._backend._format_function_name(config["aws_lambda"]["runtime"], memory_mb)
-            self.limit_s = self._without_retries()
+            known = self._lambda.get_function_configuration(FunctionName=self._function)
+            self._refuse_other(known, config["aws_lambda"])
+            self._without_retries(known)
+            self.limit_s = float(known["Timeout"])
         except Exception as e:
             self.executor.close()
             if isinstance(e, ComputeError):
@@ -115,9 +119,29 @@ class _Region:
         self._seen: set[str] = set()
         self._next = 0.0
 
-    def _without_retries(self) -> float:
-        """AWS calls twice more what fails, which the driver does itself; returns the function's time limit."""
-        known = self._lambda.get_function_configuration(FunctionName=self._function)
+    def _refuse_other(self, known: dict[str, Any], wanted: dict[str, Any]) -> None:
+        """Lithops takes a function that is there as it is.
+
+        Raises:
+            ComputeError: It was made with other settings.
+        """
+        settings = {
+            "Timeout": wanted["runtime_timeout"], "Role": wanted["execution_role"], "Architectures": [wanted["architecture"]],
+            "EphemeralStorage": {"Size": wanted["ephemeral_storage"]} if "ephemeral_storage" in wanted else None,
+        }  # fmt: skip
+        other = [f"{k} {known[k]}, and not {v}" for k, v in settings.items() if v and k in known and known[k] != v]
+        if other:
+            raise ComputeError(
+                f"the function {self._function} in {self.name} was made with {'; '.join(other)}: give the image another tag, or delete the "
+                f"function with `aws lambda delete-function --region {self.name} --function-name {self._function}`"
+            )
+
+    def _without_retries(self, known: dict[str, Any]) -> None:
+        """AWS calls twice more what fails, which the driver does itself.
+
+        Raises:
+            ComputeError: It would still do so.
+        """
         bucket = f"arn:{known['FunctionArn'].split(':')[1]}:s3:::{self.executor.bucket}"
         self._lambda.put_function_event_invoke_config(
             FunctionName=self._function, MaximumRetryAttempts=0, MaximumEventAgeInSeconds=_AGE_S,
@@ -126,7 +150,6 @@ class _Region:
         said = self._lambda.get_function_event_invoke_config(FunctionName=self._function)
         if said.get("MaximumRetryAttempts") != 0:
             raise ComputeError(f"AWS would still retry {self._function} in {self.name}: {said}")
-        return float(known["Timeout"])
 
     def _invoke(self, runtime_name: str, memory_mb: int, payload: dict[str, Any]) -> str:
         """Call the function; a call that AWS does not take is kept as refused. Called by threads of Lithops."""
@@ -161,10 +184,11 @@ class _Region:
     def _records(self) -> Iterator[Ended]:
         """Calls that AWS wrote a record of failure for."""
         try:
-            found = self.executor.client.list_objects_v2(
+            pages = self.executor.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.executor.bucket, Prefix=f"aws/lambda/async/{self._function}/", StartAfter=self._from
-            ).get("Contents", [])
-            for name in [o["Key"] for o in found if o["Key"] not in self._seen]:
+            )
+            found = [o["Key"] for page in pages for o in page.get("Contents", [])]
+            for name in [n for n in found if n not in self._seen]:
                 self._seen.add(name)
                 body = self.executor.client.get_object(Bucket=self.executor.bucket, Key=name)["Body"].read()
                 record = json.loads(body)
@@ -213,7 +237,9 @@ def _loss(job: Job, record: dict[str, Any]) -> TaskResult:
 class Lambda:
     """The adapter; see ``_driver.Adapter``."""
 
-    capabilities = Capabilities(isolated=True, limits_memory=True, remote=True, paid=True, payload_mb=PAYLOAD_MB)
+    capabilities = Capabilities(
+        isolated=True, limits_memory=True, remote=True, paid=True, payload_mb=PAYLOAD_MB, overhead_s=_OVERHEAD_S
+    )
 
     def __init__(self, regions: dict[str, _Region], recipe: ComputeRecipe) -> None:
         self.slots, self._regions, self._first = recipe.workers, regions, next(iter(regions))
@@ -240,7 +266,7 @@ class Lambda:
             time.sleep(max(0.0, min(until, self._next) - now))
 
     def _look(self) -> list[tuple[Hashable, TaskResult]]:
-        ended = [e for region in self._regions.values() for e in region.look()]
+        ended = [e for region in self._regions.values() if region.executor.out for e in region.look()]
         self._next = time.monotonic() + self._look_s
         wanted = [e for e in ended if id(e.job) not in self._unwanted]
         self._unwanted -= {id(e.job) for e in ended}

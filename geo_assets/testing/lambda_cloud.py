@@ -68,7 +68,7 @@ class Function:
 
     def described(self) -> dict[str, Any]:
         """As the control plane shows it."""
-        named = ("MemorySize", "Timeout", "Role", "PackageType", "Architectures")
+        named = ("MemorySize", "Timeout", "Role", "PackageType", "Architectures", "EphemeralStorage")
         shown: dict[str, Any] = {k: v for k, v in self.spec.items() if k in named}
         return {
             "FunctionName": self.name,

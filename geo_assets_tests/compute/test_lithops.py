@@ -52,7 +52,8 @@ def wait_for(condition):
 
 
 def ours():
-    return {t for t in threading.enumerate() if "geo-assets" in t.name or "lithops" in str(getattr(t, "_target", ""))}
+    """Threads, but those of the servers of this test."""
+    return {t for t in threading.enumerate() if "process_request_thread" not in t.name and "_event" not in t.name}
 
 
 def runners():
@@ -315,6 +316,19 @@ def test_a_function_that_is_gone_or_a_network_that_is_gone_ends_the_run(world):
         with pytest.raises(ComputeError, match="storage cannot be listed"):
             list(results)
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.heavy
+def test_a_function_that_was_made_with_other_settings_is_refused(world):
+    with PLUGIN.connect(ComputeRecipe(**world.settings(aws_lambda={"runtime": "other:latest"}))):
+        pass
+    changed = world.settings(aws_lambda={"runtime": "other:latest", "runtime_timeout": 60})
+    with (
+        pytest.raises(ComputeError, match=r"was made with Timeout 900, and not 60: give the image another tag"),
+        PLUGIN.connect(ComputeRecipe(**changed)),
+    ):
+        pass
+    assert world.objects() == []
 
 
 @pytest.mark.heavy
