@@ -32,6 +32,7 @@ def _move_loops() -> None:
 
 def _preload() -> None:
     """Import what tasks are made of and what they load by name; a plugin whose library is not in the image is no loss."""
+    from geo_assets.eo._jit import load_kept
     from geo_assets.tasks import composite, pyramid  # noqa: F401 - tasks name them
 
     for kind in ("sensors", "readers", "stores"):
@@ -40,6 +41,7 @@ def _preload() -> None:
                 load(kind, name)
             except PluginError:
                 continue
+    load_kept()
 
 
 def _age_s() -> float:
