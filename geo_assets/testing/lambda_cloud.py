@@ -147,6 +147,8 @@ class LambdaCloud(ThreadingHTTPServer):
         with place:
             sandbox = self._sandbox(function)
             reply = sandbox.call(body)
+            if not sandbox.alive:
+                sandbox.end()
             with self._lock:
                 if sandbox.alive:
                     function.free.append(sandbox)

@@ -53,7 +53,8 @@ def wait_for(condition):
 
 def ours():
     """Threads, but those of the servers of this test."""
-    return {t for t in threading.enumerate() if "process_request_thread" not in t.name and "_event" not in t.name}
+    servers = ("process_request_thread", "serve_forever", "_event")
+    return {t for t in threading.enumerate() if not any(name in t.name for name in servers)}
 
 
 def runners():
@@ -328,7 +329,6 @@ def test_a_function_that_was_made_with_other_settings_is_refused(world):
         PLUGIN.connect(ComputeRecipe(**changed)),
     ):
         pass
-    assert world.objects() == []
 
 
 @pytest.mark.heavy
