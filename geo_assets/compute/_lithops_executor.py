@@ -173,7 +173,7 @@ class Executor:
                 return key, Ended(job, _failed(job.call, status))
             inline = status.get("result")
             blob = ast.literal_eval(inline) if inline else self._storage.get_call_output(self.id, *key)
-        return key, Ended(job, _answered(job.call, status, blob))
+            return key, Ended(job, _answered(job.call, status, blob))
 
     def _delete(self, names: list[str]) -> None:
         if names:

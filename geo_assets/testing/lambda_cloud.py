@@ -93,6 +93,7 @@ class LambdaCloud(ThreadingHTTPServer):
         functions: By region and name.
         bill: All calls so far.
         records: Whether failures are written to the bucket.
+        busy: How many further calls that nobody waits for are refused, as when there are too many.
     """
 
     daemon_threads = True
@@ -105,7 +106,7 @@ class LambdaCloud(ThreadingHTTPServer):
         self._concurrency = concurrency
         self.functions: dict[tuple[str, str], Function] = {}
         self.bill: list[Billed] = []
-        self.records = True
+        self.records, self.busy = True, 0
         self._places: dict[str, threading.Semaphore] = {}
         self._lock, self._events = threading.Lock(), set[threading.Thread]()
 
@@ -301,6 +302,9 @@ class _Handler(BaseHTTPRequestHandler):
                     "RequestTooLargeException",
                     f"{len(body)} byte payload is too large for the Event invocation type",
                 )
+            elif self.server.busy > 0:
+                self.server.busy -= 1
+                self._refuse(429, "TooManyRequestsException", "Rate Exceeded.")
             else:
                 self.server.later(function, body)
                 self._say(202, b"")

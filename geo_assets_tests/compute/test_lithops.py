@@ -89,6 +89,7 @@ def test_localhost_leaves_nothing_behind(tmp_path, monkeypatch):
     from lithops.constants import JOBS_DIR, LITHOPS_TEMP_DIR
 
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LITHOPS_CONFIG", "neither read nor broken")
     monkeypatch.setattr("lithops.storage.storage.CACHE_DIR", str(tmp_path / ".lithops" / "cache"))
     before, known = ours(), {*os.listdir(LITHOPS_TEMP_DIR), *os.listdir(JOBS_DIR)}
     (tmp_path / "marks").mkdir()
@@ -200,8 +201,13 @@ def unreachable(request, **_):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("lambda")) as world:
+    folder = tmp_path_factory.mktemp("lambda")
+    (folder / "loops").mkdir()
+    (folder / "loops" / "of-the-image").touch()
+    with running(folder / "sandboxes", NUMBA_CACHE_DIR=str(folder / "loops")) as world:
         yield world
+        loops = [p / "tmp" / "numba" / "of-the-image" for p in (folder / "sandboxes").iterdir()]
+        assert all(p.exists() for p in loops)
 
 
 def calls(world):
@@ -329,6 +335,19 @@ def test_a_function_that_was_made_with_other_settings_is_refused(world):
         PLUGIN.connect(ComputeRecipe(**changed)),
     ):
         pass
+
+
+@pytest.mark.heavy
+def test_calls_that_aws_refuses_for_now_are_sent_again(world):
+    with PLUGIN.connect(ComputeRecipe(**world.settings())) as engine:
+        seen = []
+        list(engine.map(double, [0]))
+        world.cloud.busy = 7
+        results = list(engine.map(double, range(4), ordered=True, retries=0, on_event=seen.append))
+    assert [(r.value, r.attempts) for r in results] == [(0, 1), (2, 1), (4, 1), (6, 1)]
+    refused = [e for e in seen if e.status == "retry"]
+    assert refused
+    assert all("its worker cannot be called: TooManyRequestsException" in (e.cause or "") for e in refused)
 
 
 @pytest.mark.heavy
