@@ -26,6 +26,7 @@ _RECORDS_S = 5.0  # between two looks for records of failures
 _AGE_S = 900  # that AWS keeps a call that it has no place for
 _SPARE_S = 60.0
 _END_S = 30.0  # that those that run are waited for at the end; they cannot be ended
+_BATCH_BYTES = 128 * 2**20
 _OVERHEAD_S = 1.0  # of a handler: Lithops makes its clients anew for every task, and forks
 _SKEW = timedelta(minutes=10)
 _FOR_GOOD = (
@@ -234,6 +235,19 @@ def _loss(job: Job, record: dict[str, Any]) -> TaskResult:
     return job.call.lost(kind, cause, retryable=kind == "lost", run_s=run_s)
 
 
+def _parts(jobs: list[Job]) -> list[list[Job]]:
+    """Jobs that are sent together: what they hold is written as one object."""
+    parts: list[list[Job]] = [[]]
+    size = 0
+    for job in jobs:
+        size += len(job.blob)
+        if parts[-1] and size > _BATCH_BYTES:
+            parts.append([])
+            size = len(job.blob)
+        parts[-1].append(job)
+    return parts
+
+
 class Lambda:
     """The adapter; see ``_driver.Adapter``."""
 
@@ -283,7 +297,8 @@ class Lambda:
             job = self._waiting.popleft()
             by_region.setdefault(job.call.region or self._first, []).append(job)
         for name, jobs in by_region.items():
-            self._regions[name].executor.send(jobs)
+            for part in _parts(jobs):
+                self._regions[name].executor.send(part)
 
     def started(self, handle: Hashable) -> float | None:
         """When its worker's mark was seen in storage."""

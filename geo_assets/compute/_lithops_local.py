@@ -56,8 +56,11 @@ class _Lane:
 
     @property
     def runs(self) -> bool:
-        """Whether its process runs; Lithops has a thread that waits for it."""
-        return self.executor.handler.job_manager is not None
+        """Whether its process runs; Lithops has a thread that waits for it, and does not notice that one's own death."""
+        manager = self.executor.handler.job_manager
+        if manager is not None and not manager.is_alive():
+            self.executor.handler.job_manager = manager = None
+        return manager is not None
 
     @property
     def free(self) -> bool:

@@ -111,6 +111,14 @@ def test_a_killed_task_takes_no_try_of_the_others_in_its_process():
     assert [(r.status, r.kind, r.attempts) for r in results] == [("error", "timeout", 1), ("ok", "", 1), ("ok", "", 1)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_interpreter_that_cannot_be_started_is_an_error_and_no_hang():
+    with local(config={"localhost": {"runtime": "/no/such/python"}}) as engine:
+        results = list(engine.map(double, [1, 2], retries=0))
+    assert [(r.status, r.kind) for r in results] == [("error", "lost")] * 2
+    assert all("its interpreter ended without an answer" in (r.cause or "") for r in results)
+
+
 def test_localhost_costs_nothing_and_is_no_other_machine():
     recipe = ComputeRecipe(backend="lithops")
     can = PLUGIN.capabilities(recipe)
@@ -287,7 +295,7 @@ def test_a_lost_sandbox_that_nobody_tells_of_is_an_error_once_nothing_can_come(w
 
 
 @pytest.mark.heavy
-def test_lambda_leaves_nothing_behind(world, tmp_path):
+def test_lambda_leaves_nothing_behind(world, tmp_path, monkeypatch):
     before = ours()
     with PLUGIN.connect(ComputeRecipe(**world.settings())) as engine:
         (tmp_path / "marks").mkdir()
@@ -296,7 +304,8 @@ def test_lambda_leaves_nothing_behind(world, tmp_path):
         results.close()
         started = len(os.listdir(tmp_path / "marks"))
         list(engine.map(die, [(str(tmp_path / "marks"), 10_000)], retries=0))
-        list(engine.map(len, [b"x" * 100_000] * 2))
+        monkeypatch.setattr(_lithops_lambda, "_BATCH_BYTES", 150_000)
+        assert [r.value for r in engine.map(len, [b"x" * 100_000] * 3)] == [100_000] * 3
         list(engine.map(end_sandbox, [1], retries=0))
         hanging = engine.map(hang, [0.0, 3.0])
         next(hanging)
