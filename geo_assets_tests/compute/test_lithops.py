@@ -72,7 +72,7 @@ class TestLithopsLocalhost(ComputeConformance):
 @pytest.mark.heavy
 class TestLithopsLambda(ComputeConformance):
     memory_mb = 1024
-    many = 60  # in about a minute on two cores, which the sandboxes share with Lambda, S3 and the driver
+    many = 100  # in about a minute on two cores, which the sandboxes share with Lambda, S3 and the driver
 
     @pytest.fixture(scope="class")
     def engine(self, tmp_path_factory):
