@@ -40,7 +40,7 @@ class Machines(LocalCluster):
         n_workers = asked["n_workers"]
         super().__init__(
             n_workers=max(n_workers) if isinstance(n_workers, list) else n_workers,  # Coiled's service scales, and there is none
-            threads_per_worker=asked["worker_options"]["nthreads"], memory_limit=0, dashboard_address=None,
+            threads_per_worker=asked["worker_options"]["nthreads"], memory_limit=0, dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR, host="127.0.0.1",
         )  # fmt: skip
 
