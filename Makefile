@@ -15,7 +15,7 @@ LOCKED := $(and $(filter Linux,$(shell uname -s)),$(filter $(LOCKED_PYTHONS),$(s
 PYTEST_PROCESSES := $(if $(PYTEST_ADDOPTS),,-n 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test heavy coverage ui lint format lock bench docs torch browser wheel clean
+.PHONY: help demo test heavy coverage ui lint format lock bench docs torch spark browser wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -26,7 +26,7 @@ demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo
 test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or take longest
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
 
-heavy: $(VENV)/.dev  ## the tests that take longest: killed runs and workers, backfills, pyramids, the wheel
+heavy: $(VENV)/.dev $(VENV)/.spark  ## the tests that take longest: killed runs and workers, backfills, pyramids, the wheel
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m heavy
 
 coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches
@@ -52,6 +52,10 @@ docs: $(VENV)/.dev  ## the documentation, into site/
 torch: $(VENV)/.dev  ## torch for the embedding models: a CPU build where the machine offers one
 	@echo "Installing torch (large) ..."
 	@$(PIP) --no-deps -r requirements/torch.txt
+
+spark: $(VENV)/.dev  ## PySpark for the tests of the backend spark, which needs Java 17 besides
+	@echo "Installing PySpark (large) ..."
+	@$(PIP) --require-hashes --no-deps --no-build-isolation -r requirements/spark.txt
 
 wheel: $(VENV)/.dev  ## the wheel and the source archive, into dist/
 	@$(BIN)/python -m build --no-isolation
@@ -97,6 +101,15 @@ endif
 # Tried once: without a browser its tests skip, and nothing else needs it
 $(VENV)/.browser: | $(BIN)/python
 	@$(MAKE) --no-print-directory browser
+	@touch $@
+
+# Tried once, and where there is a Java: without it the tests of the backend spark skip
+$(VENV)/.spark: requirements/spark.txt | $(VENV)/.dev
+	@if ! command -v java >/dev/null; then \
+	    echo "No Java here: the tests of the backend spark will skip. Install Java 17 or newer, then: make spark"; \
+	else \
+	    $(MAKE) --no-print-directory spark || echo "PySpark could not be installed: its tests will skip. To try again: make spark"; \
+	fi
 	@touch $@
 
 browser:  ## Chromium and its driver for the browser test, where this is Debian or Ubuntu and we are root

@@ -105,13 +105,16 @@ def context(pyspark: Any, recipe: ComputeRecipe, folder: Path) -> Iterator[Any]:
 
 
 class _Stopped:
+    """A context that is to be closed."""
+
     def __init__(self, context: Any) -> None:
         self._context = context
 
     def close(self) -> None:
-        """Stop it, unless its Java process is gone."""
-        if self._context._gateway.proc.poll() is None:
-            self._context.stop()
+        """Stop it; where its Java process is gone, only what is left of it here."""
+        if self._context._gateway.proc.poll() is not None:
+            self._context._jsc = None
+        self._context.stop()
 
 
 def _settings(recipe: ComputeRecipe, folder: Path) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def _settings(recipe: ComputeRecipe, folder: Path) -> dict[str, Any]:
         return {**_ALWAYS, **recipe.config, "spark.master": recipe.address}
     here = {
         "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false",
+        "spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": str(folder),
         "spark.local.dir": str(folder), "spark.pyspark.python": sys.executable,
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     }  # fmt: skip

@@ -29,9 +29,12 @@ from geo_assets.model.task import TaskResult
 
 _PAYLOAD_MB = 100.0  # spark.rpc.message.maxSize is 128 MiB
 _END_S = 10.0
-_LOOK_S = 0.2
+_LOOK_S = 0.02
+_LINGERS_S = (
+    2.5  # a worker elsewhere, after its job was cancelled: Spark looks every two seconds (PythonRunner, MonitorThread)
+)
 _TOO_LARGE = re.compile(r"out of memory: its process held \d+ MB of compute\.memory_mb \d+")
-_PYTHON = re.compile(r"^\w*(?:\.\w+)*(?:Error|Exception): .*", re.MULTILINE)
+_RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .*", re.MULTILINE)
 
 
 def _run(blobs: Iterable[bytes], memory_mb: int | None, mark: str | None) -> list[bytes | None]:
@@ -89,9 +92,12 @@ class _Spark:
         job.future.add_done_callback(lambda _: self._done.put(job))
         return job
 
-    def _see_that_it_runs(self) -> None:
+    def _runs(self) -> bool:
         gateway = self._spark._gateway
-        if gateway is None or gateway.proc.poll() is not None:
+        return gateway is not None and gateway.proc.poll() is None
+
+    def _see_that_it_runs(self) -> None:
+        if not self._runs():
             raise ComputeError("Spark's Java process has ended: run again")
 
     def _job(self, job: _Job) -> TaskResult:
@@ -113,11 +119,11 @@ class _Spark:
         run_s = time.monotonic() - (job.began or job.sent or time.monotonic())
         if large := _TOO_LARGE.search(said):
             return job.call.lost("memory", large[0], retryable=False, run_s=run_s)
-        failure = said.partition("most recent failure: ")[2] or said
-        lines = [line.strip() for line in failure.splitlines() if line.strip()] or ["no cause was given"]
-        if "PythonException" in lines[0] and (raised := _PYTHON.findall(failure.partition("Traceback")[2])):
-            return job.call.lost("error", f"Spark cannot run it on a worker: {raised[-1]}", retryable=False)
-        return job.call.lost("lost", f"its worker was lost: {lines[0]}", retryable=True, run_s=run_s)
+        if "PythonException" in said and (raised := _RAISED.findall(said.partition("Traceback")[2])):
+            return job.call.lost("error", f"Spark cannot run it on a worker: {raised[0]}", retryable=False)
+        failure = said.partition("most recent failure: ")[2] or said.partition("\n: ")[2] or said
+        cause = next(iter(failure.strip().splitlines()), "no cause was given")
+        return job.call.lost("lost", f"its worker was lost: {cause}", retryable=True, run_s=run_s)
 
     def poll(self, wait_s: float) -> list[tuple[Hashable, TaskResult]]:
         """What has ended."""
@@ -161,11 +167,13 @@ class _Spark:
             job.unwanted = True
         left = [job for job in jobs if job.future and not job.future.cancel()]
         until = time.monotonic() + _END_S
-        while left and time.monotonic() < until and self._spark._gateway:
+        while left and time.monotonic() < until and self._runs():
             for job in left:
                 self._end(job)
-            time.sleep(_LOOK_S / 10)
+            time.sleep(_LOOK_S)
             left = [job for job in left if job.future and not job.future.done()]
+        if self._folder is None and self._runs() and any(job.sent for job in jobs):
+            time.sleep(_LINGERS_S)
 
     def _end(self, job: _Job) -> None:
         mark = self._folder / job.name if self._folder else None
