@@ -119,15 +119,17 @@ class _Stopped:
 
 def _settings(recipe: ComputeRecipe, folder: Path) -> dict[str, Any]:
     """Of a master that is given, or of this machine alone, which nobody else can reach."""
+    options = f"-Djava.io.tmpdir={folder} {recipe.config.get('spark.driver.extraJavaOptions', '')}".rstrip()
+    ours = {"spark.driver.extraJavaOptions": options}  # what a Java that is killed leaves goes with the folder
     if recipe.address:
-        return {**_ALWAYS, **recipe.config, "spark.master": recipe.address}
+        return {**_ALWAYS, **recipe.config, **ours, "spark.master": recipe.address}
     here = {
         "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false",
         "spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": str(folder),
         "spark.local.dir": str(folder), "spark.pyspark.python": sys.executable,
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     }  # fmt: skip
-    return {**_ALWAYS, **here, **recipe.config, "spark.master": f"local[{recipe.workers}]"}
+    return {**_ALWAYS, **here, **recipe.config, **ours, "spark.master": f"local[{recipe.workers}]"}
 
 
 def _text(value: Any) -> str:

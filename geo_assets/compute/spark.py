@@ -2,7 +2,8 @@
 
 Every try is a job of one task, run from a thread of its own here; Spark's own retries stay off, since the driver tries again.
 No more of them are sent than there are workers, so that none waits in Spark. Python runs in processes of its own, one task
-each: what dies there takes its own task along.
+each: what dies there takes its own task along. Spark forgets a job that is cancelled, and leaves the process that runs it to
+itself: on this machine we end that, elsewhere nobody does.
 """
 
 import contextlib
@@ -30,9 +31,7 @@ from geo_assets.model.task import TaskResult
 _PAYLOAD_MB = 100.0  # spark.rpc.message.maxSize is 128 MiB
 _END_S = 10.0
 _LOOK_S = 0.02
-_LINGERS_S = (
-    2.5  # a worker elsewhere, after its job was cancelled: Spark looks every two seconds (PythonRunner, MonitorThread)
-)
+_UNWANTED = "-unwanted"
 _TOO_LARGE = re.compile(r"out of memory: its process held \d+ MB of compute\.memory_mb \d+")
 _RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .*", re.MULTILINE)
 
@@ -43,13 +42,14 @@ def _run(blobs: Iterable[bytes], memory_mb: int | None, mark: str | None) -> lis
     Args:
         blobs: The try, for ``_worker.answer``.
         memory_mb: What this process may hold.
-        mark: A file that says which process it is, while it runs; None where this machine is not the driver's.
+        mark: A file that says which process it is, while it runs; None where this machine is not the driver's. Another one
+            beside it says that nobody wants the try any more: of two that write one and read the other, one sees both.
     """
     if mark is None:
         return [Watched(blob, memory_mb).answer() for blob in blobs]
     Path(mark).write_text(str(os.getpid()))
     try:
-        return _run(blobs, memory_mb, None)
+        return [] if Path(mark + _UNWANTED).exists() else _run(blobs, memory_mb, None)
     finally:
         Path(mark).unlink()
 
@@ -155,9 +155,11 @@ class _Spark:
         return sum(stage.numActiveTasks for stage in stages if stage)
 
     def kill(self, handle: Hashable) -> str:
-        """Cancel its job; on this machine its process is ended at once."""
+        """Cancel its job; on this machine its process is ended as well, which Spark does not do."""
         self.drop([handle], 0.0)
-        return "its worker was ended"
+        if self._folder:
+            return "its worker was ended"
+        return "its job was cancelled, but it goes on for itself on its worker, and what it returns is thrown away"
 
     def drop(self, handles: list[Hashable], timeout_s: float) -> None:
         """Forget those that wait, and cancel the jobs of the others."""
@@ -172,13 +174,12 @@ class _Spark:
                 self._end(job)
             time.sleep(_LOOK_S)
             left = [job for job in left if job.future and not job.future.done()]
-        if self._folder is None and self._runs() and any(job.sent for job in jobs):
-            time.sleep(_LINGERS_S)
 
     def _end(self, job: _Job) -> None:
-        mark = self._folder / job.name if self._folder else None
-        with contextlib.suppress(OSError, ValueError):  # no such file: it has not begun, or has just ended
-            if mark:
+        if self._folder:
+            mark = self._folder / job.name
+            Path(f"{mark}{_UNWANTED}").touch()
+            with contextlib.suppress(OSError, ValueError):  # it has not begun, or has just ended
                 os.kill(int(mark.read_text()), signal.SIGKILL)
                 mark.unlink()
         self._spark.cancelJobGroup(job.name)
@@ -202,7 +203,7 @@ class Spark:
         library()
         check_java()
         return Capabilities(
-            isolated=True, kills=True, limits_memory=limits_memory(), remote=bool(recipe.address), paid=bool(recipe.usd_per_hour),
+            isolated=True, kills=not recipe.address, limits_memory=limits_memory(), remote=bool(recipe.address), paid=bool(recipe.usd_per_hour),
             payload_mb=_PAYLOAD_MB,
         )  # fmt: skip
 

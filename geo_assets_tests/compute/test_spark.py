@@ -51,7 +51,7 @@ class TestSparkExecutors(ComputeConformance):
     many = 200  # a job takes longer there
 
     @pytest.fixture(scope="class")
-    def engine(self, spark):
+    def engine(self, spark, tmp_path_factory):
         path = os.pathsep.join(p for p in sys.path if p)
         config = {
             "spark.executorEnv.PYTHONPATH": path,
@@ -59,9 +59,12 @@ class TestSparkExecutors(ComputeConformance):
             "spark.ui.enabled": False,
         }
         settings = recipe(address="local-cluster[2,1,1024]", config=config, memory_mb=self.memory_mb)
-        with PLUGIN.connect(settings) as engine:
-            assert engine.capabilities.remote
-            yield engine
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SPARK_WORKER_DIR", str(tmp_path_factory.mktemp("executors")))  # else beside the library
+            with PLUGIN.connect(settings) as engine:
+                assert engine.capabilities.remote
+                assert not engine.capabilities.kills
+                yield engine
 
 
 def listens_on(processes):
