@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
@@ -52,20 +52,23 @@ def check(ray: Any, recipe: ComputeRecipe) -> None:
 
 
 @contextlib.contextmanager
-def given(ray: Any, recipe: ComputeRecipe) -> Iterator[None]:
-    """A cluster that runs already, until the end of the context."""
+def given(ray: Any, recipe: ComputeRecipe) -> Iterator[Callable[[], bool]]:
+    """A cluster that runs already, until the end of the context; yields whether it runs still, as far as is known here."""
     _forget_token()
     with _as_it_was():
         _init(ray, f"the Ray cluster {recipe.address}", address=recipe.address, **_quiet(), **recipe.config)
     try:
-        yield
+        yield lambda: True  # Ray itself ends a process whose cluster is gone
     finally:
         ray.shutdown()
 
 
 @contextlib.contextmanager
-def own(ray: Any, recipe: ComputeRecipe) -> Iterator[None]:
-    """A cluster of this machine, which listens on the loopback alone and takes a token that is nowhere written down."""
+def own(ray: Any, recipe: ComputeRecipe) -> Iterator[Callable[[], bool]]:
+    """A cluster of this machine, which listens on the loopback alone and takes a token that is nowhere written down.
+
+    Yields whether all of its processes run.
+    """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="ray-", dir=_short_folder(), ignore_cleanup_errors=True)
@@ -86,7 +89,8 @@ def own(ray: Any, recipe: ComputeRecipe) -> Iterator[None]:
             raise ComputeError(
                 "Ray listens beyond this machine, and is not used: see that its version is at least 2.50"
             )
-        yield
+        node: Any = importlib.import_module("ray._private.worker")._global_node
+        yield lambda: not node.dead_processes()
 
 
 def _init(ray: Any, what: str, **settings: Any) -> None:

@@ -1,8 +1,9 @@
 """Coiled: machines in the cloud for one run, through ``coiled.function``; a cluster of them in each region that tasks name.
 
-A cluster starts with the first task of its region and is shut down when the run ends, however it ends; Coiled itself ends one
-whose client is gone or that has nothing to do. How a try is sent, told and taken back is in ``_dask_client``. Workers have
-the packages of this environment, as Coiled does it, unless ``compute.config`` names an image or a software environment.
+A cluster starts with the first task of its region, grows to ``compute.workers`` machines, and is shut down when the run ends,
+however it ends; Coiled itself ends one whose client is gone or that has nothing to do. How a try is sent, told and taken back
+is in ``_dask_client``. Workers have the packages of this environment, which Coiled copies, unless ``compute.config`` names an
+image or a software environment.
 """
 
 import contextlib

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from geo_assets.model.cost import Estimate, Load, Price, estimate, hourly
 from geo_assets.model.task import TaskResult
 
 _END_S = 10.0
+_LOOK_S = 2.0  # between two looks at whether Ray lives: it says nothing of that itself
 
 
 def _try(blob: bytes, memory_mb: int | None) -> Iterator[bytes | str | None]:
@@ -53,7 +54,8 @@ class _Job:
 class _Ray:
     """The adapter; see ``_driver.Adapter``."""
 
-    def __init__(self, ray: Any, recipe: ComputeRecipe, capabilities: Capabilities) -> None:
+    def __init__(self, ray: Any, recipe: ComputeRecipe, capabilities: Capabilities, lives: Callable[[], bool]) -> None:
+        self._lives = lives
         self.slots, self.capabilities = recipe.workers, capabilities
         self._ray, self._memory_mb = ray, recipe.memory_mb
         self._remote = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(_try)
@@ -64,10 +66,15 @@ class _Ray:
         """Send a try to Ray, or queue it here."""
         if not self._ray.is_initialized():  # else asking Ray for anything would start it
             raise ComputeError("Ray has ended: connect again")
+        self._see_that_it_lives()
         job = _Job(call, call.blob())
         self._waiting.append(job)
         self._fill()
         return job
+
+    def _see_that_it_lives(self) -> None:
+        if not self._lives():
+            raise ComputeError("a process of the Ray cluster of this machine has ended: run again")
 
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self.slots:
@@ -77,7 +84,8 @@ class _Ray:
 
     def poll(self, wait_s: float) -> list[tuple[Hashable, TaskResult]]:
         """What has ended."""
-        streams = list(self._running)
+        self._see_that_it_lives()
+        streams, wait_s = list(self._running), min(wait_s, _LOOK_S)
         ready, others = self._ray.wait(streams, num_returns=1, timeout=wait_s) if streams else ([], [])
         if ready and others:
             ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
@@ -127,7 +135,7 @@ class _Ray:
 
     def drop(self, handles: list[Hashable], timeout_s: float) -> None:
         """Forget those that wait, and end the processes of the others."""
-        if not self._ray.is_initialized():
+        if not (self._ray.is_initialized() and self._lives()):
             return
         jobs = [h for h in handles if isinstance(h, _Job)]
         unwanted = {id(job) for job in jobs}
@@ -173,8 +181,8 @@ class Ray:
         """Connect to a cluster, or start one; what was started ends with the context."""
         ray = library()
         check(ray, recipe)
-        with given(ray, recipe) if recipe.address else own(ray, recipe):
-            adapter = _Ray(ray, recipe, self.capabilities(recipe))
+        with given(ray, recipe) if recipe.address else own(ray, recipe) as lives:
+            adapter = _Ray(ray, recipe, self.capabilities(recipe), lives)
             yield Engine(adapter, recipe, price=lambda region: self.price(recipe, region))
 
 

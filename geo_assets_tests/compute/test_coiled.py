@@ -73,7 +73,10 @@ def test_tasks_when_their_sensor_has_a_region_then_they_run_there(machines):
     assert [c.ends for c in machines.made] == [1, 1]
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), *(pytest.param(e, marks=pytest.mark.heavy) for e in (ZeroDivisionError(), SystemExit(1)))],
+)
 def test_run_when_it_is_ended_then_its_clusters_are_shut_down(machines, error):
     def fail():
         with PLUGIN.connect(recipe(workers=1)) as engine:

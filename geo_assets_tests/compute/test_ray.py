@@ -73,6 +73,7 @@ def test_own_cluster_when_it_ends_then_nothing_of_it_is_left(tmp_path, monkeypat
         next(engine.map(double, [1]))
 
 
+@pytest.mark.heavy
 def test_own_cluster_when_the_run_fails_then_nothing_of_it_is_left():
     me = psutil.Process()
     before = me.children(recursive=True)
@@ -88,6 +89,18 @@ def test_own_cluster_when_the_run_fails_then_nothing_of_it_is_left():
     assert me.children(recursive=True) == before
 
 
+@pytest.mark.heavy
+def test_own_cluster_when_a_process_of_it_dies_then_it_is_an_error_and_no_hang():
+    with PLUGIN.connect(recipe(workers=1)) as engine:
+        results = engine.map(hang, [0.1, 60.0, 60.0])
+        assert next(results).status == "ok"
+        (raylet,) = (p for p in psutil.Process().children() if p.name() == "raylet")
+        raylet.kill()
+        with pytest.raises(ComputeError, match="a process of the Ray cluster of this machine has ended"):
+            list(results)
+
+
+@pytest.mark.heavy
 def test_start_of_a_long_task_is_known_and_that_of_a_short_one_costs_nothing():
     with PLUGIN.connect(recipe(workers=1)) as engine:
         (long,) = engine.map(hang, [1.5], timeout_s=1.0)
@@ -123,6 +136,7 @@ def test_setting_when_it_would_mislead_then_it_is_refused(settings, cause):
         pass
 
 
+@pytest.mark.heavy
 def test_init_when_it_is_given_what_ray_does_not_know_then_it_is_an_error_of_the_backend():
     with (
         pytest.raises(ComputeError, match="a Ray cluster of this machine cannot be used: RuntimeError"),
