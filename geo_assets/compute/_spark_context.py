@@ -125,7 +125,6 @@ def _settings(recipe: ComputeRecipe, folder: Path) -> dict[str, Any]:
         return {**_ALWAYS, **recipe.config, **ours, "spark.master": recipe.address}
     here = {
         "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false",
-        "spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": str(folder),
         "spark.local.dir": str(folder), "spark.pyspark.python": sys.executable,
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     }  # fmt: skip

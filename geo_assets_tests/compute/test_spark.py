@@ -6,7 +6,6 @@ import signal
 import sys
 import tempfile
 import threading
-from pathlib import Path
 
 import psutil
 import pytest
@@ -77,16 +76,17 @@ def listens_on(processes):
 
 @pytest.mark.heavy
 @pytest.mark.usefixtures("spark")
-def test_run_when_it_is_ended_then_nothing_of_spark_is_left():
+def test_run_when_it_is_ended_then_nothing_of_spark_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where tests in other processes leave nothing
     me = psutil.Process()
     before, interrupt, environment = me.children(recursive=True), signal.getsignal(signal.SIGINT), dict(os.environ)
-    folders = set(Path(tempfile.gettempdir()).glob("spark-*"))
     ours = []
 
     def fail():
         with PLUGIN.connect(recipe()) as engine:
             for _ in engine.map(hang, [0.5, 60.0, 60.0]):
                 ours.extend(p for p in me.children(recursive=True) if p not in before)
+                assert list(tmp_path.glob("spark-*"))
                 assert listens_on([me, *ours]) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
                 assert signal.getsignal(signal.SIGINT) == interrupt
                 assert dict(os.environ) == environment
@@ -97,7 +97,7 @@ def test_run_when_it_is_ended_then_nothing_of_spark_is_left():
     assert any("java" in p.name() for p in ours if p.is_running()) is False
     assert len(ours) >= 2
     assert psutil.wait_procs(ours, timeout=10)[1] == []
-    assert set(Path(tempfile.gettempdir()).glob("spark-*")) == folders
+    assert list(tmp_path.iterdir()) == []
     assert not [t for t in threading.enumerate() if t.name.startswith("geo-assets-spark")]
 
 
