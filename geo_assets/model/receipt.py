@@ -38,6 +38,7 @@ class BlockReceipt(_Record):
     error: str | None = None
     scene_ids: list[str] = Field(default_factory=list, description="scenes that reached the block")
     days: int = Field(default=0, description="solar days among them")
+    cover: float = Field(default=0.0, description="scenes that a pixel has on average, by their footprints")
     pixels: int = 0
     observed: int = Field(default=0, description="pixels with every band")
     n_clear_mean: float = 0.0

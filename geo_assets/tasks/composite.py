@@ -1,6 +1,7 @@
 """One block and month of the composite: read, mask, align, reduce, write one shard."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.model.crs import reproject
-from geo_assets.model.geometry import GeoBox
+from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.lonlat import densify
 from geo_assets.model.plugin import BlockWriter, ReadSession, Variable
 from geo_assets.model.receipt import BandFigures, BlockReceipt
@@ -144,7 +145,8 @@ def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tup
 
     window, wanted = window_of(task)
     box = task.grid.block_geobox(task.block).window(*window)
-    scenes = Footprints(task.scenes, task.grid.crs).reaching(box)
+    footprints = Footprints(task.scenes, task.grid.crs)
+    scenes = footprints.reaching(box)
     sensor: Sensor = load("sensors", task.cube.sensor)
     pixels = BlockPixels(box, wanted, scenes, sensor=sensor, cube=task.cube, mask=task.mask, session=session)
     figures, preview = _Figures(task.cube.bands, wanted), _Preview(task, window)
@@ -159,6 +161,7 @@ def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tup
     receipt = BlockReceipt(
         row=task.block.row, col=task.block.col, key=block_key(task.scenes, task.cube, task.mask),
         chunks=[list(c) for c in sorted(task.chunks)], cells=list(task.cells), days=len({s.solar_day for s in task.scenes}),
+        cover=round(footprints.mean_cover(box), 3),
         scene_ids=sorted(pixels.used), pixels=figures.pixels, observed=figures.observed, n_clear_mean=figures.n_clear_mean, bands=figures.bands,
     )  # fmt: skip
     return BlockResult(receipt, b"", preview.pixels), pixels.cpu_s
@@ -167,12 +170,19 @@ def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tup
 def window_of(task: CompositeTask) -> tuple[Window, npt.NDArray[np.bool_]]:
     """The part of a block that holds all of a task's chunks as row, column, rows, columns, and which of its pixels they are."""
     chunk = task.grid.chunk_px
+    window = window_of_chunks(task.chunks, task.grid)
+    row, col, down, across = (v // chunk for v in window)
     at = np.asarray(task.chunks)
-    (row, col), (down, across) = at.min(axis=0), at.max(axis=0) - at.min(axis=0) + 1
     chunks = np.zeros((down, across), bool)
     chunks[at[:, 0] - row, at[:, 1] - col] = True
-    window = int(row) * chunk, int(col) * chunk, int(down) * chunk, int(across) * chunk
     return window, chunks.repeat(chunk, axis=0).repeat(chunk, axis=1)
+
+
+def window_of_chunks(chunks: Sequence[tuple[int, int]], grid: PixelGrid) -> Window:
+    """The part of a block that holds some of its chunks, as row, column, rows, columns in pixels."""
+    at = np.asarray(chunks)
+    (row, col), (down, across) = at.min(axis=0), at.max(axis=0) - at.min(axis=0) + 1
+    return int(row) * grid.chunk_px, int(col) * grid.chunk_px, int(down) * grid.chunk_px, int(across) * grid.chunk_px
 
 
 class _Sink:

@@ -23,6 +23,7 @@ _TILE_PX, _HEADER_BYTES = 512, 32_768
 _BYTES_PER_S = 25e6
 _S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
 _SPREAD = 1.5  # a time for each byte can only be told where the largest tasks read so many times what the smallest do
+_ODD, _LEAST_FIXED_S = 10.0, 0.1
 _FIRST = "local"  # backend of receipts that do not name one yet
 MOST = 200  # receipts, and blocks, that are learned from: every further one would change nothing
 
@@ -52,8 +53,8 @@ def learn(done: Iterable[tuple[float, float, float]], default: Pace) -> Pace:
         default: Where there are none.
 
     Returns:
-        A line through them, robust against some that were odd (Theil 1950, Sen 1968); where all did about the same work,
-        what they took for themselves goes by their work, and what was beside it is fixed.
+        A line through them, whose slope is robust against some that were odd (Theil 1950, Sen 1968); where all did about the
+        same work, what they took for themselves goes by their work, as far as that is no slower than the default.
     """
     tasks = sorted(t for t in done if t[0] > 0 and t[1] > 0)
     if not tasks:
@@ -61,9 +62,15 @@ def learn(done: Iterable[tuple[float, float, float]], default: Pace) -> Pace:
     tasks = tasks[:: max(1, len(tasks) // MOST)]
     if len(tasks) >= 4 and tasks[-1][0] >= _SPREAD * tasks[0][0]:
         slope = max(0.0, statistics.median(_slopes(tasks)))
-        return Pace(max(0.0, statistics.median(kept - slope * work for work, kept, _ in tasks)), slope)
-    fixed = max(0.0, statistics.median_low(kept - own for _, kept, own in tasks))  # of two, not the one that imported
-    return Pace(fixed, statistics.median(min(own, kept) / work for work, kept, own in tasks))
+        return Pace(_mean([kept - slope * work for work, kept, _ in tasks]), slope)
+    slope = min(default.unit_s, statistics.median(min(own, kept) / work for work, kept, own in tasks))
+    return Pace(_mean([kept - slope * work for work, kept, _ in tasks]), slope)
+
+
+def _mean(fixed_s: Sequence[float]) -> float:
+    """Mean of what tasks took beside their work: the few that start a worker count, the odd ones only as far as ten medians."""
+    most = _ODD * max(statistics.median(fixed_s), _LEAST_FIXED_S)
+    return statistics.fmean(min(max(0.0, s), most) for s in fixed_s)
 
 
 def _slopes(tasks: Sequence[tuple[float, float, float]]) -> list[float]:
@@ -96,7 +103,7 @@ class CompositeForecast:
         blocks = [
             b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels and b.scene_ids
         ]
-        each = [b.bytes_read / (b.pixels * len(b.scene_ids)) for b in blocks]
+        each = [b.bytes_read / (b.pixels * (b.cover or len(b.scene_ids))) for b in blocks]
         self._bytes_per_px = statistics.median(each) if each else None
         there = [b for b in blocks if (b.backend or _FIRST) == backend]
         usual = learn(((b.bytes_read, b.wall_s, b.wall_s) for b in blocks), Pace(0.0, 1 / _BYTES_PER_S))
@@ -106,9 +113,10 @@ class CompositeForecast:
     def bytes_of(self, todo: Todo, grid: PixelGrid) -> float:
         """Bytes that a block's task will read."""
         pixels = len(todo.chunks) * grid.chunk_px**2
-        reads = composite.Footprints(todo.scenes, grid.crs).mean_cover(grid.block_geobox(todo.plan.block))
+        footprints = composite.Footprints(todo.scenes, grid.crs)
+        box = grid.block_geobox(todo.plan.block).window(*composite.window_of_chunks(todo.chunks, grid))
         each = pixels * self._bytes_per_px if self._bytes_per_px else self._formula(todo.chunks, grid)
-        return each * reads
+        return each * footprints.mean_cover(box)
 
     def _formula(self, chunks: Sequence[tuple[int, int]], grid: PixelGrid) -> float:
         """Stored bytes that all bands of one scene take under some chunks of a block."""

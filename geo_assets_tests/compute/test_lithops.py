@@ -13,6 +13,7 @@ from geo_assets.compute.lithops import PLUGIN
 from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.cost import Load
+from geo_assets.tasks.forecast import Pace, learn
 from geo_assets.testing.conformance_compute import (
     ComputeConformance,
     die,
@@ -365,3 +366,22 @@ def test_memory_of_a_sandbox_is_limited(world):
         (result,) = engine.map(hold, [2048], retries=0)
     assert (result.status, result.kind) == ("error", "lost")
     assert "as when memory runs out" in (result.cause or "")
+
+
+@pytest.mark.heavy
+def test_expected_cost_of_twice_the_work_in_another_region_is_what_is_billed(world):
+    """A first run teaches; the second one's tasks take twice as long. Billed is what the cloud counts, not what we do."""
+    recipe = ComputeRecipe(**world.settings(memory_mb=1024))
+    with PLUGIN.connect(recipe) as engine:
+        first = [Reading("sentinel-2-l2a", 1.0 + 0.25 * (i % 2)) for i in range(6)]
+        taught = [(first[r.index].seconds, r.billed_s, r.run_s) for r in engine.map(where, first)]
+        pace, before = learn(taught, Pace(0.0, 1.0)), world.cloud.billed_s(OTHER)
+        second = [Reading("dem", 2.0 + 0.5 * (i % 2)) for i in range(6)]
+        told = PLUGIN.estimate(recipe, [Load(1, pace.seconds(t.seconds), t.source) for t in second])
+        results = list(engine.map(where, second))
+        wait_for(lambda: world.cloud.idle)
+    assert {r.value for r in results} == {OTHER}
+    counted = world.cloud.billed_s(OTHER) - before
+    paid = counted * PLUGIN.price(recipe, OTHER).usd_per_s + 6 * PLUGIN.price(recipe, OTHER).usd_per_try
+    assert told.usd == pytest.approx(paid, rel=0.2)
+    assert sum(r.usd for r in results) == pytest.approx(paid, rel=0.1)

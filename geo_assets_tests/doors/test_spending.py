@@ -80,9 +80,7 @@ def test_plan_when_tasks_ran_before_then_their_time_is_what_is_expected(tiny, ca
         blocks = [b.model_copy(update={"billed_s": 10.0, "wall_s": 2.0, "bytes_read": 1000}) for b in receipt.blocks]
         tiny.loaded.storage.write_receipt(receipt.model_copy(update={"blocks": blocks}))
     plans = json.loads(called("plan", "--months", MONTHS[1], "--json")[1])["products"]["composite"]
-    least, most = 8.0 * plans["blocks"], 8.0 * plans["blocks"] + 2.0 * plans["bytes"] / 1000
-    assert least < plans["usd"] <= most + 1e-6
-    assert plans["usd"] == pytest.approx(most, rel=0.05)
+    assert plans["usd"] == pytest.approx(10.0 * plans["blocks"], rel=0.05)
 
 
 def test_run_when_more_is_expected_than_may_be_spent_then_it_is_refused_before_work(tiny, called):
