@@ -62,7 +62,9 @@ class ComputeRecipe(Recipe):
         default=False,
         description="a task that takes far longer than the others is started a second time, and the first answer counts",
     )
-    address: str | None = Field(default=None, description="for dask, ray and spark: scheduler of a cluster that runs already")
+    address: str | None = Field(
+        default=None, description="for dask, ray and spark: scheduler of a cluster that runs already"
+    )
     cluster: str | None = Field(
         default=None,
         description="for dask: package.module:function that makes a cluster, such as one of Coiled or Kubernetes",

@@ -88,7 +88,7 @@ def test_run_when_users_own_module_is_called_resources_then_it_is_not_executed(t
 def test_run_when_interrupted_then_nothing_further_starts_and_the_exit_code_says_so(tiny, monkeypatch):
     started = []
 
-    def interrupted(self, assets, first, last, *, config=None):
+    def interrupted(self, assets, first, last, **options):
         started.append(first)
         return Outcome("r", False, True, {})
 
@@ -111,10 +111,10 @@ def test_run_when_it_was_started_in_the_background_then_it_can_still_be_ended(ti
 def test_run_when_a_step_fails_as_a_whole_then_its_partitions_count_as_failed(tiny, monkeypatch):
     real = run.Runner.run
 
-    def failing(self, assets, first, last, *, config=None):
+    def failing(self, assets, first, last, **options):
         if assets == ("cells",):
             return Outcome("r", False, False, {("cells", first): "no room"})
-        return real(self, assets, first, last, config=config)
+        return real(self, assets, first, last, **options)
 
     monkeypatch.setattr(run.Runner, "run", failing)
     summary = run_project(load_project(tiny.file), RunOptions())
@@ -123,7 +123,7 @@ def test_run_when_a_step_fails_as_a_whole_then_its_partitions_count_as_failed(ti
 
 
 def test_run_when_a_step_fails_as_a_whole_then_partitions_of_earlier_runs_are_not_counted_as_fresh(tiny, monkeypatch):
-    def failing(self, assets, first, last, *, config=None):
+    def failing(self, assets, first, last, **options):
         return Outcome("r", False, False, {(assets[-1], ""): "no room"})
 
     monkeypatch.setattr(run.Runner, "run", failing)
