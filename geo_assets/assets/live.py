@@ -24,7 +24,39 @@ class News:
     dashboard: str = ""
 
 
+@dataclass
+class Spent:
+    """What tasks have cost.
+
+    Attributes:
+        usd: Up to now.
+    """
+
+    usd: float = 0.0
+
+    def add(self, usd: float) -> None:
+        """So much more was spent."""
+        self.usd += usd
+
+
 _listeners: list[Callable[[News], None]] = []
+_spent: list[Spent] = []
+
+
+@contextlib.contextmanager
+def spending() -> Iterator[Spent]:
+    """Have all runs in this process count into one sum, so that a limit holds for all of them."""
+    sum_ = Spent()
+    _spent.append(sum_)
+    try:
+        yield sum_
+    finally:
+        _spent.remove(sum_)
+
+
+def spent() -> Spent:
+    """Where what tasks cost is counted: the sum of whoever started the run in this process, else one of its own."""
+    return _spent[-1] if _spent else Spent()
 
 
 @contextlib.contextmanager

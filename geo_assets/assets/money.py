@@ -34,6 +34,11 @@ class Money:
     _composite: CompositeForecast | None = field(default=None, init=False)
     _pyramid: PyramidForecast | None = field(default=None, init=False)
     _sent_usd: float = field(default=0.0, init=False)
+    _before_usd: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        """Note what others of the run have spent before."""
+        self._before_usd = self.compute.spent_usd()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -56,8 +61,9 @@ class Money:
                 project, sensor, receipts, backend=recipe.backend, overhead_s=can.overhead_s
             )
         forecast, source = self._composite, self.workspace.project.cube.sensor
-        loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), source) for t in plan.todo]
-        return self._refused([t.plan.block for t in plan.todo], loads, recipe, backend)
+        todo = [t for t in plan.todo if t.scenes]  # the others have nothing to read
+        loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), source) for t in todo]
+        return self._refused([t.plan.block for t in todo], loads, recipe, backend)
 
     def of_pyramid(self, plan: PyramidPlan) -> Expected:
         """USD by row and column of the blocks over which levels are to be made.
@@ -74,8 +80,9 @@ class Money:
                 self.workspace.project, receipts, backend=recipe.backend, overhead_s=can.overhead_s
             )
         size, pace = plan.grid.chunk_px**2, self._pyramid.pace
-        loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in plan.todo]
-        return self._refused([t.block for t in plan.todo], loads, recipe, backend)
+        todo = [t for t in plan.todo if t.source.days]
+        loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
+        return self._refused([t.block for t in todo], loads, recipe, backend)
 
     def _backend(self) -> tuple[ComputeRecipe, Backend, Capabilities]:
         recipe = self.compute.recipe()
@@ -87,7 +94,7 @@ class Money:
     ) -> Expected:
         expected = {(b.row, b.col): backend.estimate(recipe, [one]).usd for b, one in zip(blocks, loads, strict=True)}
         # What was sent may not be paid yet: tasks of several partitions are out at a time
-        spent, more = max(self.compute.spent_usd(), self._sent_usd), sum(expected.values())
+        spent, more = max(self.compute.spent_usd(), self._before_usd + self._sent_usd), sum(expected.values())
         if recipe.max_usd is not None and spent + more > recipe.max_usd:
             raise ConfigError(
                 f"refused: the run has cost or will cost ${spent:.4f}, these {len(blocks)} blocks are expected to cost ${more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of them was sent"

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets.live import News, tell
+from geo_assets.assets.live import News, spent, tell
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError
 from geo_assets.model import compute, plugin
 from geo_assets.model.compute import ComputeRecipe
@@ -53,7 +53,7 @@ class PlainCompute:
         self._settings, self._stack = settings, contextlib.ExitStack()
         self._engine: compute.Engine | None = None
         self._failed: GeoAssetsError | None = None
-        self._spent_usd = 0.0
+        self._spent = spent()
 
     def recipe(self) -> ComputeRecipe:
         """Settings of the compute plugin."""
@@ -61,7 +61,7 @@ class PlainCompute:
 
     def spent_usd(self) -> float:
         """What all tries of tasks have cost up to now."""
-        return self._spent_usd
+        return self._spent.usd
 
     def dashboard(self) -> str:
         """Address of the backend's own page, or ""."""
@@ -81,15 +81,15 @@ class PlainCompute:
         def taken() -> Iterator[Any]:
             for task in tasks:
                 if task is not compute.NOT_YET:
-                    tell(News(tasks=1, usd=self._spent_usd, dashboard=engine.dashboard))
+                    tell(News(tasks=1, usd=self._spent.usd, dashboard=engine.dashboard))
                 yield task
 
         cost: dict[int, float] = {}
 
         def count(result: TaskResult) -> None:
-            self._spent_usd += result.usd - cost.get(result.index, 0.0)
+            self._spent.add(result.usd - cost.get(result.index, 0.0))
             cost[result.index] = result.usd
-            tell(News(result=result, usd=self._spent_usd))
+            tell(News(result=result, usd=self._spent.usd))
 
         with contextlib.closing(engine.map(fn, taken(), on_event=count)) as results:  # type: ignore[type-var]
             for result in results:
@@ -110,9 +110,9 @@ class PlainCompute:
 
     def _refuse_spent(self) -> None:
         most = self._settings.max_usd
-        if most is not None and self._spent_usd > most:
+        if most is not None and self._spent.usd > most:
             raise ConfigError(
-                f"stopped: the run has cost ${self._spent_usd:.2f}, and compute.max_usd is {most:g}; what is committed stays, raise it to go on"
+                f"stopped: the run has cost ${self._spent.usd:.2f}, and compute.max_usd is {most:g}; what is committed stays, raise it to go on"
             )
 
     def close(self) -> None:

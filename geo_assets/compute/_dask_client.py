@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geo_assets.compute import _worker
-from geo_assets.compute._driver import Call, PayloadError
+from geo_assets.compute._call import Call, PayloadError
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
@@ -90,7 +90,7 @@ class _Job:
 
 
 class DaskAdapter:
-    """See ``_driver.Adapter``.
+    """See ``_call.Adapter``.
 
     Args:
         capabilities: What may be expected of it.

@@ -6,21 +6,23 @@ A backend's own retries stay off. It sends a task, says what came back, and ends
 import bisect
 import heapq
 import math
-import pickle
 import random
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
+from geo_assets.compute._call import Adapter, Call, PayloadError
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import NOT_YET, Capabilities, ComputeRecipe
 from geo_assets.model.cost import FREE, Price
-from geo_assets.model.task import Kind, TaskResult
+from geo_assets.model.task import TaskResult
 
 _BACKOFF_S = 0.5
 _AHEAD = 4
 _UNLUCKY = 3  # times that a task may be lost before it starts and not be blamed for it
+_LACKING = ("ImportError", "ModuleNotFoundError")
+_SLOTS_S = 1.0  # between two looks at how many tasks run at a time
 _IDLE_S = 0.25  # between two looks at what is over its time
 _STALLED_S, _GRACE_S = (
     600.0,
@@ -31,99 +33,6 @@ _FAR_LONGER, _LEAST_S, _KNOWN = (
     10.0,
     5,
 )  # a straggler: so many times the median of so many tasks, and so many seconds
-
-
-@dataclass(frozen=True)
-class Call:
-    """One try of a task.
-
-    Attributes:
-        fn: The function.
-        task: What it is called with.
-        index: Place of the task.
-        number: 1 is the first try.
-        region: Cloud region that it is to run in, or "".
-        unlucky: How often it was lost before it started, with the worker that it waited on.
-        billed_s: Seconds that earlier tries were billed for.
-        usd: What they cost.
-    """
-
-    fn: Callable[[Any], Any]
-    task: Any
-    index: int
-    number: int
-    region: str = ""
-    unlucky: int = 0
-    billed_s: float = 0.0
-    usd: float = 0.0
-
-    def blob(self) -> bytes:
-        """As bytes for ``_worker.answer``; in two layers, so that a module that cannot be imported there is this task's error.
-
-        Raises:
-            PayloadError: It has none.
-        """
-        try:
-            return pickle.dumps((self.index, self.number, pickle.dumps((self.fn, self.task))))
-        except Exception as e:
-            raise PayloadError(f"the task cannot be sent to another process: {type(e).__name__}: {e}") from e
-
-    def read(self, blob: bytes) -> TaskResult:
-        """The result that a worker sent; one that cannot be read here is an error of its task."""
-        try:
-            result: TaskResult = pickle.loads(blob)  # noqa: S301 - from our own worker
-        except Exception as e:  # noqa: BLE001 - unpickling runs code of the value's classes
-            return self.lost("error", f"its result cannot be read here: {type(e).__name__}: {e}", retryable=False)
-        return result
-
-    def lost(self, kind: Kind, cause: str, *, retryable: bool, run_s: float = 0.0) -> TaskResult:
-        """The result of a try that gave none."""
-        return TaskResult(
-            self.index, "error", cause=cause, error=ComputeError.__name__, kind=kind, retryable=retryable, attempts=self.number, run_s=run_s
-        )  # fmt: skip
-
-
-class Adapter(Protocol):
-    """What a backend does for the driver. Called by one thread; a handle is used once.
-
-    Attributes:
-        capabilities: What may be expected of it.
-    """
-
-    capabilities: Capabilities
-
-    @property
-    def slots(self) -> int:
-        """Tasks that run at a time."""
-        ...
-
-    def submit(self, call: Call) -> Hashable:
-        """Send a try; returns its handle.
-
-        Raises:
-            PayloadError: It cannot be sent.
-        """
-        ...
-
-    def poll(self, wait_s: float) -> list[tuple[Hashable, TaskResult]]:
-        """What has ended since the last call; waits for it at most so long."""
-        ...
-
-    def started(self, handle: Hashable) -> float | None:
-        """When a try started on its worker, by the monotonic clock here; None if it has not, or nobody knows."""
-        ...
-
-    def kill(self, handle: Hashable) -> str:
-        """End a try that is over its time, or abandon it; returns what became of it, for messages."""
-        ...
-
-    def drop(self, handles: list[Hashable], timeout_s: float) -> None:
-        """Take back tries that nobody waits for any more; those that cannot be ended are waited for, at most so long."""
-        ...
-
-
-class PayloadError(Exception):
-    """A task that cannot be sent to a worker: its text says why."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +59,7 @@ class Engine:
         self._adapter, self._recipe, self._price = adapter, recipe, price or (lambda _: FREE)
         self.dashboard = dashboard
         self._busy = False
-        self._warm = [
-            not adapter.capabilities.remote
-        ]  # elsewhere one task goes ahead, so that what is wrong is met once
+        self._known: set[Any] = set()  # functions that a worker elsewhere has run: of others one task goes ahead
 
     @property
     def capabilities(self) -> Capabilities:
@@ -174,9 +81,8 @@ class Engine:
             tasks = [tasks[i] for i in order]
         run = _Run(
             self._adapter, fn, iter(tasks), order, retries=recipe.retries if retries is None else retries,
-            timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window or 2 * self._adapter.slots,
-            region_of=recipe.region_of, price=self._price,
-            warm=self._warm, backups=recipe.backups,
+            timeout_s=timeout_s or recipe.timeout_s, skip_done=skip_done, window=window,
+            region_of=recipe.region_of, price=self._price, known=self._known, backups=recipe.backups,
         )  # fmt: skip
         tell = on_event or (lambda _: None)
         return self._alone(_until(run.in_order(tell) if ordered else run.results(tell), max_failures))
@@ -198,25 +104,35 @@ class _Run:
 
     def __init__(
         self, adapter: Adapter, fn: Callable[[Any], Any], tasks: Iterator[Any], order: list[int] | None, *, retries: int, timeout_s: float,
-        skip_done: Callable[[Any], bool] | None, window: int, region_of: Callable[[str], str], price: Callable[[str], Price],
-        warm: list[bool], backups: bool,
+        skip_done: Callable[[Any], bool] | None, window: int | None, region_of: Callable[[str], str], price: Callable[[str], Price],
+        known: set[Any], backups: bool,
     ) -> None:  # fmt: skip
         self._adapter, self._fn, self._tasks, self._order = adapter, fn, tasks, order
-        self._region_of, self._price, self._warm, self._backups = region_of, price, warm, backups
-        self._retries, self._timeout_s, self._skip_done, self._window = retries, timeout_s, skip_done, window
+        self._region_of, self._price, self._known, self._backups = region_of, price, known, backups
+        self._retries, self._timeout_s, self._skip_done, self._asked = retries, timeout_s, skip_done, window
+        self._slots, self._looked = adapter.slots, time.monotonic()
         self._live: dict[Hashable, _Try] = {}
         self._later: list[tuple[float, int, Call]] = []  # by time
-        self._given, self._all_given = 0, False
+        self._given, self._all_given, self._dry = 0, False, False
         self._most_given = math.inf
         self._at_once: list[TaskResult] = []
         self._times: list[float] = []  # of tries that were good, sorted
         self._moved = time.monotonic()
 
+    @property
+    def _window(self) -> int:
+        """The most tries that are out: a cluster may grow while it runs."""
+        if self._asked:
+            return self._asked
+        if time.monotonic() - self._looked > _SLOTS_S:
+            self._slots, self._looked = self._adapter.slots, time.monotonic()
+        return 2 * self._slots
+
     def in_order(self, on_event: Callable[[TaskResult], None]) -> Iterator[TaskResult]:
         """Results in the order of the tasks; no more of them wait for an earlier one than a few windows hold."""
         waiting: dict[int, TaskResult] = {}
-        due, ahead = 0, _AHEAD * self._window
-        self._most_given = ahead
+        due = 0
+        self._most_given = _AHEAD * self._window
         results = self.results(on_event)
         try:
             for result in results:
@@ -224,7 +140,7 @@ class _Run:
                 while due in waiting:
                     yield waiting.pop(due)
                     due += 1
-                self._most_given = due + ahead
+                self._most_given = due + _AHEAD * self._window
         finally:
             results.close()  # type: ignore[attr-defined]
 
@@ -241,7 +157,21 @@ class _Run:
                     if result.status != "retry":
                         yield result
         finally:
+            self._bill_rest(on_event)
             self._adapter.drop(list(self._live), self._timeout_s)
+
+    def _bill_rest(self, on_event: Callable[[TaskResult], None]) -> None:
+        """Tell what those cost that nobody waits for any more."""
+        for handle, one in self._live.items():
+            began = self._adapter.started(handle) if self._price(one.call.region) != FREE else None
+            if began is not None:
+                run_s = time.monotonic() - began
+                on_event(
+                    replace(
+                        self._billed(one.call, one.call.lost("error", "ended", retryable=False, run_s=run_s)),
+                        status="retry",
+                    )
+                )
 
     def _send(self) -> None:
         now = time.monotonic()
@@ -253,14 +183,15 @@ class _Run:
             except StopIteration:
                 self._all_given = True
                 break
-            if task is NOT_YET:
+            self._dry = task is NOT_YET
+            if self._dry:
                 break
             index, self._given = self._given if self._order is None else self._order[self._given], self._given + 1
             if self._skip_done and self._skip_done(task):
                 self._at_once.append(TaskResult(index, "skipped", attempts=0))
             else:
                 self._submit(Call(self._fn, task, index, 1, region=self._region_of(getattr(task, "source", ""))))
-        if self._backups and self._all_given:
+        if self._backups and (self._all_given or self._dry):
             self._back_up()
 
     def _back_up(self) -> None:
@@ -280,7 +211,7 @@ class _Run:
         return next((h for h, t in self._live.items() if t is not one and t.call.index == one.call.index), None)
 
     def _may_give(self) -> bool:
-        most = self._window if self._warm[0] else 1
+        most = self._window if not self._adapter.capabilities.remote or self._fn in self._known else 1
         room = len(self._live) + len(self._later) < most and self._given < self._most_given
         return room and not (self._all_given or self._at_once)
 
@@ -307,10 +238,11 @@ class _Run:
         Raises:
             ComputeError: Nothing has ended for longer than any try may take.
         """
-        now, most_s = time.monotonic(), max(_STALLED_S, self._timeout_s + _GRACE_S)
+        now, most_s = time.monotonic(), max(_STALLED_S, self._timeout_s + _GRACE_S) + self._adapter.capabilities.queue_s
         if moved:
             self._moved = now
-        if now - max(self._moved, *(t.sent for t in self._live.values())) > most_s:
+        starts = [self._adapter.started(handle) or one.sent for handle, one in self._live.items()]
+        if now - max(self._moved, *starts) > most_s:
             raise ComputeError(
                 f"no worker took any of {len(self._live)} tasks for {most_s:.0f} s: see that the backend has workers, and that these are not busy with other work"
             )
@@ -319,7 +251,11 @@ class _Run:
         now = time.monotonic()
         starts = [s for h in self._live if (s := self._adapter.started(h)) is not None]
         times = [s + self._timeout_s for s in starts] + ([self._later[0][0]] if self._later else [])
-        known = _IDLE_S if len(starts) < len(self._live) or not times or (self._backups and self._all_given) else 3600.0
+        known = (
+            _IDLE_S
+            if len(starts) < len(self._live) or not times or (self._backups and (self._all_given or self._dry))
+            else 3600.0
+        )
         return max(0.001, min([known, *(t - now for t in times)]))
 
     def _late(self, answered: set[Hashable]) -> list[tuple[Hashable, TaskResult]]:
@@ -339,7 +275,7 @@ class _Run:
         queued_s = max(0.0, round(now - late_s - one.sent - result.run_s, 6))
         result = replace(self._billed(call, result), queued_s=queued_s, ended_at=clock - late_s)
         call = replace(call, billed_s=result.billed_s, usd=result.usd)
-        self._warm[0] = True
+        self._know(result)
         if result.status == "ok":
             bisect.insort(self._times, result.run_s)
         if (other := self._other(one)) is not None:
@@ -353,6 +289,20 @@ class _Run:
         heapq.heappush(self._later, (now + wait, call.index, replace(call, number=call.number + 1)))
         return replace(result, status="retry")
 
+    def _know(self, result: TaskResult) -> None:
+        """Note that workers can run the function, or that they cannot.
+
+        Raises:
+            ComputeError: The first task of it shows that they lack a module.
+        """
+        if self._fn in self._known or not self._adapter.capabilities.remote:
+            return
+        if result.error in _LACKING:
+            raise ComputeError(
+                f"workers lack what tasks need: {result.cause}; they need geo_assets with the extras of the project, in the versions of this machine"
+            )
+        self._known.add(self._fn)
+
     def _first_of_two(self, other: Hashable, result: TaskResult) -> TaskResult:
         """A try of which a second one is out: a good answer ends that one, else that one's answer counts."""
         twin = self._live.pop(other)
@@ -363,7 +313,9 @@ class _Run:
             paid = self._billed(twin.call, twin.call.lost("error", "", retryable=False, run_s=run_s))
             more_s, more_usd = paid.billed_s - twin.call.billed_s, paid.usd - twin.call.usd
             return replace(result, billed_s=result.billed_s + more_s, usd=result.usd + more_usd)
-        self._live[other] = replace(twin, call=replace(twin.call, billed_s=result.billed_s, usd=result.usd))
+        self._live[other] = replace(
+            twin, backup=True, call=replace(twin.call, billed_s=result.billed_s, usd=result.usd)
+        )
         return replace(result, status="retry")
 
     def _billed(self, call: Call, result: TaskResult) -> TaskResult:

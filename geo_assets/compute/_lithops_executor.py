@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from geo_assets.compute._driver import Call
+from geo_assets.compute._call import Call
 from geo_assets.compute._lithops_worker import Answer, run
 from geo_assets.errors import ComputeError
 from geo_assets.model.task import TaskResult

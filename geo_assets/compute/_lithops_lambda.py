@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from geo_assets.compute._driver import Call
+from geo_assets.compute._call import Call
 from geo_assets.compute._lithops_config import DEFAULT_MEMORY_MB, lambda_config, regions_of
 from geo_assets.compute._lithops_executor import Ended, Executor, Job
 from geo_assets.compute._lithops_local import PAYLOAD_MB, blob_of
@@ -249,10 +249,16 @@ def _parts(jobs: list[Job]) -> list[list[Job]]:
 
 
 class Lambda:
-    """The adapter; see ``_driver.Adapter``."""
+    """The adapter; see ``_call.Adapter``."""
 
     capabilities = Capabilities(
-        isolated=True, limits_memory=True, remote=True, paid=True, payload_mb=PAYLOAD_MB, overhead_s=_OVERHEAD_S
+        isolated=True,
+        limits_memory=True,
+        remote=True,
+        paid=True,
+        payload_mb=PAYLOAD_MB,
+        queue_s=_AGE_S,
+        overhead_s=_OVERHEAD_S,
     )
 
     def __init__(self, regions: dict[str, _Region], recipe: ComputeRecipe) -> None:

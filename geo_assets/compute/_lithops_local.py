@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geo_assets.compute import _worker
-from geo_assets.compute._driver import Call, PayloadError
+from geo_assets.compute._call import Call, PayloadError
 from geo_assets.compute._lithops_executor import Ended, Executor, Job
 from geo_assets.compute._lithops_runner import MAIN
 from geo_assets.errors import ComputeError
@@ -116,7 +116,7 @@ class _Lane:
 
 
 class Local:
-    """The adapter; see ``_driver.Adapter``."""
+    """The adapter; see ``_call.Adapter``."""
 
     capabilities = Capabilities(isolated=True, kills=True, payload_mb=PAYLOAD_MB)
 

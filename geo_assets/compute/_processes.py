@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from geo_assets.compute._driver import Call
+from geo_assets.compute._call import Call
 from geo_assets.compute._worker import STARTED
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities
@@ -31,8 +31,16 @@ class _Worker:
     """One process, and the try that it runs."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        end, self._life = os.pipe()
+        try:
+            ours, theirs = socket.socketpair()
+            try:
+                end, self._life = os.pipe()
+            except OSError:
+                ours.close()
+                theirs.close()
+                raise
+        except OSError as e:
+            raise ComputeError(f"a worker process cannot be started: {e}") from e
         code = _MAIN.format(path=sys.path, tasks=theirs.fileno(), life=end)
         # In a session of its own, so that Ctrl-C reaches the driver alone, which then ends it
         try:
@@ -106,7 +114,7 @@ class _Job:
 
 
 class Processes:
-    """The adapter; see ``_driver.Adapter``."""
+    """The adapter; see ``_call.Adapter``."""
 
     def __init__(self, workers: int, memory_mb: int | None) -> None:
         self.slots, self._memory_mb = workers, memory_mb

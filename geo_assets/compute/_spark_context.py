@@ -141,7 +141,8 @@ def _java(settings: Any, log: Any) -> Iterator[Any]:
     from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
 
-    gateway = launch_gateway(settings, {"stdout": log, "stderr": log})
+    launch: Any = launch_gateway  # typed by some versions of PySpark, and not there where it is not installed
+    gateway = launch(settings, {"stdout": log, "stderr": log})
     try:
         yield gateway
     finally:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Hashable
 from dataclasses import replace
 
-from geo_assets.compute._driver import Call
+from geo_assets.compute._call import Call
 from geo_assets.compute._worker import attempt
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
@@ -31,7 +31,7 @@ class _Job:
 
 
 class Threads:
-    """The adapter; see ``_driver.Adapter``."""
+    """The adapter; see ``_call.Adapter``."""
 
     capabilities = Capabilities()
 

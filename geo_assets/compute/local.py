@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from geo_assets.compute._driver import Adapter, Engine
+from geo_assets.compute._call import Adapter
+from geo_assets.compute._driver import Engine
 from geo_assets.compute._processes import Processes
 from geo_assets.compute._threads import Threads
 from geo_assets.model.compute import Capabilities, ComputeRecipe

@@ -13,7 +13,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from geo_assets.compute._driver import Call, Engine
+from geo_assets.compute._call import Call
+from geo_assets.compute._driver import Engine
 from geo_assets.compute._ray_cluster import check, first_line, given, library, own
 from geo_assets.compute._watch import TELL_S, TooLargeError, Watched, limits_memory
 from geo_assets.errors import ComputeError
@@ -52,7 +53,7 @@ class _Job:
 
 
 class _Ray:
-    """The adapter; see ``_driver.Adapter``."""
+    """The adapter; see ``_call.Adapter``."""
 
     def __init__(self, ray: Any, recipe: ComputeRecipe, capabilities: Capabilities, lives: Callable[[], bool]) -> None:
         self._lives = lives

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geo_assets.compute._driver import Call, Engine, PayloadError
+from geo_assets.compute._call import Call, PayloadError
+from geo_assets.compute._driver import Engine
 from geo_assets.compute._spark_context import check_java, context, library, scratch
 from geo_assets.compute._watch import TELL_S, Watched, limits_memory
 from geo_assets.errors import ComputeError
@@ -69,7 +70,7 @@ class _Job:
 
 
 class _Spark:
-    """The adapter; see ``_driver.Adapter``."""
+    """The adapter; see ``_call.Adapter``."""
 
     def __init__(self, spark: Any, recipe: ComputeRecipe, capabilities: Capabilities, folder: Path | None) -> None:
         self.slots, self.capabilities = recipe.workers, capabilities

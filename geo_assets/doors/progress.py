@@ -25,7 +25,7 @@ class _State:
         self.title, self.done, self.total = "", 0, 0
         self.tasks = self.ended = self.failed = 0
         self._strip_tasks = self._strip_ended = 0
-        self._usd, self._earlier_usd = 0.0, 0.0
+        self._usd = 0.0  # of all strips
         self.dashboard = ""
         self._first: float | None = None
 
@@ -33,8 +33,6 @@ class _State:
         """A strip begins, or all are done."""
         self.title, self.done, self.total = title, done, total
         self._strip_tasks = self._strip_ended = 0
-        self._earlier_usd += self._usd
-        self._usd = 0.0
 
     def heard(self, news: News) -> None:
         """Tasks begin, or one has ended."""
@@ -60,9 +58,8 @@ class _State:
             return ""
         rate = self.ended / max(1e-3, self._clock() - self._first)
         failed = f", {self.failed} failed" if self.failed else ""
-        usd = self._earlier_usd + self._usd
         return f"{self.ended:,} {'task' if self.ended == 1 else 'tasks'}{failed}, {rate:.3g}/s" + (
-            f", ${usd:.4f}" if usd else ""
+            f", ${self._usd:.4f}" if self._usd else ""
         )
 
 

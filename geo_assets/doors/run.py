@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geo_assets.assets.jobs import CALL
+from geo_assets.assets.live import spending
 from geo_assets.assets.partitions import cube_key, region_and_month, register_regions
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
@@ -130,13 +131,10 @@ def run_project(
         refuse_unusable(place)
     runner = Runner(loaded, console=console)
     runner.fail_orphans()
-    if options.initialize:
-        if products[-1] not in _OF_CUBE:
-            raise ConfigError("--initialize clears the cube, and what is to be made lies outside of it: leave one out")
-        # Before anything is deleted: a run that made nothing would leave nothing
-        refuse_unmakeable(workspace(loaded), periods.between(options.first_month, options.last_month), regions)
-        initialize(place.storage)
-    _check_storage(place)
+    if options.initialize and products[-1] not in _OF_CUBE:
+        raise ConfigError("--initialize clears the cube, and what is to be made lies outside of it: leave one out")
+    if not options.initialize:
+        _check_storage(place)
     run = _Run(runner, place, products, options, progress)
     keys = [(r, m) for r in regions for m in months]
     if options.tiles:
@@ -146,7 +144,13 @@ def run_project(
     keys = keys[: options.limit]
     if options.limit or options.retry_failed or options.tiles:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
-    run.expect(agreed(workspace(loaded), keys, periods, products, overwrite=options.overwrite, ask=ask))
+    anew = options.overwrite or options.initialize
+    run.expect(agreed(workspace(loaded), keys, periods, products, overwrite=anew, ask=ask))
+    if options.initialize:
+        # Before anything is deleted: a run that made nothing would leave nothing
+        refuse_unmakeable(workspace(loaded), periods.between(options.first_month, options.last_month), regions)
+        initialize(place.storage)
+        _check_storage(place)
     return run.go(regions, keys, periods.keys)
 
 
@@ -189,6 +193,7 @@ class _Run:
         self._causes: dict[tuple[str, str], str] = {}
         self._failed: dict[tuple[bool, str], str] = {}  # causes by keys of regions or partitions; True: of a pyramid
         self._summary = Summary()
+        self._spent_usd = 0.0
 
     def expect(self, estimate: Estimate) -> None:
         """Note what was agreed to."""
@@ -219,7 +224,10 @@ class _Run:
         for i, strip in enumerate(strips):
             if self._progress:
                 self._progress(_title(strip), i, len(strips))
-            self._note(strip, self._execute(strip))
+            with spending() as spent:  # what earlier runs cost counts for the limit of this one
+                spent.add(self._spent_usd)
+                self._note(strip, self._execute(strip))
+            self._spent_usd = spent.usd
         if self._progress:
             self._progress("done", len(strips), len(strips))
         self._count(regions, keys)

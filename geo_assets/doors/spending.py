@@ -12,6 +12,7 @@ from geo_assets.model.project import Product
 from geo_assets.registry import load
 
 Ask = Callable[[str], None]
+_OF_TASKS = {"composite", "pyramid"}  # products that workers make
 
 
 def refuse(question: str) -> None:
@@ -40,6 +41,8 @@ def agreed(
         CatalogError: The search that tells what there is to do failed.
         ConfigError: It is more than ``compute.max_usd``, or nobody knows the price.
     """
+    if not _OF_TASKS & set(products):
+        return Estimate()
     recipe = workspace.project.compute
     backend: Compute = load("compute", recipe.backend)
     if not backend.capabilities(recipe).paid:

@@ -91,6 +91,7 @@ class Capabilities:
         remote: Workers may be other machines, so that storage and scenes have to be reachable from there.
         paid: Somebody is billed for the time of tasks.
         payload_mb: The largest task that can be sent; None is any.
+        queue_s: Seconds that a task may wait for a place, beside what others ahead of it take.
         overhead_s: Seconds that a task keeps its worker beside its own time, until receipts tell more.
     """
 
@@ -100,6 +101,7 @@ class Capabilities:
     remote: bool = False
     paid: bool = False
     payload_mb: float | None = None
+    queue_s: float = 0.0
     overhead_s: float = 0.0
 
 

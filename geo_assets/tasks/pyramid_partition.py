@@ -216,8 +216,7 @@ class _Maker:
             (top,) = self.above
             if top.status != "ok":  # levels that do not agree must not be seen
                 self.shards = 0
-                free = replace(top, usd=0.0, billed_s=0.0)  # it counts once, for itself
-                return blank, [*failed, *(self._failed(t, free) for t, _ in good)], []
+                return blank, [*failed, *(self._failed(t, _at_cost_of(r, top)) for t, r in good)], []
             changes.append(top.value.changes)
         return [*blank, *(self._made(t, r) for t, r in good)], failed, changes
 
@@ -270,6 +269,11 @@ class _Maker:
         }
         failed = held.model_copy(update={"status": "failed", "wall_s": round(result.run_s, 3), **changed})
         return self._jobs.noted(failed, result)
+
+
+def _at_cost_of(own: TaskResult | None, top: TaskResult) -> TaskResult:
+    """The failure of the levels above for a block, with what the block's own task cost: that of the levels counts once."""
+    return replace(top, usd=own.usd if own else 0.0, billed_s=own.billed_s if own else 0.0)
 
 
 def _made(todo: Todo, result: pyramid.PyramidResult | None = None) -> BlockReceipt:

@@ -85,7 +85,8 @@ class Together(Generic[T]):
         self._bodies, self._fn, self._ended, self._mixed = iter(bodies), fn, ended, mixed
         self._open: list[_Body[T]] = []
         self._queue: deque[tuple[_Body[T], int, Any]] = deque()
-        self._sent: list[tuple[_Body[T], int]] = []
+        self._out: dict[int, tuple[_Body[T], int]] = {}  # by the engine's number of the task
+        self._given = 0
 
     def run(self, mapper: Mapper) -> None:
         """Run them all; an error of the backend is the end of those that need it, and of none that does not."""
@@ -108,7 +109,8 @@ class Together(Generic[T]):
         while True:
             while self._queue:
                 body, local, task = self._queue.popleft()
-                self._sent.append((body, local))
+                self._out[self._given] = body, local
+                self._given += 1
                 yield task
             if (more := next(self._bodies, None)) is not None:
                 self._begin(*more)
@@ -123,7 +125,7 @@ class Together(Generic[T]):
         self._go_on(body, lambda: next(steps))
 
     def _take(self, result: TaskResult) -> None:
-        body, local = self._sent[result.index]
+        body, local = self._out.pop(result.index)
         body.usd += result.usd
         body.results.append(replace(result, index=local))
         if len(body.results) == body.expected:
@@ -151,6 +153,7 @@ class Together(Generic[T]):
 
     def _close(self, body: _Body[T], value: T | None, error: GeoAssetsError | None) -> None:
         self._open.remove(body)
+        body.results = []
         self._ended(Ended(body.key, value, error, body.usd))
 
     def _give_up(self, error: GeoAssetsError) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from geo_assets.compute import _driver
-from geo_assets.compute._driver import Engine, PayloadError
+from geo_assets.compute._call import PayloadError
+from geo_assets.compute._driver import Engine
 from geo_assets.errors import ComputeError
-from geo_assets.model.compute import Capabilities, ComputeRecipe
+from geo_assets.model.compute import NOT_YET, Capabilities, ComputeRecipe
 from geo_assets.model.cost import Price
 from geo_assets.model.task import TaskResult
 
@@ -146,7 +147,10 @@ def test_where_workers_are_elsewhere_one_task_goes_ahead_once_and_the_order_is_m
     assert sorted(order) == list(range(100))
     assert order != sorted(order)
     list(made.map(abs, list(range(100))))
-    assert adapter.most == 100  # it is warm
+    assert adapter.most == 100  # workers are known to run it
+    adapter.sent.clear()
+    next(made.map(repr, list(range(100))))
+    assert len(adapter.sent) == 1  # and not this one
     adapter, made = engine(fine, slots=50, remote=True)
     assert [r.index for r in made.map(abs, list(range(40)), ordered=True)] == list(range(40))
 
@@ -209,6 +213,7 @@ def test_a_straggler_whose_second_try_fails_is_waited_for(stragglers):
     results = list(made.map(abs, [Job(i) for i in range(20)], retries=0, on_event=events.append))
     assert {r.status for r in results} == {"ok"}
     assert [e.status for e in events if e.index == 19] == ["retry", "ok"]
+    assert adapter.sent.count((19, 1)) == 2  # not again and again
 
 
 @pytest.mark.parametrize(("recipe", "repeatable"), [({}, True), ({"backups": True}, False)])
@@ -269,3 +274,75 @@ def test_when_a_try_ended_is_told_by_the_worker_where_its_clock_is_not_wrong(mon
     (result,) = made.map(abs, [0])
     assert clock.time() - result.ended_at == pytest.approx(late, abs=1e-6)
     assert result.queued_s == pytest.approx(queued, abs=1e-6)
+
+
+def test_where_workers_lack_a_module_one_task_is_sent_and_no_more():
+    def lacking(call):
+        return replace(call.lost("error", "No module named 'zarr'", retryable=False), error="ModuleNotFoundError")
+
+    adapter, made = engine(lacking, slots=50, remote=True)
+    with pytest.raises(
+        ComputeError, match="workers lack what tasks need: No module named 'zarr'; they need geo_assets"
+    ):
+        list(made.map(abs, list(range(100))))
+    assert len(adapter.sent) == 1
+
+
+def test_a_straggler_is_backed_up_also_where_more_tasks_may_come(stragglers):
+    """As when several partitions' tasks are out: the iterator ends only once all of them have ended."""
+    done: set[int] = set()
+
+    def tasks():
+        yield from (Job(i) for i in range(20))
+        while len(done) < 20:
+            yield NOT_YET
+
+    def answer(call):
+        return fine(call) if call.index != 19 or adapter.sent.count((19, 1)) == 2 else None
+
+    adapter, made = engine(answer, slots=4, began=time.monotonic() - 5, recipe={"backups": True})
+    for result in made.map(abs, tasks()):
+        done.add(result.index)
+    assert (len(done), adapter.sent.count((19, 1))) == (20, 2)
+
+
+def test_a_run_whose_tasks_started_late_is_not_taken_for_one_that_nobody_works_on(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(_driver, "time", clock)
+    monkeypatch.setattr(_driver, "_STALLED_S", 10.0)
+    monkeypatch.setattr(_driver, "_GRACE_S", 0.0)
+
+    def answer(call):
+        clock.sleep(1.0)
+        if clock.now > 8.0 and adapter.began is None:
+            adapter.began = 8.0
+        return fine(call) if clock.now > 17.0 else None
+
+    adapter, made = engine(answer, recipe={"timeout_s": 10.0})
+    assert [r.status for r in made.map(abs, [0])] == ["ok"]
+
+
+def test_a_cluster_that_grows_gets_more_tasks(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(_driver, "time", clock)
+    adapter, made = engine(fine, slots=1)
+    results = made.map(abs, range(100))
+    next(results)
+    adapter.slots = 10
+    clock.sleep(2.0)
+    assert len(list(results)) == 99
+    assert adapter.most == 20
+
+
+def test_what_nobody_waits_for_any_more_is_paid_all_the_same(monkeypatch):
+    told: list[TaskResult] = []
+    adapter, made = engine(
+        lambda call: fine(call) if call.index == 0 else None, slots=2, began=time.monotonic() - 7.0, price=lambda _: Price(usd_per_s=1.0)
+    )  # fmt: skip
+    results = made.map(abs, range(10), on_event=told.append)
+    next(results)
+    results.close()
+    assert adapter.dropped
+    assert {r.status for r in told[1:]} == {"retry"}
+    assert all(r.usd > 6.9 for r in told[1:])
+    assert len(told) > 1

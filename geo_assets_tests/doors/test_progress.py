@@ -27,7 +27,7 @@ def test_state_when_tasks_end_then_rate_failures_and_cost_are_told():
 
 def test_state_when_a_second_strip_begins_then_the_cost_of_the_first_stays():
     state = _State(clock=lambda: 1.0)
-    for usd in (0.5, 0.25):
+    for usd in (0.5, 0.75):  # what a run cost is counted on in the next
         state.told("s", 0, 2)
         state.heard(News(tasks=1))
         state.heard(ended("ok", usd))

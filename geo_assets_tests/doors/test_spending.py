@@ -12,6 +12,7 @@ from geo_assets.doors.plan import plan_project
 from geo_assets.doors.run import RunOptions, run_project
 from geo_assets.errors import ConfigError
 from geo_assets.project import load_project
+from geo_assets.tasks import forecast
 from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
 
 PAID = {"backend": "local", "usd_per_hour": 3600.0}  # a dollar a second
@@ -110,3 +111,33 @@ def test_plan_when_nobody_is_billed_then_it_costs_nothing(tiny, called):
     plans = plan_project(place, list(loaded.periods()), place.cut.regions, loaded.wanted())
     assert {p.usd for p in plans} == {0.0}
     assert all(p.seconds > 0 for p in plans)
+
+
+def test_run_when_it_would_clear_the_cube_and_may_not_be_paid_then_the_cube_stays(tiny, called):
+    assert called("run", "--yes", "--months", MONTHS[0])[0] == 0
+    before = tiny.receipts()
+    tiny.change(compute={"max_usd": 0.0001})
+    for more in ([], ["--tiles", "none.csv"]):
+        assert called("run", "--initialize", "--yes", *more)[0] == 2
+    assert tiny.receipts() == before
+    assert tiny.cube()["n_clear"].any()
+
+
+def test_run_when_several_regions_cost_too_much_together_then_the_later_ones_are_not_begun(tiny, monkeypatch):
+    monkeypatch.setattr(forecast.CompositeForecast, "bytes_of", lambda *_: 0.0)  # far too little is expected
+    monkeypatch.setattr(forecast, "kept_s", lambda _: 1e-6)
+    tiny.change(compute={"max_usd": 0.05})
+    summary = run_project(load_project(tiny.file), RunOptions(), ask=lambda _: None)
+    assert summary.usd["actual"] > 0.05
+    regions = {f["region"] for f in summary.failures}
+    assert regions
+    assert all("compute.max_usd" in f["cause"] for f in summary.failures)
+    last = sorted(k[0] for k in tiny.receipts("cells"))[-1]
+    assert {m for (r, m), _ in tiny.receipts().items() if r == last} == set()
+
+
+def test_run_when_no_task_is_needed_then_nothing_is_searched_for_its_cost(tiny, called):
+    (tiny.folder / "none.json").write_text("no catalog")
+    tiny.change(catalog={"path": str(tiny.folder / "none.json")})
+    assert called("run", "--products", "cells")[0] == 0
+    assert called("run", "--yes")[0] != 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import geo_assets.tasks
-from geo_assets.compute._driver import Call
+from geo_assets.compute._call import Call
 from geo_assets.model.project import MADE
 from geo_assets.model.task import TaskResult
 from geo_assets.project import LoadedProject
