@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from geo_assets.compute._call import Adapter, Call, PayloadError
+from geo_assets.compute._guard import Guarded
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import NOT_YET, Capabilities, ComputeRecipe
 from geo_assets.model.cost import FREE, Price
@@ -56,7 +57,7 @@ class Engine:
     def __init__(
         self, adapter: Adapter, recipe: ComputeRecipe, *, price: Callable[[str], Price] | None = None, dashboard: str = ""
     ) -> None:  # fmt: skip
-        self._adapter, self._recipe, self._price = adapter, recipe, price or (lambda _: FREE)
+        self._adapter, self._recipe, self._price = Guarded(adapter), recipe, price or (lambda _: FREE)
         self.dashboard = dashboard
         self._busy = False
         self._known: set[Any] = set()  # functions that a worker elsewhere has run: of others one task goes ahead

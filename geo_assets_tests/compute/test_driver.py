@@ -346,3 +346,30 @@ def test_what_nobody_waits_for_any_more_is_paid_all_the_same(monkeypatch):
     assert {r.status for r in told[1:]} == {"retry"}
     assert all(r.usd > 6.9 for r in told[1:])
     assert len(told) > 1
+
+
+def test_what_a_library_raises_is_an_error_of_the_backend(caplog):
+    def broken(*_):
+        raise OSError("connection reset")
+
+    for name in ("submit", "poll", "started"):
+        adapter, made = engine(lambda call: None)
+        setattr(adapter, name, broken)
+        with pytest.raises(ComputeError, match="the compute backend failed: OSError: connection reset"):
+            list(made.map(abs, [1, 2]))
+    adapter, made = engine(lambda call: fine(call) if call.index == 0 else None)
+    adapter.drop = broken
+    results = made.map(abs, [1, 2])
+    next(results)
+    results.close()
+    assert "1 tasks cannot be taken back and may go on: the compute backend failed: OSError" in caplog.text
+
+
+def test_what_tasks_and_listeners_raise_is_their_own():
+    def tasks():
+        yield 1
+        raise KeyError("mine")
+
+    _, made = engine(fine)
+    with pytest.raises(KeyError, match="mine"):
+        list(made.map(abs, tasks()))

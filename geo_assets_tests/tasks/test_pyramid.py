@@ -14,7 +14,9 @@ from geo_assets.model import path
 from geo_assets.model.geometry import Block, Region
 from geo_assets.model.levels import blockwise, level_path, levels
 from geo_assets.model.receipt import BlockReceipt
+from geo_assets.model.task import TaskResult
 from geo_assets.tasks import pyramid
+from geo_assets.tasks.pyramid_partition import _at_cost_of
 from geo_assets_tests.tasks.filled import MONTHS, Filled, project
 
 UTM = "utm32n_r2000_c200"
@@ -414,3 +416,10 @@ def test_the_time_axes_of_all_levels_are_those_of_the_cube(world: Filled) -> Non
         place = level_path("utm32n", level)
         data = xr.open_zarr(world.loaded.cube.zarr_store(), group=place, consolidated=False, chunks=None)
         assert [str(t)[:7] for t in data.time.values] == MONTHS
+
+
+def test_cost_when_the_levels_above_fail_then_that_of_the_blocks_own_tasks_stays():
+    top = TaskResult(0, "error", cause="no room", usd=0.5, billed_s=1.0)
+    kept = _at_cost_of(TaskResult(3, "ok", usd=1.0, billed_s=2.0), top)
+    assert (kept.status, kept.cause, kept.usd, kept.billed_s) == ("error", "no room", 1.0, 2.0)
+    assert _at_cost_of(None, top).usd == 0.0
