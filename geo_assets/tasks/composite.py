@@ -113,7 +113,8 @@ class Footprints:
         if not self.scenes:
             return 0.0
         window = shapely.box(*box.bounds)
-        return float(shapely.area(shapely.intersection(self._shapes, window)).sum() / window.area)
+        valid = shapely.make_valid(self._shapes)  # what was valid in degrees may cross itself in metres
+        return float(shapely.area(shapely.intersection(valid, window)).sum() / window.area)
 
 
 def run(task: CompositeTask) -> BlockResult:

@@ -233,7 +233,7 @@ def test_run_when_another_one_committed_first_then_what_that_made_is_found(new, 
     real = composite._partition
 
     def late(run, plan):
-        real(run, plan)  # the other run
+        yield from real(run, plan)  # the other run
         raise ConflictError("another run committed the same blocks and month first")
 
     monkeypatch.setattr(composite, "_partition", late)
