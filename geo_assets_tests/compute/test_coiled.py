@@ -20,6 +20,7 @@ def recipe(**settings):
     return ComputeRecipe(**{"backend": "coiled", "workers": 2, "region": "us-west-2", **settings})
 
 
+@pytest.mark.heavy
 class TestCoiled(ComputeConformance):
     @pytest.fixture(scope="class")
     def engine(self):

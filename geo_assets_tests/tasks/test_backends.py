@@ -131,6 +131,7 @@ REAL = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.realdata
 def test_composite_of_real_scenes_is_the_same_on_every_backend(tmp_path):
     for library in ("distributed", "lithops", "ray"):
