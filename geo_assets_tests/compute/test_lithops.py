@@ -327,7 +327,7 @@ def test_a_function_that_is_gone_or_a_network_that_is_gone_ends_the_run(world):
     with PLUGIN.connect(ComputeRecipe(**world.settings())) as engine:
         results = engine.map(hang, [0.0, *[1.0] * 20])
         next(results)
-        for region in engine._adapter._regions.values():
+        for region in engine._adapter._adapter._regions.values():
             region.executor.client.meta.events.register("before-send.s3", unreachable)
         began = time.monotonic()
         with pytest.raises(ComputeError, match="storage cannot be listed"):

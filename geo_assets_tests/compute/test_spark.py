@@ -49,6 +49,11 @@ class TestSparkExecutors(ComputeConformance):
     memory_mb = 512
     many = 200  # a job takes longer there
 
+    def test_time_counts_from_the_start_and_not_from_the_queue(self, engine):
+        """With more room than elsewhere: an executor starts its Python within the time of its first task."""
+        results = self.run(engine, hang, [1.5] * 10, timeout_s=6.0)
+        assert {r.status for r in results} == {"ok"}
+
     @pytest.fixture(scope="class")
     def engine(self, spark, tmp_path_factory):
         path = os.pathsep.join(p for p in sys.path if p)
@@ -121,7 +126,7 @@ def test_java_when_it_dies_then_it_is_an_error_and_no_hang_and_the_next_one_star
 @pytest.mark.usefixtures("spark")
 def test_worker_when_it_cannot_run_tasks_then_it_is_an_error_that_says_so(monkeypatch, tmp_path):
     with PLUGIN.connect(recipe(workers=1)) as engine:
-        monkeypatch.setattr(engine._adapter, "_folder", tmp_path / "no folder")
+        monkeypatch.setattr(engine._adapter._adapter, "_folder", tmp_path / "no folder")
         (result,) = engine.map(double, [1], retries=0)
     assert (result.kind, result.retryable) == ("error", False)
     assert (result.cause or "").startswith("Spark cannot run it on a worker: FileNotFoundError: ")
