@@ -81,7 +81,7 @@ def test_tasks_when_their_sensor_has_a_region_then_they_run_there(machines):
 def test_run_when_it_is_ended_then_its_clusters_are_shut_down(machines, error):
     def fail():
         with PLUGIN.connect(recipe(workers=1)) as engine:
-            for _ in engine.map(hang, [0.01, 60.0]):
+            for _ in engine.map(hang, iter([0.01, 60.0])):  # in this order
                 raise error
 
     with pytest.raises(type(error)):
