@@ -1,5 +1,6 @@
 """What the tasks of a partition are expected to cost, before they are sent; nothing is asked where nobody is billed."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -43,7 +44,7 @@ class Money:
     @property
     def capabilities(self) -> Capabilities:
         """What may be expected of the backend."""
-        return self._backend()[2]
+        return self._backend[2]
 
     def of_composite(self, plan: PartitionPlan) -> Expected:
         """USD by row and column of the blocks that are to be made.
@@ -51,7 +52,7 @@ class Money:
         Raises:
             ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
         """
-        recipe, backend, can = self._backend()
+        recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
         if self._composite is None:
@@ -71,7 +72,7 @@ class Money:
         Raises:
             ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
         """
-        recipe, backend, can = self._backend()
+        recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
         if self._pyramid is None:
@@ -84,6 +85,7 @@ class Money:
         loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
         return self._refused([t.block for t in todo], loads, recipe, backend)
 
+    @functools.cached_property
     def _backend(self) -> tuple[ComputeRecipe, Backend, Capabilities]:
         recipe = self.compute.recipe()
         backend: Backend = load("compute", recipe.backend)

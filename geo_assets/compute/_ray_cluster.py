@@ -8,10 +8,10 @@ import secrets
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from geo_assets.compute._restored import restored
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
 from geo_assets.model.compute import ComputeRecipe
 
@@ -55,7 +55,7 @@ def check(ray: Any, recipe: ComputeRecipe) -> None:
 def given(ray: Any, recipe: ComputeRecipe) -> Iterator[Callable[[], bool]]:
     """A cluster that runs already, until the end of the context; yields whether it runs still, as far as is known here."""
     _forget_token()
-    with _as_it_was():
+    with restored(signal.SIGTERM):
         _init(ray, f"the Ray cluster {recipe.address}", address=recipe.address, **_quiet(), **recipe.config)
     try:
         yield lambda: True  # Ray itself ends a process whose cluster is gone
@@ -77,7 +77,7 @@ def own(ray: Any, recipe: ComputeRecipe) -> Iterator[Callable[[], bool]]:
             "include_dashboard": False, "object_store_memory": _STORE_BYTES, "_temp_dir": folder, **_quiet(), **recipe.config
         }  # fmt: skip
         stack.callback(_forget_token)
-        with _as_it_was(), _loopback_alone():
+        with restored(signal.SIGTERM), _loopback_alone():
             os.environ.update(
                 RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0",
                 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", PYTHONPATH=os.pathsep.join(p for p in sys.path if p),
@@ -115,20 +115,6 @@ def first_line(error: BaseException) -> str:
 def _short_folder() -> str | None:
     """Where a folder's name is short enough for Ray's sockets."""
     return None if len(tempfile.gettempdir()) < _LONGEST_FOLDER - len("/ray-12345678") else "/tmp"  # noqa: S108
-
-
-@contextlib.contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Ray changes the environment and takes SIGTERM, by which runs are told to end: both are put back."""
-    before, sigterm = dict(os.environ), signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
-        if threading.current_thread() is threading.main_thread() and sigterm is not None:
-            signal.signal(signal.SIGTERM, sigterm)
 
 
 @contextlib.contextmanager

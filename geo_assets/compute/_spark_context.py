@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from geo_assets.compute._restored import restored
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
 from geo_assets.model.compute import ComputeRecipe
 
@@ -160,16 +160,9 @@ def _java(settings: Any, log: Any) -> Iterator[Any]:
 @contextlib.contextmanager
 def _as_it_was() -> Iterator[None]:
     """PySpark takes Ctrl-C for itself and changes the environment: both are put back."""
-    before, interrupt = dict(os.environ), signal.getsignal(signal.SIGINT)
-    os.environ.pop("PYSPARK_GATEWAY_PORT", None)
-    try:
+    with restored(signal.SIGINT):
+        os.environ.pop("PYSPARK_GATEWAY_PORT", None)
         yield
-    finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
-        if threading.current_thread() is threading.main_thread() and interrupt is not None:
-            signal.signal(signal.SIGINT, interrupt)
 
 
 @contextlib.contextmanager
