@@ -15,7 +15,7 @@ LOCKED := $(and $(filter Linux,$(shell uname -s)),$(filter $(LOCKED_PYTHONS),$(s
 PYTEST_PROCESSES := $(if $(PYTEST_ADDOPTS),,-n 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test heavy coverage ui lint format lock bench docs torch spark browser wheel clean
+.PHONY: help demo test heavy nightly coverage ui lint format lock bench docs torch spark browser wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -26,8 +26,11 @@ demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo
 test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or take longest
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
 
-heavy: $(VENV)/.dev $(VENV)/.spark  ## the tests that take longest: killed runs and workers, backfills, pyramids, the wheel
-	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m heavy
+heavy: $(VENV)/.dev $(VENV)/.spark  ## the tests that take long: every backend, killed workers, backfills, pyramids, the wheel
+	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m "heavy and not nightly"
+
+nightly: $(VENV)/.dev $(VENV)/.spark  ## the tests that take longest: runs killed on every backend, thousands of slow tasks
+	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m nightly
 
 coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) --cov --cov-report=term-missing:skip-covered

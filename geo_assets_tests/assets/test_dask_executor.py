@@ -26,7 +26,7 @@ from geo_assets_tests.compute.dask_cluster import clients, plain
 from geo_assets_tests.e2e.tools import environment, wait_for
 
 pytest.importorskip("dagster_dask", reason="the extra dask is not installed")
-heavy = pytest.mark.heavy
+heavy, nightly = pytest.mark.heavy, pytest.mark.nightly
 JOBS = "geo_assets_tests.assets.dask_jobs"
 RUN = f"import sys; from {JOBS} import run; print(run(*sys.argv[1:3], partition=sys.argv[3], assets=sys.argv[4:]).status.value)"
 
@@ -152,7 +152,9 @@ def busy_worker(place: Place) -> psutil.Process:
 
 
 @heavy
-@pytest.mark.parametrize(("kind", "marks"), [("ours", {"first": 1, "second": 1}), ("released", {})])
+@pytest.mark.parametrize(
+    ("kind", "marks"), [("ours", {"first": 1, "second": 1}), pytest.param("released", {}, marks=nightly)]
+)
 def test_second_partition_when_the_first_still_runs_then_only_ours_computes_it(place, kind, marks):
     """Tasks of the released executor have the same keys in every run, and a scheduler gives the result that it has."""
     go = place.folder / "marks" / "go"
@@ -169,7 +171,9 @@ def test_second_partition_when_the_first_still_runs_then_only_ours_computes_it(p
 
 
 @heavy
-@pytest.mark.parametrize(("kind", "marks"), [("ours", {"wrong": 1}), ("released", {"wrong": 1, "second": 1})])
+@pytest.mark.parametrize(
+    ("kind", "marks"), [("ours", {"wrong": 1}), pytest.param("released", {"wrong": 1, "second": 1}, marks=nightly)]
+)
 def test_step_when_its_parent_failed_then_only_ours_leaves_it_out(place, kind, marks):
     run = place.run(kind, "failing")
     assert run.status == "FAILURE"
@@ -177,14 +181,16 @@ def test_step_when_its_parent_failed_then_only_ours_leaves_it_out(place, kind, m
 
 
 @heavy
-@pytest.mark.parametrize(("kind", "status", "tries"), [("ours", "SUCCESS", 2), ("released", "FAILURE", 1)])
+@pytest.mark.parametrize(
+    ("kind", "status", "tries"), [("ours", "SUCCESS", 2), pytest.param("released", "FAILURE", 1, marks=nightly)]
+)
 def test_step_when_it_has_a_retry_policy_then_only_ours_tries_again(place, kind, status, tries):
     run = place.run(kind, "retried")
     assert (run.status, run.marks()) == (status, {"shaky": tries})
 
 
 @heavy
-@pytest.mark.parametrize(("kind", "left"), [("ours", False), ("released", True)])
+@pytest.mark.parametrize(("kind", "left"), [("ours", False), pytest.param("released", True, marks=nightly)])
 def test_run_when_it_is_terminated_then_only_ours_ends_its_steps(place, kind, left):
     run = place.start(kind, "endless")
     wait_for(run.files, "the step")
@@ -206,7 +212,9 @@ def test_run_when_its_process_is_killed_then_its_steps_end(place):
 
 
 @heavy
-@pytest.mark.parametrize(("kind", "status", "starts"), [("ours", "FAILURE", 1), ("released", "STARTED", 2)])
+@pytest.mark.parametrize(
+    ("kind", "status", "starts"), [("ours", "FAILURE", 1), pytest.param("released", "STARTED", 2, marks=nightly)]
+)
 def test_step_when_its_worker_is_lost_then_only_ours_does_not_run_it_again_by_itself(place, kind, status, starts):
     """Dask gives the task of a lost worker to another one, three times, whatever the step's own policy says."""
     run = place.start(kind, "endless")
@@ -233,7 +241,9 @@ def test_step_when_its_worker_is_lost_then_its_retry_policy_holds(place):
 
 
 @heavy
-@pytest.mark.parametrize(("kind", "made"), [("ours", {"wanted": 1}), ("released", {"wanted": 1, "unwanted": 1})])
+@pytest.mark.parametrize(
+    ("kind", "made"), [("ours", {"wanted": 1}), pytest.param("released", {"wanted": 1, "unwanted": 1}, marks=nightly)]
+)
 def test_selection_when_an_asset_is_left_out_then_only_ours_leaves_it_out(place, kind, made):
     run = place.run(kind, "two_job", assets=["wanted"])
     assert (run.status, run.marks()) == ("SUCCESS", made)
@@ -246,7 +256,7 @@ def test_steps_when_they_share_a_pool_then_they_run_one_by_one(place):
     assert (run.status, a < b) == ("SUCCESS", True)
 
 
-@heavy
+@nightly
 def test_steps_when_they_share_a_pool_then_the_released_executor_cannot_send_them(place):
     run = place.run("released", "pooled")
     assert (run.status, run.marks()) == ("FAILURE", {})

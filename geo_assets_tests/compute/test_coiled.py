@@ -23,7 +23,8 @@ def recipe(**settings):
 @pytest.mark.heavy
 class TestCoiled(ComputeConformance):
     @pytest.fixture(scope="class")
-    def engine(self):
+    @classmethod
+    def engine(cls):
         with coiled_here(), PLUGIN.connect(recipe()) as engine:
             yield engine
 

@@ -15,7 +15,8 @@ def connected(**settings):
 
 class TestThreads(ComputeConformance):
     @pytest.fixture(scope="class")
-    def engine(self):
+    @classmethod
+    def engine(cls):
         with connected() as engine:
             yield engine
 
@@ -24,8 +25,9 @@ class TestProcesses(ComputeConformance):
     memory_mb = 512
 
     @pytest.fixture(scope="class")
-    def engine(self):
-        with connected(isolation="process", memory_mb=self.memory_mb) as engine:
+    @classmethod
+    def engine(cls):
+        with connected(isolation="process", memory_mb=cls.memory_mb) as engine:
             yield engine
 
 
@@ -33,16 +35,18 @@ class TestDask(ComputeConformance):
     memory_mb = 768
 
     @pytest.fixture(scope="class")
-    def engine(self):
+    @classmethod
+    def engine(cls):
         pytest.importorskip("distributed", reason="the extra dask is not installed")
-        with connected(backend="dask", memory_mb=self.memory_mb) as engine:
+        with connected(backend="dask", memory_mb=cls.memory_mb) as engine:
             yield engine
 
 
 @pytest.mark.heavy
 class TestDaskScheduler(ComputeConformance):
     @pytest.fixture(scope="class")
-    def engine(self, tmp_path_factory):
+    @classmethod
+    def engine(cls, tmp_path_factory):
         pytest.importorskip("distributed", reason="the extra dask is not installed")
         with running(tmp_path_factory.mktemp("dask")) as settings, connected(backend="dask", **settings) as engine:
             yield engine

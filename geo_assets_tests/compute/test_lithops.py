@@ -65,7 +65,8 @@ def runners():
 @pytest.mark.heavy
 class TestLithopsLocalhost(ComputeConformance):
     @pytest.fixture(scope="class")
-    def engine(self):
+    @classmethod
+    def engine(cls):
         with local() as engine:
             yield engine
 
@@ -73,14 +74,22 @@ class TestLithopsLocalhost(ComputeConformance):
 @pytest.mark.heavy
 class TestLithopsLambda(ComputeConformance):
     memory_mb = 1024
-    many = 100  # in about a minute on two cores, which the sandboxes share with Lambda, S3 and the driver
+    many = 100
 
     @pytest.fixture(scope="class")
-    def engine(self, tmp_path_factory):
+    @classmethod
+    def engine(cls, tmp_path_factory):
         with running(tmp_path_factory.mktemp("lambda")) as world:
-            recipe = ComputeRecipe(**world.settings(memory_mb=self.memory_mb))
+            recipe = ComputeRecipe(**world.settings(memory_mb=cls.memory_mb))
             with PLUGIN.connect(recipe) as engine:
                 yield engine
+
+    @pytest.mark.nightly
+    @pytest.mark.timeout(1800)
+    def test_two_thousand_small_tasks_all_have_their_result(self, engine):
+        """Two cores do four or five a second, as the sandboxes share them with Lambda, S3 and the driver."""
+        results = self.run(engine, double, list(range(2000)))
+        assert [r.value for r in results] == [2 * i for i in range(2000)]
 
 
 # This machine

@@ -35,8 +35,9 @@ class TestRay(ComputeConformance):
     memory_mb = 512
 
     @pytest.fixture(scope="class")
-    def engine(self):
-        with PLUGIN.connect(recipe(memory_mb=self.memory_mb)) as engine:
+    @classmethod
+    def engine(cls):
+        with PLUGIN.connect(recipe(memory_mb=cls.memory_mb)) as engine:
             yield engine
 
 
@@ -189,13 +190,14 @@ class TestRayCluster(ComputeConformance):
     memory_mb = 512
 
     @pytest.fixture(scope="class")
-    def engine(self, tmp_path_factory):
+    @classmethod
+    def engine(cls, tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RAY_AUTH_MODE", "token")
             patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
             with (
                 running(tmp_path_factory.mktemp("ray")) as address,
-                PLUGIN.connect(recipe(address=address, memory_mb=self.memory_mb)) as engine,
+                PLUGIN.connect(recipe(address=address, memory_mb=cls.memory_mb)) as engine,
             ):
                 assert engine.capabilities.remote
                 yield engine

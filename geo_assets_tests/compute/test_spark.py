@@ -34,10 +34,12 @@ def spark():
 @pytest.mark.usefixtures("spark")
 class TestSpark(ComputeConformance):
     memory_mb = 512
+    many = 200  # each is a job of Spark
 
     @pytest.fixture(scope="class")
-    def engine(self, spark):
-        with PLUGIN.connect(recipe(memory_mb=self.memory_mb)) as engine:
+    @classmethod
+    def engine(cls, spark):
+        with PLUGIN.connect(recipe(memory_mb=cls.memory_mb)) as engine:
             yield engine
 
 
@@ -47,7 +49,7 @@ class TestSparkExecutors(ComputeConformance):
     """A master whose executors are processes of their own, as those of a cluster."""
 
     memory_mb = 512
-    many = 200  # a job takes longer there
+    many = 200
 
     def test_time_counts_from_the_start_and_not_from_the_queue(self, engine):
         """With more room than elsewhere: an executor starts its Python within the time of its first task."""
@@ -55,14 +57,15 @@ class TestSparkExecutors(ComputeConformance):
         assert {r.status for r in results} == {"ok"}
 
     @pytest.fixture(scope="class")
-    def engine(self, spark, tmp_path_factory):
+    @classmethod
+    def engine(cls, spark, tmp_path_factory):
         path = os.pathsep.join(p for p in sys.path if p)
         config = {
             "spark.executorEnv.PYTHONPATH": path,
             "spark.pyspark.python": sys.executable,
             "spark.ui.enabled": False,
         }
-        settings = recipe(address="local-cluster[2,1,1024]", config=config, memory_mb=self.memory_mb)
+        settings = recipe(address="local-cluster[2,1,1024]", config=config, memory_mb=cls.memory_mb)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SPARK_WORKER_DIR", str(tmp_path_factory.mktemp("executors")))  # else beside the library
             with PLUGIN.connect(settings) as engine:

@@ -12,7 +12,7 @@ import yaml
 from geo_assets.testing.world import SampleWorld
 from geo_assets_tests.e2e.tools import children, cli, start, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.heavy]
+pytestmark = pytest.mark.slow
 WORLD = SampleWorld(
     months=("2024-05", "2024-06", "2024-07"), size_px=(256, 512), overlap_px=64, days=4, internal_px=128, with_broken=False, with_duplicate=False
 )  # fmt: skip
@@ -22,6 +22,13 @@ BACKENDS = {
     "ray": {"backend": "ray", "workers": 2},
     "lithops": {"backend": "lithops", "workers": 2},
 }
+OFTEN = {("processes", signal.SIGKILL), ("dask", signal.SIGKILL), ("ray", signal.SIGTERM)}
+# One end a backend; the other one, and Lithops, which starts a process a task on this machine, take long
+ENDS = [
+    pytest.param(backend, sent, marks=pytest.mark.heavy if (backend, sent) in OFTEN else pytest.mark.nightly)
+    for backend in BACKENDS
+    for sent in (signal.SIGTERM, signal.SIGKILL)
+]
 LIBRARIES = {"dask": "distributed", "ray": "ray", "lithops": "lithops"}
 
 
@@ -48,8 +55,7 @@ def made(folder: Path) -> dict[str, str]:
     return {str(f): f.read_text() for f in sorted(folder.glob("data/receipts/composite/*/*.json"))}
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("backend", "sent"), ENDS)
 def test_run_when_it_is_ended_half_way_then_no_process_is_left_and_it_goes_on(tmp_path, world, backend, sent):
     if backend in LIBRARIES:
         pytest.importorskip(LIBRARIES[backend], reason=f"the extra {backend} is not installed")

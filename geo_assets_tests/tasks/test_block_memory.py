@@ -15,11 +15,11 @@ import pytest
     ("crs", "size", "side", "scenes", "memory_mb", "threads"),
     [
         ("EPSG:32633", 2048, 1, 24, 256, 2),
-        ("EPSG:32633", 2048, 1, 24, 384, 16),
         ("EPSG:4326", 2048, 1, 24, 384, 2),
-        ("EPSG:32633", 1024, 4, 12, 192, 4),
-        ("EPSG:4326", 1024, 2, 24, 192, 16),
-        ("EPSG:4326", 2048, 1, 24, 256, 16),
+        pytest.param("EPSG:32633", 2048, 1, 24, 384, 16, marks=pytest.mark.nightly),
+        pytest.param("EPSG:32633", 1024, 4, 12, 192, 4, marks=pytest.mark.nightly),
+        pytest.param("EPSG:4326", 1024, 2, 24, 192, 16, marks=pytest.mark.nightly),
+        pytest.param("EPSG:4326", 2048, 1, 24, 256, 16, marks=pytest.mark.nightly),
     ],
 )
 def test_block_when_it_is_of_real_size_then_the_process_stays_within_its_memory(
