@@ -1,6 +1,7 @@
 """Icechunk: every finished partition is one commit, failed blocks leave no trace, releases are tags."""
 
 import contextlib
+import math
 import os
 import pickle
 import urllib.parse
@@ -18,6 +19,7 @@ from geo_assets.stores import _layout, _levels, _probe
 
 _BRANCH = "main"
 _REBASE_TRIES = 100
+_MOST_PARTS, _LEAST_SIDE = 1000, 32
 _ERRORS = (icechunk.IcechunkError, icechunk.ConflictError, icechunk.RebaseFailedError, OSError)  # they share no base
 
 
@@ -45,6 +47,24 @@ def _storage(uri: str) -> icechunk.Storage:
     )
 
 
+def _config(grid: PixelGrid, periods: Periods) -> icechunk.RepositoryConfig:
+    """Settings of a new repository: its lists of chunks are cut, by month and by squares of shards.
+
+    A commit writes a list anew that it changes, so that one list of all chunks of an array grows with the square of the
+    commits. Squares are as small as leaves a thousand lists an array, since every write looks at each of them.
+    """
+    rows, cols = (math.ceil(n / grid.block_px) for n in grid.array_geobox().shape)
+    parts, side = max(1, _MOST_PARTS // len(periods)), _LEAST_SIDE
+    while math.ceil(rows / side) * math.ceil(cols / side) > parts:
+        side *= 2
+    axes, dimension = {"time": 1, "y": side, "x": side}, icechunk.ManifestSplitDimCondition.DimensionName
+    every = icechunk.ManifestSplitCondition.AnyArray()
+    cut = icechunk.ManifestSplittingConfig.from_dict({every: {dimension(name): size for name, size in axes.items()}})
+    config = icechunk.RepositoryConfig.default()
+    config.manifest = icechunk.ManifestConfig(splitting=cut)
+    return config
+
+
 class IcechunkCube:
     """A cube in an Icechunk repository; see ``Cube``."""
 
@@ -61,12 +81,12 @@ class IcechunkCube:
                 self._repo = icechunk.Repository.open(storage)
         return self._repo
 
-    def _writable(self) -> icechunk.Repository:
+    def _writable(self, config: icechunk.RepositoryConfig | None = None) -> icechunk.Repository:
         repo = self._existing()
         if repo is None:
             if "://" not in self._uri:
                 os.makedirs(self._uri, exist_ok=True)
-            repo = self._repo = icechunk.Repository.open_or_create(_storage(self._uri))
+            repo = self._repo = icechunk.Repository.open_or_create(_storage(self._uri), config)
         return repo
 
     def describe(self) -> dict[str, Any] | None:
@@ -87,7 +107,7 @@ class IcechunkCube:
         """Create what is missing, in one commit; see ``Cube``."""
         with _as_store_error(self._uri, "prepare"), _lock(self._uri):
             for _ in range(_REBASE_TRIES):
-                repo = self._writable()
+                repo = self._writable(_config(grid, periods))
                 there = repo.readonly_session(_BRANCH).store
                 if not (
                     _layout.needs_work(there, self._uri, group, periods, variables)
