@@ -1,10 +1,15 @@
-"""What becomes of tasks while a run goes on, told to whoever started it in this process."""
+"""What runs of this process have to do with whoever started them: what becomes of tasks, and what runs of one command share."""
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from geo_assets.errors import GeoAssetsError
+from geo_assets.model.compute import Compute as Backend
+from geo_assets.model.compute import ComputeRecipe, Engine
 from geo_assets.model.task import TaskResult
+from geo_assets.registry import load
 
 
 @dataclass(frozen=True)
@@ -25,38 +30,70 @@ class News:
 
 
 @dataclass
-class Spent:
-    """What tasks have cost.
+class Shared:
+    """What the runs of one command share: workers are started once, and limits hold for all of them.
 
     Attributes:
-        usd: Up to now.
+        usd: What tasks have cost up to now.
+        known: What a run found out and others need not, by name.
     """
 
     usd: float = 0.0
+    known: dict[str, Any] = field(default_factory=dict)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _engine: Engine | None = None
+    _of: ComputeRecipe | None = None
+    _failed: GeoAssetsError | None = None
 
     def add(self, usd: float) -> None:
         """So much more was spent."""
         self.usd += usd
 
+    def engine(self, settings: ComputeRecipe) -> Engine:
+        """The engine of these settings, started when it is first asked for.
+
+        Raises:
+            GeoAssetsError: It cannot be started; it is tried once.
+        """
+        if self._of != settings:
+            self.close()
+            self._of = settings
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)  # else it would grow, and keep what each partition held
+        if self._engine is None:
+            backend: Backend = load("compute", settings.backend)
+            try:
+                self._engine = self._stack.enter_context(backend.connect(settings))
+            except GeoAssetsError as e:
+                self._failed = e
+                raise
+        return self._engine
+
+    def close(self) -> None:
+        """End what was started; what is asked for afterwards is started anew."""
+        self._engine = self._of = self._failed = None
+        self._stack.close()
+
 
 _listeners: list[Callable[[News], None]] = []
-_spent: list[Spent] = []
+_shared: list[Shared] = []
 
 
 @contextlib.contextmanager
-def spending() -> Iterator[Spent]:
-    """Have all runs in this process count into one sum, so that a limit holds for all of them."""
-    sum_ = Spent()
-    _spent.append(sum_)
+def sharing() -> Iterator[Shared]:
+    """Have all runs in this process share workers and limits, until this ends."""
+    shared = Shared()
+    _shared.append(shared)
     try:
-        yield sum_
+        yield shared
     finally:
-        _spent.remove(sum_)
+        _shared.remove(shared)
+        shared.close()
 
 
-def spent() -> Spent:
-    """Where what tasks cost is counted: the sum of whoever started the run in this process, else one of its own."""
-    return _spent[-1] if _spent else Spent()
+def shared() -> Shared | None:
+    """What the runs of this process share, if whoever started them wants that."""
+    return _shared[-1] if _shared else None
 
 
 @contextlib.contextmanager

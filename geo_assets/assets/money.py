@@ -3,8 +3,10 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from geo_assets.assets.context import Workspace
+from geo_assets.assets.live import shared
 from geo_assets.assets.ports import Compute
 from geo_assets.errors import ConfigError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
@@ -32,14 +34,15 @@ class Money:
 
     workspace: Workspace
     compute: Compute
-    _composite: CompositeForecast | None = field(default=None, init=False)
-    _pyramid: PyramidForecast | None = field(default=None, init=False)
+    _known: dict[str, Any] = field(init=False)
     _sent_usd: float = field(default=0.0, init=False)
     _before_usd: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Note what others of the run have spent before."""
+        """Note what others of the run have spent before; what is expected stays what it was when a command asked for it."""
         self._before_usd = self.compute.spent_usd()
+        others = shared()
+        self._known = others.known if others else {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -55,13 +58,13 @@ class Money:
         recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
-        if self._composite is None:
+        if COMPOSITE not in self._known:
             project, sensor = self.workspace.project, self.workspace.loaded.sensor
             receipts = self.workspace.storage.receipts(COMPOSITE, most=MOST)
-            self._composite = CompositeForecast(
+            self._known[COMPOSITE] = CompositeForecast(
                 project, sensor, receipts, backend=recipe.backend, overhead_s=can.overhead_s
             )
-        forecast, source = self._composite, self.workspace.project.cube.sensor
+        forecast, source = self._known[COMPOSITE], self.workspace.project.cube.sensor
         todo = [t for t in plan.todo if t.scenes]  # the others have nothing to read
         loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), source) for t in todo]
         return self._refused([t.plan.block for t in todo], loads, recipe, backend)
@@ -75,12 +78,12 @@ class Money:
         recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
-        if self._pyramid is None:
+        if PYRAMID not in self._known:
             receipts = self.workspace.storage.receipts(PYRAMID, most=MOST)
-            self._pyramid = PyramidForecast(
+            self._known[PYRAMID] = PyramidForecast(
                 self.workspace.project, receipts, backend=recipe.backend, overhead_s=can.overhead_s
             )
-        size, pace = plan.grid.chunk_px**2, self._pyramid.pace
+        size, pace = plan.grid.chunk_px**2, self._known[PYRAMID].pace
         todo = [t for t in plan.todo if t.source.days]
         loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
         return self._refused([t.block for t in todo], loads, recipe, backend)

@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets.live import News, spent, tell
-from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError
+from geo_assets.assets.live import News, Shared, shared, tell
+from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model import compute, plugin
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.plugin import Cube
@@ -47,13 +47,13 @@ class PlainStore:
 
 
 class PlainCompute:
-    """The project file's compute: started with the first tasks, ended by ``close``."""
+    """The project file's compute: started with the first tasks, ended by ``close``, or by the command that started the run."""
 
     def __init__(self, settings: ComputeRecipe) -> None:
-        self._settings, self._stack = settings, contextlib.ExitStack()
+        self._settings, self._open = settings, True
+        others = shared()
+        self._own, self._shared = others is None, others or Shared()
         self._engine: compute.Engine | None = None
-        self._failed: GeoAssetsError | None = None
-        self._spent = spent()
 
     def recipe(self) -> ComputeRecipe:
         """Settings of the compute plugin."""
@@ -61,7 +61,7 @@ class PlainCompute:
 
     def spent_usd(self) -> float:
         """What all tries of tasks have cost up to now."""
-        return self._spent.usd
+        return self._shared.usd
 
     def dashboard(self) -> str:
         """Address of the backend's own page, or ""."""
@@ -75,50 +75,46 @@ class PlainCompute:
             ConfigError: More than ``max_usd`` was spent; what ran is ended.
         """
         self._refuse_spent()
-        return self._counted(self._started(), fn, tasks)
+        if not self._open:
+            raise ComputeError("the run has ended: nothing more can be run")
+        self._engine = self._shared.engine(self._settings)
+        return self._counted(self._engine, fn, tasks)
 
     def _counted(self, engine: compute.Engine, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
         def taken() -> Iterator[Any]:
             for task in tasks:
                 if task is not compute.NOT_YET:
-                    tell(News(tasks=1, usd=self._spent.usd, dashboard=engine.dashboard))
+                    tell(News(tasks=1, usd=self._shared.usd, dashboard=engine.dashboard))
                 yield task
 
         cost: dict[int, float] = {}
 
         def count(result: TaskResult) -> None:
-            self._spent.add(result.usd - cost.get(result.index, 0.0))
+            self._shared.add(result.usd - cost.get(result.index, 0.0))
             cost[result.index] = result.usd
-            tell(News(result=result, usd=self._spent.usd))
+            tell(News(result=result, usd=self._shared.usd))
 
-        with contextlib.closing(engine.map(fn, taken(), on_event=count)) as results:  # type: ignore[type-var]
-            for result in results:
-                yield result
-                self._refuse_spent()
-
-    def _started(self) -> compute.Engine:
-        if self._failed is not None:
-            raise self._failed.with_traceback(None)  # else it would grow, and keep what each partition held
-        if self._engine is None:
-            backend: compute.Compute = load("compute", self._settings.backend)
-            try:
-                self._engine = self._stack.enter_context(backend.connect(self._settings))
-            except GeoAssetsError as e:
-                self._failed = e
-                raise
-        return self._engine
+        try:
+            with contextlib.closing(engine.map(fn, taken(), on_event=count)) as results:  # type: ignore[type-var]
+                for result in results:
+                    yield result
+                    self._refuse_spent()
+        except ComputeError:
+            self._shared.close()  # what failed may be the cluster itself: the next run has another one
+            raise
 
     def _refuse_spent(self) -> None:
         most = self._settings.max_usd
-        if most is not None and self._spent.usd > most:
+        if most is not None and self._shared.usd > most:
             raise ConfigError(
-                f"stopped: the run has cost ${self._spent.usd:.2f}, and compute.max_usd is {most:g}; what is committed stays, raise it to go on"
+                f"stopped: the run has cost ${self._shared.usd:.2f}, and compute.max_usd is {most:g}; what is committed stays, raise it to go on"
             )
 
     def close(self) -> None:
-        """End what was started; nothing is started again."""
-        self._engine, self._failed = None, ComputeError("the run has ended: nothing more can be run")
-        self._stack.close()
+        """End what was started, unless other runs use it; nothing is started again."""
+        self._open, self._engine = False, None
+        if self._own:
+            self._shared.close()
 
 
 def plain_compute(settings: ComputeRecipe) -> dg.ResourceDefinition:

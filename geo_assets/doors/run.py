@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geo_assets.assets.jobs import CALL
-from geo_assets.assets.live import spending
+from geo_assets.assets.live import sharing
 from geo_assets.assets.partitions import cube_key, region_and_month, register_regions
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
@@ -193,7 +193,6 @@ class _Run:
         self._causes: dict[tuple[str, str], str] = {}
         self._failed: dict[tuple[bool, str], str] = {}  # causes by keys of regions or partitions; True: of a pyramid
         self._summary = Summary()
-        self._spent_usd = 0.0
 
     def expect(self, estimate: Estimate) -> None:
         """Note what was agreed to."""
@@ -221,13 +220,11 @@ class _Run:
         strips = region_strips("cells", regions, self._runner.instance.get_dynamic_partitions("region"))
         names = [n for p in self._products if p != "cells" for n in self._assets(p)]
         strips += cube_strips(names, keys, months) if names else []
-        for i, strip in enumerate(strips):
-            if self._progress:
-                self._progress(_title(strip), i, len(strips))
-            with spending() as spent:  # what earlier runs cost counts for the limit of this one
-                spent.add(self._spent_usd)
+        with sharing():
+            for i, strip in enumerate(strips):
+                if self._progress:
+                    self._progress(_title(strip), i, len(strips))
                 self._note(strip, self._execute(strip))
-            self._spent_usd = spent.usd
         if self._progress:
             self._progress("done", len(strips), len(strips))
         self._count(regions, keys)

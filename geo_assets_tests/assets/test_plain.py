@@ -2,7 +2,9 @@ import contextlib
 
 import pytest
 
-from geo_assets.assets.live import News, listening
+from geo_assets import registry
+from geo_assets.assets import live
+from geo_assets.assets.live import News, listening, sharing
 from geo_assets.assets.plain import PlainCompute
 from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
@@ -44,3 +46,69 @@ def test_compute_when_it_is_closed_then_nothing_is_started_again():
     compute.close()
     with pytest.raises(ComputeError, match="the run has ended"):
         list(compute.map(double, [1]))
+
+
+class Gone:
+    """Stands for an engine whose cluster has died."""
+
+    dashboard = ""
+
+    def map(self, fn, tasks, **options):
+        yield from ()
+        raise ComputeError("the cluster is gone")
+
+
+class Backend:
+    """Stands for a backend: counts how often it is started; that may fail, and so may what was started first."""
+
+    def __init__(self, error=None, first=None):
+        self.error, self.first, self.begun, self.ended = error, first, 0, 0
+
+    @contextlib.contextmanager
+    def connect(self, recipe):
+        self.begun += 1
+        if self.error:
+            raise self.error
+        with registry.load("compute", "local").connect(recipe) as engine:
+            yield self.first if self.first and self.begun == 1 else engine
+        self.ended += 1
+
+
+def run(count):
+    """Runs of one command, each with a resource of its own; what they came to."""
+    made = []
+    for _ in range(count):
+        with contextlib.closing(PlainCompute(ComputeRecipe(**DOLLAR_A_SECOND))) as compute:
+            try:
+                made += [r.value for r in compute.map(double, [1])]
+            except ComputeError as e:
+                made.append(str(e))
+    return made
+
+
+def test_compute_when_runs_are_of_one_command_then_workers_are_started_once(monkeypatch):
+    backend = Backend()
+    monkeypatch.setattr(live, "load", lambda *_: backend)
+    with sharing() as shared:
+        assert run(3) == [2, 2, 2]
+        assert (backend.begun, backend.ended) == (1, 0)
+        assert shared.usd > 0
+    assert (backend.begun, backend.ended) == (1, 1)
+    assert run(2) == [2, 2]
+    assert (backend.begun, backend.ended) == (3, 3)
+
+
+def test_compute_when_the_backend_cannot_be_started_then_the_other_runs_do_not_wait_for_it(monkeypatch):
+    backend = Backend(ComputeError("nobody is there"))
+    monkeypatch.setattr(live, "load", lambda *_: backend)
+    with sharing():
+        assert run(3) == ["nobody is there"] * 3
+    assert backend.begun == 1
+
+
+def test_compute_when_tasks_end_in_an_error_of_the_backend_then_the_next_run_has_other_workers(monkeypatch):
+    backend = Backend(first=Gone())
+    monkeypatch.setattr(live, "load", lambda *_: backend)
+    with sharing():
+        assert run(3) == ["the cluster is gone", 2, 2]
+    assert (backend.begun, backend.ended) == (2, 2)
