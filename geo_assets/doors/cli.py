@@ -44,7 +44,7 @@ def main() -> None:
         sys.exit(e.exit_code)
     except typer.Abort:
         print_error("not confirmed; nothing was done")
-        sys.exit(1)
+        sys.exit(2)
     except GeoAssetsError as e:
         if "--verbose" in sys.argv:
             raise

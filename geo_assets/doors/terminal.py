@@ -72,4 +72,4 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError(f"{question} Say --yes to go on without being asked.")
-    typer.confirm(question, abort=True, err=True)
+    typer.confirm(f"{question} Go on?", abort=True, err=True)

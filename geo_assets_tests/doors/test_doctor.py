@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import time
 
 import dagster as dg
@@ -54,6 +55,10 @@ def write(folder, **changed):
 
 def found(findings, name):
     return [f for f in findings if f.name == name]
+
+
+def at(folder, address):
+    return found(diagnose(write(folder, compute={"backend": "dask", "address": address})), "compute")
 
 
 def test_doctor_when_all_is_well_then_every_check_is_ok_and_nothing_is_left(tmp_path):
@@ -282,7 +287,7 @@ def test_doctor_when_blocks_are_too_big_for_their_memory_then_it_says_so(tmp_pat
 def test_doctor_when_workers_take_more_memory_than_there_is_then_it_warns(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_machine_mb", lambda: 8_000)
     memory = found(diagnose(write(tmp_path / "p", cube={"memory_mb": 4_000})), "memory")
-    assert [(f.level, "may take 8,150 MB" in f.message) for f in memory] == [("ok", False), ("warning", True)]
+    assert [(f.level, "may take 8,300 MB" in f.message) for f in memory] == [("ok", False), ("warning", True)]
 
 
 def test_doctor_when_a_worker_may_hold_less_than_a_block_takes_then_it_warns(tmp_path):
@@ -290,6 +295,24 @@ def test_doctor_when_a_worker_may_hold_less_than_a_block_takes_then_it_warns(tmp
         memory = found(diagnose(write(tmp_path / compute.get("backend", "local"), compute=compute)), "memory")
         assert memory[-1].level == "warning"
         assert "may hold compute.memory_mb 400, and a block takes up to 384 MB beside" in memory[-1].message
+
+
+def test_doctor_when_nobody_is_at_the_address_of_a_cluster_then_it_is_an_error(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        there = f"tcp://127.0.0.1:{port}"
+        assert [(f.level, there in f.message) for f in at(tmp_path / "there", there)][0] == ("ok", True)
+    (error,) = [f for f in at(tmp_path / "gone", there) if f.level == "error"]
+    assert f"nobody answers at compute.address {there}: " in error.message
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1", "names no port"), ("tcp://127.0.0.1:port", "Port could not be cast to integer value as 'port'")],
+)
+def test_doctor_when_an_address_is_no_address_then_it_is_an_error(tmp_path, address, words):
+    (error,) = [f for f in at(tmp_path / "p", address) if f.level == "error"]
+    assert words in error.message
 
 
 def test_memory_of_this_machine_is_known():

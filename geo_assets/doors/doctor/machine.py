@@ -2,6 +2,8 @@
 
 import os
 import platform
+import socket
+import urllib.parse
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +22,8 @@ from geo_assets.registry import load
 from geo_assets.tasks.memory import most_scenes
 
 _SCENES_A_MONTH = 26  # of Sentinel-2 over a block: every fifth day, four tiles that overlap
-_PROCESS_MB = 150  # of the libraries that are loaded
+_PROCESS_MB = 300  # of the libraries that are loaded
+_ANSWER_S = 5.0  # for the scheduler of a cluster
 _MEMORY_SHARE = 0.8  # of the machine; the rest is for the system and for Dagster
 
 
@@ -108,6 +111,8 @@ def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
     can = backend.capabilities(recipe)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = f"{recipe.backend}, {recipe.workers} workers"
+    if recipe.address or recipe.cluster:
+        text = f"{recipe.backend} at {recipe.address or recipe.cluster}"
     if recipe.backend == "local" and recipe.workers > 2 * cores:
         yield Finding(
             "compute",
@@ -117,12 +122,37 @@ def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
         )
     else:
         yield Finding("compute", "ok", f"{text}; {cores} cores here")
+    if recipe.address:
+        yield from _unreached(recipe.backend, recipe.address)
     if can.remote and "://" not in loaded.storage.root:
         there = f"workers of {recipe.backend} may be other machines, and storage {loaded.storage.root} is a path on this one"
         yield Finding("compute", "warning", there, "use a bucket, or a folder that all of them share")
     if can.paid:
         yield from _prices(backend, recipe)
     yield from _memory(loaded)
+
+
+def _unreached(backend: str, address: str) -> Iterator[Finding]:
+    """Whether nobody listens at the address of a cluster; those that name no host, such as ``auto``, are left to their library."""
+    try:
+        place = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError as e:
+        yield Finding("compute", "error", f"compute.address {address}: {e}", "write it as host:port")
+        return
+    if backend == "dask" and port is None:
+        yield Finding("compute", "error", f"compute.address {address} names no port", "write it as tcp://host:8786")
+    if host is None or port is None:
+        return
+    try:
+        socket.create_connection((host, port), timeout=_ANSWER_S).close()
+    except OSError as e:
+        yield Finding(
+            "compute",
+            "error",
+            f"nobody answers at compute.address {address}: {e}",
+            "start the cluster, or mend the address",
+        )
 
 
 def _prices(backend: Compute, recipe: ComputeRecipe) -> Iterator[Finding]:
@@ -146,22 +176,22 @@ def _memory(loaded: LoadedProject) -> Iterator[Finding]:
     advice = f"raise cube.memory_mb or lower cube.block_px: {usual} scenes are usual where tiles overlap, and a block with more is refused"
     level: Level = "ok" if scenes >= usual else "warning" if scenes else "error"
     yield Finding("memory", level, text, "" if level == "ok" else advice)
-    here, processes = _workers_here(compute)
+    apart = compute.backend != "local" or compute.isolation == "process"
+    processes = compute.workers if apart else 1
     need, there = compute.workers * cube.memory_mb + processes * _PROCESS_MB, _machine_mb()
-    if here and there and need > _MEMORY_SHARE * there:
+    if _is_here(compute) and there and need > _MEMORY_SHARE * there:
         asked = f"{compute.workers} workers with cube.memory_mb {cube.memory_mb} may take {need:,} MB, and this machine has {there:,} MB"
         yield Finding("memory", "warning", asked, "lower compute.workers or cube.memory_mb")
     least = cube.memory_mb + _PROCESS_MB
-    if processes > 1 and compute.memory_mb and compute.memory_mb < least:
+    if apart and compute.memory_mb and compute.memory_mb < least:
         text = f"a worker may hold compute.memory_mb {compute.memory_mb}, and a block takes up to {cube.memory_mb} MB beside {_PROCESS_MB} MB of libraries"
         yield Finding("memory", "warning", text, f"raise compute.memory_mb to {least} or lower cube.memory_mb")
 
 
-def _workers_here(compute: ComputeRecipe) -> tuple[bool, int]:
-    """Whether workers run on this machine, and in how many processes."""
-    dask = compute.backend == "dask" and not (compute.address or compute.cluster)
-    apart = dask or compute.isolation == "process"
-    return dask or compute.backend == "local", compute.workers if apart else 1
+def _is_here(compute: ComputeRecipe) -> bool:
+    """Whether all workers run on this machine."""
+    backend: Compute = load("compute", compute.backend)
+    return not (compute.address or compute.cluster or backend.capabilities(compute).remote)
 
 
 def _machine_mb() -> int:
