@@ -43,12 +43,12 @@ class ComputeResource(dg.ConfigurableResource, ComputeRecipe):  # type: ignore[t
         """What all tries of tasks have cost up to now."""
         return self._made.spent_usd() if self._made else 0.0
 
-    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
-        """Run a function on every task.
+    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any], *, told: bool = True) -> Iterator[TaskResult]:
+        """Run a function on every task; see ``assets.ports.Compute``.
 
         Raises:
             ComputeError: Outside of a run.
         """
         if self._made is None:
             raise ComputeError("the resource is not set up: it runs tasks within a Dagster run")
-        return self._made.map(fn, tasks)
+        return self._made.map(fn, tasks, told=told)

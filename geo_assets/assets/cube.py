@@ -1,5 +1,6 @@
 """What the assets in the cube share while they run: the cube is checked once, and each group's arrays are prepared once."""
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -121,7 +122,8 @@ class CubeRun:
             ConfigError: Workers elsewhere do not see the storage.
         """
         if self.remote and not self._reached:
-            refuse_unreached(self.workspace.storage, self._compute.map, backend=self.backend)
+            ask = functools.partial(self._compute.map, told=False)
+            refuse_unreached(self.workspace.storage, ask, backend=self.backend)
             self._reached = True
         results = self._compute.map(fn, tasks)
         if (address := self._compute.dashboard()) and address != self.dashboard:

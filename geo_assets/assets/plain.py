@@ -67,8 +67,8 @@ class PlainCompute:
         """Address of the backend's own page, or ""."""
         return self._engine.dashboard if self._engine else ""
 
-    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
-        """Run a function on every task.
+    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any], *, told: bool = True) -> Iterator[TaskResult]:
+        """Run a function on every task; unless ``told``, they are none of those that the run is about.
 
         Raises:
             GeoAssetsError: The backend cannot be started; it is tried once, since a strip asks for every partition.
@@ -78,13 +78,15 @@ class PlainCompute:
         if not self._open:
             raise ComputeError("the run has ended: nothing more can be run")
         self._engine = self._shared.engine(self._settings)
-        return self._counted(self._engine, fn, tasks)
+        return self._counted(self._engine, fn, tasks, tell if told else lambda _: None)
 
-    def _counted(self, engine: compute.Engine, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
+    def _counted(
+        self, engine: compute.Engine, fn: Callable[[Any], Any], tasks: Iterable[Any], say: Callable[[News], None]
+    ) -> Iterator[TaskResult]:
         def taken() -> Iterator[Any]:
             for task in tasks:
                 if task is not compute.NOT_YET:
-                    tell(News(tasks=1, usd=self._shared.usd, dashboard=engine.dashboard))
+                    say(News(tasks=1, usd=self._shared.usd, dashboard=engine.dashboard))
                 yield task
 
         cost: dict[int, float] = {}
@@ -92,7 +94,7 @@ class PlainCompute:
         def count(result: TaskResult) -> None:
             self._shared.add(result.usd - cost.get(result.index, 0.0))
             cost[result.index] = result.usd
-            tell(News(result=result, usd=self._shared.usd))
+            say(News(result=result, usd=self._shared.usd))
 
         try:
             with contextlib.closing(engine.map(fn, taken(), on_event=count)) as results:  # type: ignore[type-var]

@@ -48,6 +48,12 @@ class Compute(Protocol):
         """What all tries of tasks have cost up to now."""
         ...
 
-    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
-        """Run a function on every task; results come as they finish."""
+    def map(self, fn: Callable[[Any], Any], tasks: Iterable[Any], *, told: bool = True) -> Iterator[TaskResult]:
+        """Run a function on every task; results come as they finish.
+
+        Args:
+            fn: Of a module that workers can import.
+            tasks: What it is called with.
+            told: Whether whoever watches the run is told of them.
+        """
         ...

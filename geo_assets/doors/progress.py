@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from geo_assets.assets.live import News, listening
 
@@ -103,11 +104,16 @@ def _lines(console: Console, state: _State, _: contextlib.ExitStack) -> tuple[To
 
 
 def _bar(console: Console, state: _State, stack: contextlib.ExitStack) -> tuple[Told, Callable[[News], None]]:
+    # What tells where it is gives way; the rest has to be read on 80 columns
+    whole, shown = Column(no_wrap=True, min_width=7), Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", table_column=shown), BarColumn(bar_width=10), MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)), TimeElapsedColumn(table_column=whole),
+        TimeRemainingColumn(table_column=whole),
     )  # fmt: skip
-    bar = Progress(*columns, console=console, transient=True)
+    # A console of its own: on one that wraps softly, lines above the bar begin where it ends
+    console = Console(file=console.file, force_terminal=True)
+    bar = Progress(*columns, console=console, transient=True, expand=True)
     task = bar.add_task("", total=None, figures="")
     started: list[bool] = []
 

@@ -37,6 +37,7 @@ def test_compute_when_somebody_listens_then_tasks_and_tries_are_told(tmp_path):
     with contextlib.closing(PlainCompute(ComputeRecipe())) as compute:
         with listening(heard.append):
             list(compute.map(fail_once, [str(tmp_path)]))
+            list(compute.map(double, [1], told=False))  # none of those that the run is about
         list(compute.map(double, [1]))
     assert [(n.tasks, n.result.status if n.result else "") for n in heard] == [(1, ""), (0, "retry"), (0, "ok")]
 

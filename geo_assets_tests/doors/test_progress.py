@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -56,3 +57,21 @@ def test_progress_when_there_is_a_terminal_then_nothing_is_drawn_before_the_firs
         tell(News(tasks=4))
         tell(ended())
     assert "composite a" in said.getvalue()
+
+
+def test_progress_when_the_terminal_is_narrow_then_times_and_figures_are_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = io.StringIO()
+    with progress(Console(file=said, force_terminal=True, soft_wrap=True)) as told:
+        told("composite utm33n_r340_c33 2024-05 to 2024-07", 0, 2)
+        tell(News(tasks=4, dashboard="http://127.0.0.1:1/status"))
+        tell(ended(usd=0.25))
+    lines = [
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", one).rstrip() for one in re.split(r"[\r\n]+|\x1b\[2K", said.getvalue())
+    ]
+    assert "dashboard http://127.0.0.1:1/status" in lines
+    assert any(
+        re.fullmatch(r"composite utm\S*… .* 0/2 1 task, \S+/s, \$0\.2500 0:00:0\d (-:--:--|0:00:\d\d)", one)
+        for one in lines
+    )
+    assert max(map(len, lines)) <= 80
