@@ -9,8 +9,9 @@ import dagster as dg
 from geo_assets.eo.picture import Picture, decode_png, encode_png
 from geo_assets.model import path
 from geo_assets.model.receipt import Dropped, PartitionReceipt
+from geo_assets.model.text import printable
 from geo_assets.report.jobs import Job
-from geo_assets.report.markup import dollars, duration, printable
+from geo_assets.report.markup import dollars, duration
 from geo_assets.report.plots import small_timeline
 from geo_assets.report.summary import Group, by, causes, run_status
 from geo_assets.report.timeline import LOCAL

@@ -9,6 +9,7 @@ from geo_assets.assets.partitions import region_and_month
 from geo_assets.errors import GeoAssetsError, StoreError
 from geo_assets.model import path
 from geo_assets.model.receipt import FailureNote
+from geo_assets.model.text import without_secrets
 from geo_assets.storage import Storage
 
 
@@ -33,7 +34,7 @@ class Notes:
         """Keep why a partition failed, and what it cost all the same."""
         region, month = region_and_month(key)
         note = FailureNote(
-            product=self._product, region=region, month=month, cause=str(error), error=type(error).__name__, run_id=self._run_id,
+            product=self._product, region=region, month=month, cause=without_secrets(str(error)), error=type(error).__name__, run_id=self._run_id,
             usd=round(usd, 9), at=dt.datetime.now(dt.UTC),
         )  # fmt: skip
         with self._told(key, "why it failed cannot be kept"):

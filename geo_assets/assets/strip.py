@@ -15,6 +15,7 @@ from geo_assets.assets.jobs import report_jobs
 from geo_assets.assets.notes import Notes
 from geo_assets.assets.partitions import region_and_month
 from geo_assets.errors import ComputeError, GeoAssetsError
+from geo_assets.model.text import without_secrets
 from geo_assets.storage import Storage
 from geo_assets.tasks.steps import Ended, Mapper, Steps, Together
 
@@ -111,7 +112,7 @@ class _Strip:
         if ended.error is not None or made is None:
             error = ended.error or ComputeError(f"{key}: nothing was made")
             self._failed[key] = error
-            context.log.error(f"{self._product} {key}: {error}")
+            context.log.error(f"{self._product} {key}: {without_secrets(str(error))}")
             self._notes.failed(key, error, usd=ended.usd)
             return
         self._notes.made(key)
@@ -146,11 +147,15 @@ def _region_first(key: str) -> tuple[str, str]:
 def _failure(failed: Mapping[str, GeoAssetsError], total: int) -> dg.Failure:
     first = next(iter(failed.values()))
     retry = all(e.retryable for e in failed.values())
-    texts = {str(key): str(e)[:_LONGEST] for key, e in failed.items()}
+    texts = {str(key): without_secrets(str(e))[:_LONGEST] for key, e in failed.items()}
     metadata: dict[str, Any] = {key: dg.MetadataValue.text(text) for key, text in list(texts.items())[:_SHOWN]}
     if len(texts) > _SHOWN:
         metadata[_FURTHER] = dg.MetadataValue.json({key: text[:_SHORT] for key, text in list(texts.items())[_SHOWN:]})
-    return dg.Failure(f"{len(failed)} of {total} partitions failed: {first}", metadata=metadata, allow_retries=retry)
+    return dg.Failure(
+        f"{len(failed)} of {total} partitions failed: {without_secrets(str(first))}",
+        metadata=metadata,
+        allow_retries=retry,
+    )
 
 
 def causes_of(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import Kind, TaskResult
+from geo_assets.model.text import told
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Call:
         try:
             return pickle.dumps((self.index, self.number, pickle.dumps((self.fn, self.task))))
         except Exception as e:
-            raise PayloadError(f"the task cannot be sent to another process: {type(e).__name__}: {e}") from e
+            raise PayloadError(f"the task cannot be sent to another process: {told(e)}") from e
 
     def read(self, blob: bytes) -> TaskResult:
         """The result that a worker sent; one that cannot be read here is an error of its task."""
         try:
             result: TaskResult = pickle.loads(blob)  # noqa: S301 - from our own worker
         except Exception as e:  # noqa: BLE001 - unpickling runs code of the value's classes
-            return self.lost("error", f"its result cannot be read here: {type(e).__name__}: {e}", retryable=False)
+            return self.lost("error", f"its result cannot be read here: {told(e)}", retryable=False)
         return result
 
     def lost(self, kind: Kind, cause: str, *, retryable: bool, run_s: float = 0.0) -> TaskResult:

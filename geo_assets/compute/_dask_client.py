@@ -19,6 +19,7 @@ from geo_assets.compute._call import Call, PayloadError
 from geo_assets.errors import ComputeError
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
+from geo_assets.model.text import told
 
 PAYLOAD_MB = 64.0  # the scheduler holds every task that is out
 SETTINGS = {
@@ -151,7 +152,7 @@ class DaskAdapter:
             blob = job.future.result(timeout=_ANSWER_S)
         except (Exception, CancelledError) as e:  # noqa: BLE001 - tasks raise nothing: whatever comes means that the result is gone
             run_s = time.monotonic() - job.began if job.began else 0.0
-            said = f"{type(e).__name__}: {e}".splitlines()[0]
+            said = told(e)
             return job.call.lost("lost", f"its worker or the scheduler was lost: {said}", retryable=True, run_s=run_s)
         return job.call.read(blob)
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator
 from geo_assets.compute._call import Adapter, Call, PayloadError
 from geo_assets.errors import ComputeError, GeoAssetsError
 from geo_assets.model.task import TaskResult
+from geo_assets.model.text import told
 
 _logger = logging.getLogger(__name__)
 
@@ -63,4 +64,4 @@ def _as_compute_error() -> Iterator[None]:
     except (GeoAssetsError, PayloadError):
         raise
     except Exception as e:
-        raise ComputeError(f"the compute backend failed: {type(e).__name__}: {e}".splitlines()[0]) from e
+        raise ComputeError(f"the compute backend failed: {told(e)}") from e

@@ -31,7 +31,7 @@ def backend_of(recipe: ComputeRecipe) -> str:
             f"compute.config holds a secret in {path}: take it out, and let the library find it as boto3 does, from the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), from a profile (AWS_PROFILE) or from the machine's role"
         )
-    named = dict(recipe.config.get("lithops") or {}).get("backend", LOCALHOST)
+    named = _section(recipe.config, "lithops").get("backend", LOCALHOST)
     if named not in (LOCALHOST, LAMBDA):
         raise ConfigError(
             f"compute.config.lithops.backend is {named!r}: geo_assets runs Lithops on {LOCALHOST} and {LAMBDA}"

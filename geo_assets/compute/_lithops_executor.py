@@ -22,6 +22,7 @@ from geo_assets.compute._call import Call
 from geo_assets.compute._lithops_worker import Answer, run
 from geo_assets.errors import ComputeError
 from geo_assets.model.task import TaskResult
+from geo_assets.model.text import told
 
 Key = tuple[str, str]  # job and call, as Lithops names them
 _PREFIX = "lithops.jobs"
@@ -203,7 +204,7 @@ def _said(what: str) -> Iterator[None]:
     except ComputeError:
         raise
     except Exception as e:
-        raise ComputeError(f"Lithops: {what}: {type(e).__name__}: {e}") from e
+        raise ComputeError(f"Lithops: {what}: {told(e)}") from e
 
 
 def _answered(call: Call, status: dict[str, Any], blob: bytes | None) -> TaskResult:
@@ -245,7 +246,7 @@ def _error(status: dict[str, Any]) -> tuple[str, str]:
     try:
         found = pickle.loads(ast.literal_eval(status["exc_info"]))  # noqa: S301 - from our own worker
     except Exception as e:  # noqa: BLE001 - unpickling imports whatever class the error has
-        return "Exception", f"it cannot be read here: {type(e).__name__}: {e}"
+        return "Exception", f"it cannot be read here: {told(e)}"
     if isinstance(found, dict):
         return str(found["exc_type"]), str(found["exc_value"])
     return found[0].__name__, str(found[1])

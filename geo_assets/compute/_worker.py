@@ -11,6 +11,7 @@ from typing import Any
 
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model.task import Kind, TaskResult
+from geo_assets.model.text import without_secrets
 
 STARTED = b""  # what a worker may say before it answers; no answer is
 _CAUSE = 2000
@@ -88,4 +89,4 @@ def _line(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:  # noqa: BLE001 - an error may be unable to describe itself
         lines = []
-    return lines[0][:_CAUSE] if lines else type(error).__name__
+    return without_secrets(lines[0])[:_CAUSE] if lines else type(error).__name__

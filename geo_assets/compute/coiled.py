@@ -18,6 +18,7 @@ from geo_assets.compute._driver import Engine
 from geo_assets.errors import ComputeError, ConfigError, PluginError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
 from geo_assets.model.cost import Estimate, Load, Price, estimate, hourly
+from geo_assets.model.text import told
 
 # A worker is a machine of 4 CPUs: m6i.xlarge on demand in us-west-2 $0.192, and Coiled's fee of $0.05 for each CPU, an hour.
 # Spot machines, which Coiled takes where it gets them, cost less
@@ -60,7 +61,7 @@ class _Clusters:
             except Exception as e:
                 where = f"in {region}" if region else "in the region of its workspace"
                 self._failed[region] = ComputeError(
-                    f"Coiled cannot start a cluster {where}: {type(e).__name__}: {e}; see that coiled login was done and what "
+                    f"Coiled cannot start a cluster {where}: {told(e)}; see that coiled login was done and what "
                     "compute.config asks for"
                 )
                 raise self._failed[region] from e

@@ -7,6 +7,9 @@ time is started anew.
 import contextlib
 import importlib
 import logging
+import re
+import socket
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,8 +19,10 @@ from geo_assets.compute._driver import Engine
 from geo_assets.errors import ComputeError, ConfigError, GeoAssetsError, PluginError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
 from geo_assets.model.cost import Estimate, Load, Price, estimate, hourly
+from geo_assets.model.text import told, without_secrets
 
-_START_S = 60.0
+_START_S, _ANSWER_S = 60.0, 10.0
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _OWN_CLUSTER = {
     **SETTINGS,
     **{
@@ -34,8 +39,13 @@ class Dask:
 
         Raises:
             PluginError: The library is not installed.
+            ConfigError: The scheduler's address, or the name of the function that makes a cluster, is none.
         """
         _distributed()
+        if recipe.address:
+            _place(recipe.address)
+        if recipe.cluster and not _FUNCTION.fullmatch(recipe.cluster):
+            raise ConfigError(f"compute.cluster is {recipe.cluster!r}: write package.module:function")
         own = not (recipe.address or recipe.cluster)
         return Capabilities(
             isolated=True, kills=own, limits_memory=own, remote=not own, paid=bool(recipe.usd_per_hour), payload_mb=PAYLOAD_MB
@@ -52,9 +62,11 @@ class Dask:
     @contextlib.contextmanager
     def connect(self, recipe: ComputeRecipe) -> Iterator[Engine]:
         """Connect to the scheduler, or start a cluster first; both end with the context."""
-        distributed = _distributed()
+        distributed, capabilities = _distributed(), self.capabilities(recipe)
         logging.getLogger("distributed").setLevel(logging.ERROR)  # each lost worker is our result
         with contextlib.ExitStack() as stack:
+            if recipe.address:
+                _refuse_silent(recipe.address)
             try:
                 where = stack.enter_context(_cluster(recipe)) if not recipe.address else recipe.address
                 client = stack.enter_context(
@@ -65,12 +77,10 @@ class Dask:
                 raise
             except Exception as e:
                 raise ComputeError(
-                    f"the Dask cluster {recipe.address or recipe.cluster or 'of this machine'} cannot be used: {type(e).__name__}: {e}"
+                    f"the Dask cluster {recipe.address or recipe.cluster or 'of this machine'} cannot be used: {told(e)}"
                 ) from e
             cluster = Cluster(client, own=not (recipe.address or recipe.cluster))
-            adapter = DaskAdapter(
-                self.capabilities(recipe), cluster_in=lambda _: cluster, slots=lambda: cluster.threads
-            )
+            adapter = DaskAdapter(capabilities, cluster_in=lambda _: cluster, slots=lambda: cluster.threads)
             yield Engine(
                 adapter, recipe, price=lambda region: self.price(recipe, region), dashboard=client.dashboard_link or ""
             )
@@ -126,17 +136,64 @@ def _dashboard() -> str | None:
     return "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
 
 
+def _place(address: str) -> tuple[str, int]:
+    """Host and port of a scheduler.
+
+    Raises:
+        ConfigError: It is no address that Dask can connect to.
+    """
+    from distributed.comm.registry import backends
+
+    scheme, _, rest = address.rpartition("://")
+    try:
+        parts = urllib.parse.urlsplit(f"//{rest}")
+        if parts.hostname and parts.port and (scheme or "tcp") in backends:
+            return parts.hostname, parts.port
+    except ValueError:
+        pass  # a port that is no number
+    raise ConfigError(
+        f"compute.address is {without_secrets(address)!r}: write it as tcp://host:8786 or tls://host:8786"
+    )
+
+
+def _refuse_silent(address: str) -> None:
+    """Ask once whether anybody is there: Dask's client would ask again and again for a minute.
+
+    Raises:
+        ComputeError: Nobody is.
+    """
+    host, port = _place(address)
+    try:
+        socket.create_connection((host, port), timeout=_ANSWER_S).close()
+    except OSError as e:
+        raise ComputeError(
+            f"nobody answers at compute.address {address}: {e}; start the scheduler, or mend the address"
+        ) from e
+
+
 def _made(target: str) -> Any:
+    """What the user's function makes.
+
+    Raises:
+        ConfigError: There is no such function, or it makes nothing that is used as a cluster is.
+        ComputeError: It fails.
+    """
     module, _, name = target.partition(":")
-    if not module or not name:
-        raise ConfigError(f"compute.cluster is {target!r}: write package.module:function")
     try:
         make = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as e:
+    except Exception as e:  # a module of the user's may raise anything
         raise ConfigError(
-            f"compute.cluster {target!r} cannot be imported: {e}; install its package or set PYTHONPATH"
+            f"compute.cluster {target!r} cannot be imported: {told(e)}; install its package or set PYTHONPATH"
         ) from e
-    return make()
+    try:
+        made = make()
+    except (Exception, SystemExit) as e:
+        raise ComputeError(f"compute.cluster {target!r} failed: {told(e)}") from e
+    if not (hasattr(made, "__enter__") and hasattr(made, "scheduler_address")):
+        raise ConfigError(
+            f"compute.cluster {target!r} returned {type(made).__name__}: it has to return a cluster of Dask"
+        )
+    return made
 
 
 PLUGIN = Dask()

@@ -19,13 +19,21 @@ from geo_assets.tasks.areas import areas
 _PROJECT = "project.html"
 
 
-def refuse_folder(folder: Path) -> None:
-    """Refuses a folder that reports cannot be written to; makes nothing.
+def refuse_folder(name: str, *, cube: str) -> Path:
+    """The folder of this name; one that reports cannot be written to is refused, and nothing is made.
+
+    Args:
+        name: As it was asked for.
+        cube: Path or URI of the cube, which is no place for files of others.
 
     Raises:
-        ConfigError: It is a file, lies below one, or may not be written to.
+        ConfigError: It is a file, lies below one or within the cube, or may not be written to.
     """
-    folder = folder.absolute()
+    if not name.strip():
+        raise ConfigError("--report-dir is empty: name a folder")
+    folder = Path(name).absolute()
+    if "://" not in cube and folder.resolve().is_relative_to(Path(cube).resolve()):
+        raise ConfigError(f"--report-dir {folder}: it lies within the cube, which holds nothing else: name another one")
     there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     if not there.is_dir():
         raise ConfigError(f"--report-dir {folder}: {there} is no folder: name another one")
@@ -34,6 +42,7 @@ def refuse_folder(folder: Path) -> None:
     for name in (SUMMARY, PAGE, JOBS, FAILED, TEXT, _PROJECT):
         if (folder / name).is_dir():
             raise ConfigError(f"--report-dir {folder}: {name} there is a folder: move it away, or name another one")
+    return folder
 
 
 def write_reports(loaded: LoadedProject, summary: Summary, folder: Path | None = None) -> str:

@@ -137,12 +137,12 @@ def run_project(
         _check_storage(place)
     run = _Run(runner, place, products, options, progress)
     keys = [(r, m) for r in regions for m in months]
-    if options.tiles:
+    if options.tiles is not None:
         keys = read_tiles(options.tiles, regions, months)
     if options.retry_failed:
         keys = run.failed(keys)
     keys = keys[: options.limit]
-    if options.limit or options.retry_failed or options.tiles:
+    if options.limit or options.retry_failed or options.tiles is not None:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
     anew = options.overwrite or options.initialize
     run.expect(agreed(workspace(loaded), keys, periods, products, overwrite=anew, ask=ask))

@@ -10,6 +10,7 @@ from geo_assets.model.cost import Estimate
 from geo_assets.model.period import Periods
 from geo_assets.model.project import Product
 from geo_assets.registry import load
+from geo_assets.report.markup import plural
 
 Ask = Callable[[str], None]
 _OF_TASKS = {"composite", "pyramid"}  # products that workers make
@@ -53,7 +54,7 @@ def agreed(
     by_key = {p.key: p for p in periods}
     wanted = {r: [by_key[m] for m in months] for r, months in by_region.items()}
     estimate = expected(workspace, wanted, products, overwrite=overwrite)
-    told = f"{estimate.tasks:,} tasks on {recipe.backend} are expected to take {estimate.billed_s:,.0f} billed seconds and cost ${estimate.usd:.4f}"
+    told = f"{plural(estimate.tasks, 'task')} on {recipe.backend} should take {estimate.billed_s:,.0f} billed seconds and cost ${estimate.usd:.4f}"
     if recipe.max_usd is not None and estimate.usd > recipe.max_usd:
         raise ConfigError(
             f"{told}, which is more than compute.max_usd {recipe.max_usd:g}: raise it, or run less at a time (--limit, --months, --regions); nothing was started"

@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.text import printable
 
-err = Console(stderr=True, soft_wrap=True)
-out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True, emoji=False)
+out = Console(soft_wrap=True, emoji=False)
 
 
 @contextlib.contextmanager
@@ -59,7 +60,7 @@ def print_table(headers: list[str], rows: list[list[Any]]) -> None:
 
 def print_error(text: str) -> None:
     """One line on stderr."""
-    err.print(f"error: {text}", style="red", markup=False, highlight=False)
+    err.print(f"error: {printable(text)}", style="red", markup=False, highlight=False)
 
 
 def ask(question: str, *, yes: bool) -> None:
@@ -70,6 +71,6 @@ def ask(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # a service may have none at all
         raise ConfigError(f"{question} Say --yes to go on without being asked.")
     typer.confirm(f"{question} Go on?", abort=True, err=True)

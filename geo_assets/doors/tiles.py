@@ -43,17 +43,22 @@ def read_tiles(file: str, regions: Sequence[str], months: Sequence[str]) -> list
 
 def _rows(file: str) -> list[tuple[int, str, str]]:
     """Line, region and month of each row."""
+    longest = csv.field_size_limit(_MOST_MB * 2**20)  # a region has many cells, and failed.csv names them in one field
     try:
         text = _content(file).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        lacking = [c for c in ("region", "month") if c not in (reader.fieldnames or ())]
+        reader.fieldnames = [str(name).strip().lower() for name in reader.fieldnames or ()]
+        lacking = [c for c in ("region", "month") if c not in reader.fieldnames]
         if lacking:
+            there = ", ".join(reader.fieldnames) or "none"
             raise ConfigError(
-                f"--tiles {file}: column {lacking[0]!r} is missing; it has {', '.join(reader.fieldnames or ()) or 'none'}"
+                f"--tiles {file}: column {lacking[0]!r} is missing; it has {there}, read as UTF-8 with commas between columns"
             )
         return [(reader.line_num, (row["region"] or "").strip(), (row["month"] or "").strip()) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise ConfigError(f"--tiles {file}: cannot be read as CSV: {e}") from e
+    finally:
+        csv.field_size_limit(longest)
 
 
 def _content(file: str) -> bytes:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geo_assets.model.cost import Estimate, Load, Price
 from geo_assets.model.recipe import Recipe
@@ -32,20 +32,25 @@ class ComputeRecipe(Recipe):
         default=2, ge=0, le=20, description="further tries of a task after an error that a retry can help"
     )
     timeout_s: float = Field(
-        default=3600, gt=0, description="limit of each try of a task, from its start on the worker"
+        default=3600, gt=0, le=7 * 86_400, description="limit of each try of a task, from its start on the worker"
     )
     max_usd: float | None = Field(
         default=None,
         ge=0,
+        allow_inf_nan=False,
         description="a run that is predicted to cost more is refused, and one that costs more is stopped",
     )
     usd_per_hour: float | None = Field(
         default=None,
         ge=0,
+        le=10_000,
         description="what a worker costs an hour, where the backend cannot know: all but lithops",
     )
     usd_per_gb_s: float | None = Field(
-        default=None, ge=0, description="for lithops: what a GB-second costs, if it is not the list price of the region"
+        default=None,
+        ge=0,
+        le=1,
+        description="for lithops: what a GB-second costs, if it is not the list price of the region",
     )
     architecture: Literal["x86_64", "arm64"] = Field(
         default="x86_64", description="for lithops: processor of the workers"
@@ -74,6 +79,12 @@ class ComputeRecipe(Recipe):
     )
     tls_cert: str | None = Field(default=None, description="for dask: file of our own certificate")
     tls_key: str | None = Field(default=None, description="for dask: file of its key")
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> Self:
+        if self.address and self.cluster:
+            raise ValueError("address is a cluster that runs already, and cluster makes one: leave one out")
+        return self
 
     def region_of(self, source: str) -> str:
         """Cloud region of a task that reads a sensor, or ""."""

@@ -1,25 +1,20 @@
 """Jobs of a run: one a task, read from the receipts, and one a partition that failed as a whole, read from its note."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
-from geo_assets.model.href import without_query
 from geo_assets.model.receipt import BlockReceipt, FailureNote
-from geo_assets.report.markup import printable
+from geo_assets.model.text import without_secrets
 from geo_assets.storage import Storage
 
 PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks
 _INFRASTRUCTURE = ("timeout", "memory", "lost", "backend")
 _KINDS = ("error", "payload", *_INFRASTRUCTURE)
 _CLOCKS = 1e9, 4e9  # seconds since 1970, from 2001 to 2096: a clock that tells another time is wrong
-_BLANKS = re.compile(r"(\s+)")
-_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-_PUNCTUATION = "\"'`)]}>,;:."
 
 Status = Literal["ok", "error", "lost"]
 Key = tuple[str, str | None]  # region and month of a partition; None: it has no month
@@ -81,7 +76,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Clean what came from elsewhere: no later step needs to know of signatures and of broken clocks."""
-        object.__setattr__(self, "cause", cleaned(self.cause))
+        object.__setattr__(self, "cause", without_secrets(self.cause))
         for name in ("queued_s", "run_s", "cpu_s", "billed_s", "usd", "usd_predicted", "ended_at"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -110,25 +105,6 @@ class Job:
     def where(self) -> str:
         """What it is about, in words."""
         return " ".join(p for p in (self.product, self.region, self.month, self.block and f"block {self.block}") if p)
-
-
-def cleaned(cause: str) -> str:
-    """A cause without signatures, users and passwords of addresses, and without what does not print."""
-    text = printable(cause)
-    if "://" not in text and "?" not in text:
-        return text
-    # Libraries quote addresses with their signatures, some of them several in one word
-    return "".join(_bare(part) for word in _BLANKS.split(text) for part in _ADDRESS.split(word))
-
-
-def _bare(part: str) -> str:
-    """One address without its query, or any other text as it is."""
-    before, question, after = part.partition("?")
-    if "://" in part:
-        bare = without_query(part)
-    else:
-        bare = before if question and "=" in after else part
-    return part if bare == part else bare + part[len(part.rstrip(_PUNCTUATION)) :]
 
 
 def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Key] | None = None) -> list[Job]:

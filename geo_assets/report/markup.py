@@ -1,12 +1,11 @@
 """HTML and SVG from Python, escaped by construction, and numbers as people read them."""
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 
+from geo_assets.model.text import printable
+
 _KINDS = {"n": "num", "c": "code", "t": "text", ".": None}
-# Control characters, lone surrogates, and the marks that reverse the direction of what follows
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _LONGEST = 600  # characters of a table's cell
 
 
@@ -49,11 +48,6 @@ def _child(child: object) -> str:
 
 def _text(value: object) -> str:
     return html.escape(printable(str(value)))
-
-
-def printable(text: str) -> str:
-    """Text with a sign in place of each character that steers a screen or cannot be written to a file."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def svg(width: float, height: float, label: str, *children: object, class_: str = "") -> Markup:

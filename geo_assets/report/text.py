@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from geo_assets.model.text import printable
 from geo_assets.report.jobs import Job
-from geo_assets.report.markup import data_size, dollars, duration, memory, plural, printable
+from geo_assets.report.markup import data_size, dollars, duration, memory, plural
 from geo_assets.report.summary import Group, Spread, by, causes, run_times, waits
 from geo_assets.report.timeline import LOCAL, when
 from geo_assets.report.verdict import kinds, verdict

@@ -9,7 +9,8 @@ from typing import Any
 
 from geo_assets.errors import ConfigError
 from geo_assets.model import path
-from geo_assets.report.jobs import Job, cleaned, with_failures
+from geo_assets.model.text import without_secrets
+from geo_assets.report.jobs import Job, with_failures
 from geo_assets.report.page import run_page
 from geo_assets.report.plots import plots
 from geo_assets.report.rows import failed_csv, jobs_csv
@@ -70,7 +71,7 @@ def report_files(
         folder: Where the files will lie.
         beside: Name of the project's own report in the same folder, if it is there.
     """
-    failures = [dict(f) | {"cause": cleaned(str(f.get("cause") or ""))} for f in document.get("failures", ())]
+    failures = [dict(f) | {"cause": without_secrets(str(f.get("cause") or ""))} for f in document.get("failures", ())]
     told = with_failures(jobs, failures)
     next_ = advice(told, command, shlex.quote(f"{folder}/{FAILED}"))
     pictures = {f"{PLOTS}/{name}": content for name, content in plots(told).items()}

@@ -192,6 +192,7 @@ def test_secrets_in_the_settings_are_refused(config, place):
         ({"config": {**AWS, "aws_lambda": {"runtime": "a:1"}}}, r"aws_lambda\.execution_role is missing"),
         ({"config": {**AWS, "aws": {"region": ONE}}}, r"aws\.region does not count: write compute\.region"),
         ({"config": {**AWS, "aws_lambda": 3}}, "has to be a section"),
+        ({"config": {"lithops": "localhost"}}, r"compute\.config\.lithops is 'localhost': it has to be a section"),
     ],
 )
 def test_wrong_settings_are_said_before_anything_is_asked(settings, cause):

@@ -1,5 +1,6 @@
 """Worker processes: how their memory is found, and what a backend that cannot be started costs."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from geo_assets.compute import _processes
 from geo_assets.compute.local import PLUGIN
 from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
+from geo_assets.registry import load
 from geo_assets.testing.conformance_compute import double, hang, hold, leave_behind, one_way
 
 
@@ -28,14 +30,13 @@ def test_workers_are_kept_from_map_to_map():
     assert len(workers) == 1
 
 
-def test_backend_that_cannot_be_reached_is_tried_once(monkeypatch):
+def test_backend_that_cannot_be_reached_is_tried_once():
     pytest.importorskip("distributed", reason="the extra dask is not installed")
-    monkeypatch.setattr("geo_assets.compute.dask._START_S", 0.5)
     made = PlainCompute(ComputeRecipe(backend="dask", address="tcp://127.0.0.1:9"))
-    with pytest.raises(ComputeError, match=r"the Dask cluster tcp://127\.0\.0\.1:9 cannot be used"):
+    with pytest.raises(ComputeError, match=r"nobody answers at compute\.address tcp://127\.0\.0\.1:9: "):
         made.map(double, [1])
     began = time.monotonic()
-    with pytest.raises(ComputeError, match="cannot be used"):
+    with pytest.raises(ComputeError, match="nobody answers"):
         made.map(double, [1])
     assert time.monotonic() - began < 0.1
     made.close()
@@ -113,11 +114,51 @@ def test_nothing_is_started_after_the_end_of_the_run():
         made.map(double, [1])
 
 
+CLUSTERS = """
+def boom():
+    raise RuntimeError("password=hunter2 at https://u:p@host/x?sig=SECRET\\nsecond line")
+def ends():
+    raise SystemExit(3)
+def none():
+    return None
+value = 1
+"""
+
+
 @pytest.mark.parametrize(
-    ("target", "cause"), [("oops", "write package.module:function"), ("no.such:f", "cannot be imported")]
+    ("target", "error", "cause"),
+    [
+        ("oops", ConfigError, "write package.module:function"),
+        ("..x:y", ConfigError, "write package.module:function"),
+        ("no.such:f", ConfigError, "cannot be imported: ModuleNotFoundError"),
+        ("syntax:f", ConfigError, "cannot be imported: SyntaxError"),
+        ("makers:nothing", ConfigError, "cannot be imported: AttributeError"),
+        ("makers:none", ConfigError, "returned NoneType: it has to return a cluster of Dask"),
+        ("makers:value", ComputeError, "failed: TypeError: 'int' object is not callable"),
+        ("makers:ends", ComputeError, r"'makers:ends' failed: SystemExit: 3$"),
+        ("makers:boom", ComputeError, r"'makers:boom' failed: RuntimeError: password=\*\*\* at https://host/x$"),
+    ],
 )
-def test_a_wrong_cluster_is_an_error_of_the_project(target, cause):
+def test_a_wrong_cluster_is_an_error_that_says_so(tmp_path, monkeypatch, target, error, cause):
     pytest.importorskip("distributed", reason="the extra dask is not installed")
-    made = PlainCompute(ComputeRecipe(backend="dask", cluster=target))
-    with pytest.raises(ConfigError, match=cause):
-        made.map(double, [1])
+    (tmp_path / "makers.py").write_text(CLUSTERS)
+    (tmp_path / "syntax.py").write_text("def f(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = ComputeRecipe(backend="dask", cluster=target)
+    with pytest.raises(error, match=cause):
+        PlainCompute(recipe).map(double, [1])
+
+
+@pytest.mark.parametrize("address", ["bogus://x", "not an address", "127.0.0.1", "tcp://127.0.0.1:port", "tcp://:8786"])
+def test_an_address_that_is_none_is_an_error_before_anything_is_asked(address):
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with pytest.raises(ConfigError, match=r"write it as tcp://host:8786"):
+        load("compute", "dask").capabilities(ComputeRecipe(backend="dask", address=address))
+
+
+def test_a_scheduler_that_is_not_there_is_an_error_at_once():
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(ComputeError, match=f"nobody answers at compute.address {address}: "):
+        PlainCompute(ComputeRecipe(backend="dask", address=address)).map(double, [1])

@@ -98,7 +98,7 @@ def test_help_of_status_names_its_exit_codes(ga):
     assert "Exit code: 0 whatever the partitions are" in " ".join(ga("status", "--help").out.split())
 
 
-@pytest.mark.parametrize("name", ["file", "file/below", "folder"])
+@pytest.mark.parametrize("name", ["file", "file/below", "folder", "data/cube", "data/cube/below", ""])
 def test_run_when_reports_cannot_be_written_then_2_before_work(ga, tmp_path, name):
     write(tmp_path)
     (tmp_path / "file").write_text("mine")
@@ -108,6 +108,22 @@ def test_run_when_reports_cannot_be_written_then_2_before_work(ga, tmp_path, nam
     assert "--report-dir" in said.document["error"]["message"]
     assert not (tmp_path / "data").exists()
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_run_when_the_name_of_its_table_is_empty_then_not_all_is_made(ga, tmp_path):
+    write(tmp_path)
+    said = ga("run", "--tiles", "", "--json")
+    assert said.code == 2
+    assert "--tiles" in said.document["error"]["message"]
+    assert not (tmp_path / "data" / "cells").exists()
+
+
+def test_run_when_there_is_no_stdin_then_a_question_is_refused_as_without_a_terminal(ga, tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.setattr("sys.stdin", None)
+    said = ga("run", "--initialize", "--json")
+    assert said.code == 2
+    assert "Say --yes to go on" in said.document["error"]["message"]
 
 
 def test_run_when_the_report_fails_in_the_end_then_the_summary_is_still_told(ga, tmp_path, monkeypatch):

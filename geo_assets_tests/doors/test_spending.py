@@ -46,7 +46,7 @@ def called(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def test_run_when_it_costs_money_and_nobody_can_be_asked_then_it_is_refused_before_work(tiny, called):
     code, _, said = called("run")
     assert code == 2
-    assert "tasks on local are expected to take" in said
+    assert "tasks on local should take" in said
     assert "Say --yes to go on" in said
     assert not (tiny.folder / "data" / "cube").exists()
     with pytest.raises(ConfigError, match="Nobody agreed to it: nothing was started"):

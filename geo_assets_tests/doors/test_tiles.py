@@ -49,3 +49,15 @@ def test_tiles_when_it_is_no_text_or_not_there_then_it_is_refused(tmp_path):
     for name in ("b.csv", "none.csv", "."):
         with pytest.raises(ConfigError, match="cannot be read as CSV"):
             read_tiles(str(tmp_path / name), REGIONS, MONTHS)
+
+
+def test_tiles_when_a_field_is_long_then_it_is_read_all_the_same(tmp_path):
+    cells = " ".join(f"utm33n_{i:06}" for i in range(20_000))
+    file = table(tmp_path, f'region,month,cells\nutm33n_r1_c1,2024-01,"{cells}"\n')
+    assert read_tiles(file, REGIONS, MONTHS) == [("utm33n_r1_c1", "2024-01")]
+
+
+def test_tiles_when_headers_are_written_by_hand_then_they_are_known(tmp_path):
+    assert read_tiles(table(tmp_path, " Region , MONTH \nutm33n_r1_c1,2024-01\n"), REGIONS, MONTHS)
+    with pytest.raises(ConfigError, match=r"it has region;month, read as UTF-8 with commas between columns"):
+        read_tiles(table(tmp_path, "region;month\nutm33n_r1_c1;2024-01\n"), REGIONS, MONTHS)

@@ -169,3 +169,14 @@ def test_options_of_grids_that_are_judged_are_all_there_are():
 def test_preset_when_keys_are_given_beside_it_then_they_count():
     mask = MaskRecipe(preset="strict", close_px=3)
     assert (mask.keep, mask.close_px, mask.open_px) == ([4, 5], 3, 5)
+
+
+@pytest.mark.parametrize("name", ["timeout_s", "max_usd", "usd_per_hour", "usd_per_gb_s"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1.0])
+def test_compute_when_a_number_is_none_then_the_error_names_it(name, value):
+    assert f"compute.{name}" in fault(compute={name: value})
+
+
+def test_compute_when_a_cluster_is_given_twice_then_it_is_an_error():
+    said = fault(compute={"backend": "dask", "address": "tcp://127.0.0.1:8786", "cluster": "package.module:make"})
+    assert "address is a cluster that runs already, and cluster makes one: leave one out" in said

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from geo_assets.model import path
 from geo_assets.model.receipt import BlockReceipt, FailureNote, PartitionReceipt
-from geo_assets.report.jobs import Job, cleaned, jobs_of, with_failures
+from geo_assets.model.text import without_secrets
+from geo_assets.report.jobs import Job, jobs_of, with_failures
 from geo_assets.storage import Storage
 
 AT = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
@@ -154,16 +155,16 @@ def test_job_when_its_clock_is_wrong_then_its_time_is_unknown(clock):
     ],
 )
 def test_cause_when_it_quotes_an_address_then_its_signature_is_gone(cause, wanted):
-    assert cleaned(cause) == wanted
+    assert without_secrets(cause) == wanted
     assert Job("p", "r", cause=cause).cause == wanted
 
 
 @given(st.text(), st.text(alphabet="abcXYZ019%+/-_", min_size=1), st.text())
 def test_cause_when_an_address_is_anywhere_then_its_signature_is_gone(before, secret, after):
     secret = f"SECRET{secret}"
-    assert "SECRET" not in cleaned(f"{before} https://host/x.tif?X-Amz-Signature={secret} {after}")
+    assert "SECRET" not in without_secrets(f"{before} https://host/x.tif?X-Amz-Signature={secret} {after}")
 
 
 @given(st.text())
 def test_cause_when_cleaned_twice_then_it_stays(text):
-    assert cleaned(cleaned(text)) == cleaned(text)
+    assert without_secrets(without_secrets(text)) == without_secrets(text)

@@ -105,7 +105,7 @@ def run(
         typer.Option(help="Only what this CSV names by its columns region and month, such as a failed.csv."),
     ] = None,
     report_dir: Annotated[
-        Path | None, typer.Option(help="Write the report there, and not below the storage root.")
+        str | None, typer.Option(metavar="FOLDER", help="Write the report there, and not below the storage root.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: JsonOption = False,
@@ -127,8 +127,7 @@ def run(
 
     with session(verbose=verbose):
         loaded = load_project(project)
-        if report_dir:
-            refuse_folder(report_dir)
+        folder = refuse_folder(report_dir, cube=f"{effective_storage(loaded)}/cube") if report_dir is not None else None
         if initialize:
             ask(f"--initialize deletes the cube in {effective_storage(loaded)}.", yes=yes)
         first, last = months_of(months)
@@ -141,7 +140,7 @@ def run(
             )
         fault = None
         try:
-            summary.report = write_reports(loaded, summary, report_dir)
+            summary.report = write_reports(loaded, summary, folder)
         except GeoAssetsError as e:  # the summary is the one document, and the run stands as it is
             fault = e
         if json_:

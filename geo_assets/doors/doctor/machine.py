@@ -123,7 +123,7 @@ def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
     else:
         yield Finding("compute", "ok", f"{text}; {cores} cores here")
     if recipe.address:
-        yield from _unreached(recipe.backend, recipe.address)
+        yield from _unreached(recipe.address)
     if can.remote and "://" not in loaded.storage.root:
         there = f"workers of {recipe.backend} may be other machines, and storage {loaded.storage.root} is a path on this one"
         yield Finding("compute", "warning", there, "use a bucket, or a folder that all of them share")
@@ -132,7 +132,7 @@ def compute_findings(loaded: LoadedProject) -> Iterator[Finding]:
     yield from _memory(loaded)
 
 
-def _unreached(backend: str, address: str) -> Iterator[Finding]:
+def _unreached(address: str) -> Iterator[Finding]:
     """Whether nobody listens at the address of a cluster; those that name no host, such as ``auto``, are left to their library."""
     try:
         place = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
@@ -140,8 +140,6 @@ def _unreached(backend: str, address: str) -> Iterator[Finding]:
     except ValueError as e:
         yield Finding("compute", "error", f"compute.address {address}: {e}", "write it as host:port")
         return
-    if backend == "dask" and port is None:
-        yield Finding("compute", "error", f"compute.address {address} names no port", "write it as tcp://host:8786")
     if host is None or port is None:
         return
     try:
