@@ -14,6 +14,7 @@ from geo_assets.model.compute import Compute as Backend
 from geo_assets.model.cost import Load
 from geo_assets.model.geometry import Block
 from geo_assets.registry import load
+from geo_assets.report.markup import plural
 from geo_assets.tasks.forecast import MOST, CompositeForecast, PyramidForecast
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import PartitionPlan
@@ -102,7 +103,7 @@ class Money:
         spent, more = max(self.compute.spent_usd(), self._before_usd + self._sent_usd), sum(expected.values())
         if recipe.max_usd is not None and spent + more > recipe.max_usd:
             raise ConfigError(
-                f"refused: the run has cost or will cost ${spent:.4f}, these {len(blocks)} blocks are expected to cost ${more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of them was sent"
+                f"refused: with {plural(len(blocks), 'block')} of this partition, expected at ${more:.4f}, the run would cost ${spent + more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of it was sent: raise max_usd, or run less at a time"
             )
         self._sent_usd += more
         return expected

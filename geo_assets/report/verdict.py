@@ -19,11 +19,13 @@ def verdict(jobs: Sequence[Job]) -> str:
     """One line: complete, partial or failed, and how many."""
     if not jobs:
         return "complete: no task had to run"
-    group = Group.of(jobs)
-    word = _WORDS[run_status(jobs)]
-    if not group.failed:
+    group, word = Group.of(j for j in jobs if j.is_task or j.status == "ok"), _WORDS[run_status(jobs)]
+    before = len(jobs) - group.jobs  # partitions that failed as a whole
+    if not group.failed and not before:
         return f"{word}: all of {plural(group.jobs, 'job')} made" if group.jobs > 1 else f"{word}: the job was done"
-    return f"{word}: {group.ok:,} of {plural(group.jobs, 'job')} made, {counts(group)}"
+    parts = [f"{group.ok:,} of {plural(group.jobs, 'job')} made, {counts(group)}"] if group.jobs else []
+    parts += [f"{plural(before, 'partition')} failed as a whole"] if before else []
+    return f"{word}: {'; '.join(parts)}"
 
 
 def counts(group: Group) -> str:
