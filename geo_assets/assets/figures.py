@@ -126,7 +126,7 @@ def run_metadata(jobs: Sequence[Job]) -> dict[str, Any]:
     group = Group.of(jobs)
     shown: dict[str, Any] = {
         "run_status": run_status(jobs), "jobs": group.jobs, "jobs_failed": group.failed, "work_s": round(group.run_s, 3),
-        "usd_predicted": round(group.usd_predicted, 8), "usd": round(group.usd, 8),
+        "usd_predicted": round(group.usd_predicted, 8), "usd_actual": round(group.usd, 8),
     }  # fmt: skip
     picture = small_timeline(jobs)
     if picture is not None:

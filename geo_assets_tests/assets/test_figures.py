@@ -22,7 +22,7 @@ def test_metadata_when_jobs_ran_then_figures_time_line_costs_and_causes():
 
 
 def test_metadata_when_nothing_ran_then_zeros_only():
-    assert run_metadata([]) == {"run_status": "success", "jobs": 0, "jobs_failed": 0, "work_s": 0, "usd_predicted": 0, "usd": 0}  # fmt: skip
+    assert run_metadata([]) == {"run_status": "success", "jobs": 0, "jobs_failed": 0, "work_s": 0, "usd_predicted": 0, "usd_actual": 0}  # fmt: skip
 
 
 def test_metadata_when_a_cause_is_hostile_then_it_stays_text_in_its_cell():
