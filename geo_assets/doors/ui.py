@@ -33,14 +33,15 @@ def serve_ui(loaded: LoadedProject, *, host: str, port: int) -> int:
         register_regions(instance, regions)  # or there would be no partition to choose
     workspace = write_workspace(loaded, home)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
-    # In a session of its own: it gets our signals once, not also the terminal's, and can be ended as a whole
-    process = subprocess.Popen(command, env=environment(home), cwd=working_directory(loaded), start_new_session=True)
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    # First: a process that a script starts in the background ignores SIGINT, and what it starts would do so, too
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    # In a session of its own: it gets our signals once, not also the terminal's, and can be ended as a whole
+    process = subprocess.Popen(command, env=environment(home), cwd=working_directory(loaded), start_new_session=True)
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -55,10 +56,10 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the UI to end, as Ctrl-C would, and insist if it does not."""
+    """Ask the UI to end, as Ctrl-C would, and insist if it does not, or if we are asked again."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 
 from geo_assets_tests.assets.tiny import EAST, MIDDLE, SCENES, WEST, Tiny, key
 from geo_assets_tests.e2e.conftest import YEAR, create
-from geo_assets_tests.e2e.tools import Ui, children, cli, environment, serving, wait_for
+from geo_assets_tests.e2e.tools import Ui, children, cli, environment, free_port, serving, start, wait_for
 
 pytestmark = pytest.mark.slow
 REGIONS = [WEST, MIDDLE, EAST]
@@ -129,3 +130,16 @@ def test_backfills_job_backfills_and_a_killed_worker(tmp_path: Path, year_world:
     assert {k: r.data_version for k, r in receipts.items()} == {k: r.data_version for k, r in calm.receipts().items()}
     with tiny.instance() as instance:
         assert instance.get_materialized_partitions(dg.AssetKey("composite")) == set(keys(YEAR))
+
+
+@pytest.mark.heavy
+def test_ui_when_a_script_started_it_in_the_background_then_one_sigint_ends_all_of_it(tmp_path, project):
+    process = start(project.folder, "ui", "--port", str(free_port()), log=tmp_path / "log", background=True)
+    wait_for(lambda: len(children(process.pid)) > 4, "webserver, daemon and code server")
+    family = [psutil.Process(pid) for pid in children(process.pid)]
+    process.send_signal(signal.SIGINT)
+    _, left = psutil.wait_procs(family, timeout=25)  # after thirty seconds they are killed
+    for one in left:
+        one.kill()
+    assert process.wait(5) == 0
+    assert not left

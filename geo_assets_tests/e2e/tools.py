@@ -37,12 +37,17 @@ def cli(folder: Path, *arguments: str, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
-def start(folder: Path, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-    """Start ``geo-assets`` as the head of its own process group."""
-    with log.open("ab") as out:
-        return subprocess.Popen(
-            [sys.executable, "-c", MAIN, *arguments], cwd=folder, env=environment(), stdout=out, stderr=out, start_new_session=True
-        )  # fmt: skip
+def start(folder: Path, *arguments: str, log: Path, background: bool = False) -> subprocess.Popen[bytes]:
+    """Start ``geo-assets`` as the head of its own process group; in the background of a script SIGINT is ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if background else before)
+    try:
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-c", MAIN, *arguments], cwd=folder, env=environment(), stdout=out, stderr=out, start_new_session=True
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, every_s: float = 0.3) -> Any:
