@@ -76,7 +76,7 @@ def report_files(
     next_ = advice(told, command, shlex.quote(f"{folder}/{FAILED}"))
     pictures = {f"{PLOTS}/{name}": content for name, content in plots(told).items()}
     figures = summary(told) | {"plots": list(pictures)}
-    whole = {**document, **({"failures": failures} if failures else {}), "jobs": figures}
+    whole = {**document, "report": folder, **({"failures": failures} if failures else {}), "jobs": figures}
     texts = {
         JOBS: jobs_csv(told),
         FAILED: failed_csv(told),

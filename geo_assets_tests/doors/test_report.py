@@ -43,14 +43,22 @@ def use(scene_id, day="2024-03-02", offset=-1000):
 
 
 def block(row=BLOCK.row, col=BLOCK.col, **values):
-    base = {"key": "k", "chunks": [[0, 0]], "scene_ids": ["S1"], "pixels": 100, "observed": 69, "n_clear_mean": 1.5}
+    base = {
+        "key": "k",
+        "chunks": [[0, 0]],
+        "scene_ids": ["S1"],
+        "pixels": 100,
+        "observed": 69,
+        "n_clear_mean": 1.5,
+        "wall_s": 2.0,
+    }
     return BlockReceipt(row=row, col=col, **(base | values))
 
 
 def receipt(region=REGION, month="2024-03", **values):
     base = {
         "status": "ok", "data_version": "dv1", "recipe_hash": "rh1", "snapshot": "SNAP", "scenes": [use("S1")], "blocks": [block()],
-        "made_at": dt.datetime(2024, 5, 1, tzinfo=dt.UTC), "wall_s": 2.0, "figures": {"bytes_read": 3_000_000},
+        "made_at": dt.datetime(2024, 5, 1, tzinfo=dt.UTC), "wall_s": 90.0, "figures": {"bytes_read": 3_000_000},
     }  # fmt: skip
     return PartitionReceipt(product="composite", region=region, month=month, **(base | values))
 
@@ -116,7 +124,13 @@ def test_report_when_partitions_are_made_then_figures_and_provenance_are_told(st
     page = write(storage, tmp_path, how_to_open=["a & b", "second line"])
     text = " ".join(page.text.split())
     assert "2 partitions made, all complete" in text
-    for fact in ("2 used; 1 dropped", "69 % of the pixels made", "6.0 MB in 4.0 s", "2024-03 to 2024-04", gone.reason):
+    for fact in (
+        "2 used; 1 dropped",
+        "69 % of the pixels made",
+        "6.0 MB in 4.0 s of work",
+        "2024-03 to 2024-04",
+        gone.reason,
+    ):
         assert fact in text
     for fact in ("SNAP", "dv1", "rh1", "05.09", "−1,000", "none", f"2024-03: {REGION}", "a & b second line"):
         assert fact in text

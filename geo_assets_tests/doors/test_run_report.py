@@ -62,7 +62,7 @@ def test_run_when_it_ends_then_its_report_lies_below_the_storage_root(tiny, call
     assert all(float(j["run_s"]) > 0 and float(j["ended_at"]) > 1.7e9 for j in jobs)
     assert rows(folder, "failed.csv") == []
     told = json.loads((folder / "summary.json").read_text())
-    assert (told["jobs"]["status"], told["run_ids"]) == ("success", summary["run_ids"])
+    assert (told["jobs"]["status"], told["run_ids"], told["report"]) == ("success", summary["run_ids"], str(folder))
     observed = tiny.instance().fetch_observations(dg.AssetKey("composite"), limit=9).records
     assert {r.asset_observation.metadata["run_status"].value for r in observed} == {"success"}
     assert list((tiny.folder / "data" / "runs").iterdir()) == [folder]  # one of the command, none of each Dagster run

@@ -27,7 +27,7 @@ class Partition:
     recipe_hash: str
     code_version: str
     made_at: dt.datetime
-    wall_s: float
+    work_s: float
     bytes_read: int
     pixels: int
     observed: int
@@ -143,7 +143,7 @@ class Figures:
             used=len(frozenset().union(*(p.used for p in chosen))),
             dropped=len(frozenset().union(*(p.dropped for p in chosen))),
             bytes_read=sum(p.bytes_read for p in chosen),
-            seconds=sum(p.wall_s for p in chosen),
+            seconds=sum(p.work_s for p in chosen),
         )
 
 
@@ -175,7 +175,8 @@ def _add(facts: Facts, receipt: PartitionReceipt) -> None:
             recipe_hash=receipt.recipe_hash,
             code_version=receipt.code_version,
             made_at=receipt.made_at,
-            wall_s=receipt.wall_s,
+            # Partitions are made side by side: their own time counts what others took
+            work_s=sum(b.run_s or b.wall_s for b in blocks if b.run_id in ("", receipt.run_id)),
             bytes_read=int(receipt.figures.get("bytes_read", 0)),
             pixels=pixels,
             observed=sum(b.observed for b in blocks),

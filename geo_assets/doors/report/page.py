@@ -127,7 +127,7 @@ def _summary(facts: Facts) -> Markup:
         ("Partitions", f"{len(facts.partitions):,}", f"{f.ok:,} ok, {f.partial:,} partial, {f.failed:,} failed"),
         ("Scenes", f"{f.used:,}", f"used; {f.dropped:,} dropped"),
         ("Observed", percent(f.observed_share), f"of the pixels made; {f.clear_days:.1f} clear days on average"),
-        ("Read", data_size(f.bytes_read), f"in {duration(f.seconds)}"),
+        ("Read", data_size(f.bytes_read), f"in {duration(f.seconds)} of work"),
     ]
     return frame.tiles(tiles)
 

@@ -31,7 +31,7 @@ def _first(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]],
 
 def month_table(by_month: dict[str, Figures]) -> Markup:
     """Figures of each month."""
-    heads = ("Month", "Complete", "Partial", "Failed", "Observed", "Mean clear days", "Scenes used", "Scenes dropped", "Read", "Time")  # fmt: skip
+    heads = ("Month", "Complete", "Partial", "Failed", "Observed", "Mean clear days", "Scenes used", "Scenes dropped", "Read", "Work")  # fmt: skip
     rows = [
         (m, f.ok, f.partial, f.failed, percent(f.observed_share), f"{f.clear_days:.2f}", f"{f.used:,}", f"{f.dropped:,}", data_size(f.bytes_read), duration(f.seconds))
         for m, f in by_month.items()
