@@ -26,7 +26,7 @@ BACKENDS = {
     "ray": {"workers": 2, "backend": "ray"},
     "lithops": {"workers": 2, "backend": "lithops"},
 }
-HEAVY = ("lambda", "coiled", "spark")  # take long to start
+HEAVY = ("lambda", "coiled", "spark", "scheduler")  # take long to start
 
 
 def project(folder: Path, catalog: Path, compute: dict[str, Any], **settings: Any) -> LoadedProject:
@@ -66,12 +66,20 @@ def here(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     if name == "lambda":
         pytest.importorskip("lithops", reason="the extra lithops is not installed")
         pytest.importorskip("moto", reason="S3 is played by moto, of the extra `dev`")
-        from geo_assets_tests.compute.lambda_world import ONE, running
+        from geo_assets_tests.compute.lambda_world import ONE
+        from geo_assets_tests.compute.lambda_world import running as on_lambda
 
-        with running(folder / "sandboxes") as cloud:
+        with on_lambda(folder / "sandboxes") as cloud:
             yield cloud.settings(memory_mb=2048)
             assert cloud.cloud.billed_s(ONE) > 1
             assert cloud.objects() == []
+    elif name == "scheduler":
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
+        from geo_assets_tests.compute.dask_cluster import running
+
+        (folder / "cluster").mkdir()
+        with running(folder / "cluster") as tls:
+            yield {"backend": "dask", **tls}
     elif name == "spark":
         pytest.importorskip("pyspark", reason="PySpark is not installed: make spark")
         try:
