@@ -26,7 +26,10 @@ def where(task: Reading) -> str:
 
 
 def end_sandbox(task: int) -> None:
-    """Ends the process that runs the handler, so that nothing is left that could say so."""
+    """Ends the process that runs the handler, so that nothing is left that could say so; it has said that the task began."""
+    time.sleep(
+        3
+    )  # else it may not have: then the call counts as one that waits for its turn, for as long as AWS keeps it
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 
