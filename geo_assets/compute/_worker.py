@@ -11,7 +11,7 @@ from typing import Any
 
 from geo_assets.errors import GeoAssetsError
 from geo_assets.model.task import Kind, TaskResult
-from geo_assets.model.text import without_secrets
+from geo_assets.model.text import first_line
 
 STARTED = b""  # what a worker may say before it answers; no answer is
 _CAUSE = 2000
@@ -84,9 +84,5 @@ def _peak_mb() -> float | None:
 
 
 def _line(error: BaseException) -> str:
-    """First line of an error's text, or its class where it has none that can be had."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # noqa: BLE001 - an error may be unable to describe itself
-        lines = []
-    return without_secrets(lines[0])[:_CAUSE] if lines else type(error).__name__
+    """First line of an error's text, or its class where it has none."""
+    return first_line(error)[:_CAUSE] or type(error).__name__

@@ -8,8 +8,9 @@ from geo_assets.model.href import without_query
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _BLANKS = re.compile(r"(\s+)")
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+# Bounded, since causes may be long
 _SECRET = re.compile(
-    r"(?i)\b([\w-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key)[\w-]*[\"']?\s*[=:]\s*)(?!\*)[^\s,;)}\]]+"
+    r"(?i)((?:password|passwd|secret|token|api[_-]?key|access[_-]?key)[\w-]{0,40}[\"']?\s{0,9}[=:]\s{0,9})(?!\*)[^\s,;)}\]]+"
 )
 _PUNCTUATION = "\"'`)]}>,;:."
 
@@ -28,10 +29,19 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(r"\1***", text)
 
 
+def first_line(error: BaseException) -> str:
+    """First line of an error's text without secrets, or "" where it has none that can be had."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001 - an error may be unable to describe itself: its class has to do
+        lines = []
+    return without_secrets(lines[0]) if lines else ""
+
+
 def told(error: BaseException) -> str:
     """What a library raised, in one line: its class, and the first line of its text."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {without_secrets(first)}" if first else type(error).__name__
+    first = first_line(error)
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _bare(part: str) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from geo_assets.model.text import printable, told, without_secrets
+from geo_assets.model.text import first_line, printable, told, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,15 @@ def test_text_when_it_steers_a_screen_then_it_does_not_any_more():
 def test_error_when_it_is_told_then_it_is_one_line_without_secrets():
     assert told(RuntimeError("token=abc\nat https://u:p@h/x")) == "RuntimeError: token=***"
     assert told(KeyError()) == "KeyError"
+
+
+class Mute(Exception):
+    """An error that cannot describe itself."""
+
+    def __str__(self):
+        raise ValueError("no words")
+
+
+def test_error_when_it_cannot_describe_itself_then_its_class_is_told():
+    assert first_line(Mute()) == ""
+    assert told(Mute()) == "Mute"
