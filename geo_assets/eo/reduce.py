@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geo_assets.eo import _geomedian, _layers, _medoid, _order
+from geo_assets.eo import _geomedian, _layers, _medoid, _mode, _order
 from geo_assets.eo._network import networks
 from geo_assets.eo.scale import offset_limits
 from geo_assets.errors import ConfigError
@@ -36,7 +36,8 @@ def statistic(
 
     Args:
         stack: Dims (time, y, x), C order, one of ``DTYPES``; a NaN is never observed.
-        name: ``median``, ``mean`` or ``percentile``.
+        name: ``median``, ``mean``, ``percentile``, or for integers that are classes ``mode``: the most frequent one, of
+            several the least.
         percentile: 0 to 100, linear interpolation between ranks, for ``percentile``.
         nodata: Number that means "not observed or not clear".
         out: Where to put the result, dims (y, x), dtype of the stack.
@@ -50,14 +51,18 @@ def statistic(
         ConfigError: Unknown statistic, percentile, dtype or nodata.
     """
     empty, out, first, end = _prepared(stack, 3, nodata, out, rows)
-    if name not in ("median", "mean", "percentile"):
-        raise ConfigError(f"unknown statistic {name!r}: one of median, mean, percentile, medoid, geomedian")
+    if name not in ("median", "mean", "percentile", "mode"):
+        raise ConfigError(f"unknown statistic {name!r}: one of median, mean, percentile, medoid, geomedian, mode")
+    if name == "mode" and stack.dtype.kind == "f":
+        raise ConfigError("mode is a statistic for classes, not for floats")
     if not 0 <= percentile <= 100:
         raise ConfigError(f"percentile is {percentile}; it must lie between 0 and 100")
     if not out.size:
         return out
     stack, whole = np.ascontiguousarray(stack), stack.dtype.kind != "f"
-    if name == "mean":
+    if name == "mode":
+        _mode.mode(np.ascontiguousarray(stack), empty, out, first, end)
+    elif name == "mean":
         wide = "f8" if not whole else "i8" if stack.itemsize == 4 else "i4"
         _order.mean(stack, empty, whole, np.empty(stack.shape[2], wide), out, first, end)
     elif name == "median" and len(stack) <= NETWORK_DAYS:
