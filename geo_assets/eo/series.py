@@ -120,7 +120,7 @@ def smoothing_matrix(smoothing: float = SMOOTHING) -> Floats:
     makes sum (y - z)^2 + smoothing * sum (second differences of z)^2 least, z = (I + smoothing D'D)^-1 y.
 
     Args:
-        smoothing: Lambda; 0 leaves the series as it is, 1e9 makes it all but a straight line.
+        smoothing: Lambda, 0.001 to 1000000; the greater, the nearer to a straight line. Beyond, short series lose their digits.
 
     Returns:
         Dims (month, step), float64, rows that add up to 1; it cannot be written to.
@@ -128,8 +128,8 @@ def smoothing_matrix(smoothing: float = SMOOTHING) -> Floats:
     Raises:
         ConfigError: ``smoothing`` is no such number.
     """
-    if not 0 <= smoothing <= 1e9:
-        raise ConfigError(f"smoothing is {smoothing}; it must lie between 0 and 1e9")
+    if not 1e-3 <= smoothing <= 1e6:
+        raise ConfigError(f"smoothing is {smoothing}; it must lie between 0.001 and 1000000")
     differences = np.diff(np.eye(STEPS), n=2, axis=0)
     inverse = np.linalg.inv(np.eye(STEPS) + smoothing * differences.T @ differences)
     table: Floats = inverse.reshape(MONTHS, STEPS // MONTHS, STEPS).mean(axis=1)
