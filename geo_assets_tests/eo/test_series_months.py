@@ -76,11 +76,13 @@ def test_monthly_when_two_neighbours_alone_are_observed_then_the_line_through_th
     np.testing.assert_allclose(monthly(steps).ravel(), line.reshape(12, 2).mean(axis=1), rtol=1e-6, atol=1e-6)
 
 
-def test_monthly_when_one_step_is_observed_then_every_month_is_it_and_with_none_nan():
+@pytest.mark.parametrize("smoothing", [100, 0.1, 0.3, 7.7, 1234.5])
+def test_monthly_when_one_step_is_observed_then_every_month_is_it_and_with_none_nan(smoothing):
+    """Rounding may leave either of the two systems, which have no one solution, with some number."""
     steps = np.full((24, 1, 1, 3), np.nan, np.float32)
     steps[17, 0, 0, 0] = 0.375
     steps[5, 0, 0, 2] = np.inf
-    made = monthly(steps)
+    made = monthly(steps, smoothing=smoothing)
     assert (made[..., 0] == np.float32(0.375)).all()
     assert np.isnan(made[..., 1:]).all()
 
