@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from geo_assets.eo.radar_select import QUARTER_DATES, QUARTERS
 from geo_assets.eo.tile_scale import NODATA, to_uint16
+from geo_assets.model.text import without_secrets
 
 POLARISATIONS = ("vv", "vh")
 STEPS_A_QUARTER = 3
@@ -41,7 +42,7 @@ class QuarterState:
     Attributes:
         number: 1 to 4.
         status: ``ok``; ``empty``, where no day or pixel was found; ``failed``, where it could not be read.
-        cause: Why all its pixels are nodata, or "".
+        cause: Why all its pixels are nodata, without secrets, or "".
     """
 
     number: int
@@ -131,7 +132,7 @@ def year_steps(quarters: Sequence[QuarterPixels], shape: tuple[int, int]) -> Rad
 def _state(quarter: QuarterPixels, shape: tuple[int, ...]) -> QuarterState:
     if quarter.pixels is None:
         cause = quarter.cause or ("it could not be read" if quarter.failed else "no day has an item of the tile")
-        return QuarterState(quarter.number, "failed" if quarter.failed else "empty", cause)
+        return QuarterState(quarter.number, "failed" if quarter.failed else "empty", without_secrets(cause))
     if quarter.pixels.shape != shape or quarter.pixels.dtype != np.uint16:
         raise ValueError(
             f"quarter {quarter.number} has {quarter.pixels.dtype} {quarter.pixels.shape}; it must have uint16 {shape}"

@@ -84,5 +84,5 @@ def check_shares(shares: Mapping[str, float]) -> None:
 
 
 def in_percent(share: float) -> str:
-    """A share in percent with up to four digits."""
-    return f"{100 * share:.4g} %"
+    """A share in percent with up to two decimals."""
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"

@@ -207,8 +207,8 @@ def _against(day: DayChoice, rival: DayChoice | None, rule: DayRule) -> DayChoic
         return day
     if day.centre_share - rival.centre_share <= rule.month_gap + ROUNDING:
         return day
-    ours, theirs, gap = map(in_percent, (day.centre_share, rival.centre_share, rule.month_gap))
-    text = f"{ours} of its centre is cloudy and {theirs} on {rival.day} of the same month, more than {gap} less"
+    ours, theirs, points = in_percent(day.centre_share), in_percent(rival.centre_share), 100 * rule.month_gap
+    text = f"{ours} of its centre is cloudy, and {theirs} on {rival.day} of the same month: over {points:g} points more"
     return replace(day, kept=False, reason=text)
 
 

@@ -87,6 +87,11 @@ def test_year_when_a_cause_is_not_given_then_there_is_one():
     assert causes[:2] == ["it could not be read", "no day has an item of the tile"]
 
 
+def test_year_when_a_cause_quotes_a_signed_address_then_the_signature_is_not_told():
+    failed = QuarterPixels(1, failed=True, cause="https://h/a.tif?sig=SECRET: HTTP 403")
+    assert year_steps([failed], (1, 1)).quarters[0].cause == "https://h/a.tif: HTTP 403"
+
+
 @pytest.mark.parametrize(
     "quarters",
     [[QuarterPixels(0)], [QuarterPixels(1), QuarterPixels(1)], [QuarterPixels(1, full(1)[:1])], [QuarterPixels(1, full(1).astype(float))]],

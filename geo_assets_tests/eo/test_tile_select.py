@@ -149,7 +149,7 @@ def test_select_when_the_same_month_has_a_much_clearer_centre_then_dropped():
     choices = select_days([view("2023-05-01", 0.1, 0.31), view("2023-05-30", 0.2, 0.1), view("2023-06-01", 0.1, 0.31)])
     assert kept(choices) == ["2023-05-30", "2023-06-01"]
     assert reason(choices, "2023-05-01") == (
-        "31 % of its centre is cloudy and 10 % on 2023-05-30 of the same month, more than 20 % less"
+        "31 % of its centre is cloudy, and 10 % on 2023-05-30 of the same month: over 20 points more"
     )
 
 
