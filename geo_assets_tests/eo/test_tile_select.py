@@ -245,3 +245,30 @@ def test_select_when_days_are_any_then_24_at_most_and_2_a_month_unless_filled_up
 def test_rule_when_a_limit_makes_no_sense_then_refused(wrong):
     with pytest.raises(ConfigError, match=str(next(iter(wrong)) if "bad_classes" not in wrong else "class 300")):
         DayRule(**wrong)
+
+
+# ---- the old way, worked out again without any of the code above
+
+
+def old_way(views):
+    """Days that the old rule keeps: nodata is cloud, and limits are compared as they are."""
+    wide = np.array([(v.wide.pixels - v.wide.observed + v.wide.bad) / v.wide.pixels for v in views])
+    near = np.array([(v.centre.pixels - v.centre.observed + v.centre.bad) / v.centre.pixels for v in views])
+    month = np.array([v.day.month for v in views])
+    score = np.where(wide > 0.30 + 1e-9, 0.25 * wide + 0.75 * near, wide)
+    fair = (wide <= 0.50 + 1e-9) & (score <= 0.40 + 1e-9)
+    fair &= np.array([near[i] - near[month == m].min() <= 0.20 + 1e-9 for i, m in enumerate(month)], bool)
+    ranked = sorted(np.flatnonzero(fair), key=lambda i: score[i])
+    first = [i for n, i in enumerate(ranked) if sum(month[j] == month[i] for j in ranked[:n]) < 2][:24]
+    rest = [i for i in ranked if i not in first]
+    return {views[i].day for i in first + rest[: 24 - len(first)]}
+
+
+@given(years())
+def test_select_when_nodata_is_cloud_then_it_is_the_old_rule(views):
+    found = select_days(views, DayRule(nodata_is_bad=True))
+    scores = [round(d.score, 9) for d in found.days if d.score is not None]
+    if len(set(scores)) == len(scores):  # days as good as each other had no order then
+        assert {d.day for d in found.kept} == old_way(views)
+    else:
+        assert len(found.kept) == len(old_way(views))
