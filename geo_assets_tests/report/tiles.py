@@ -10,7 +10,7 @@ from geo_assets.eo.radar_select import RadarPass, select_radar
 from geo_assets.eo.radar_steps import QuarterPixels, year_steps
 from geo_assets.eo.tile_clouds import Clouds
 from geo_assets.eo.tile_gaps import clear_steps
-from geo_assets.eo.tile_quality import DayRow, tile_quality
+from geo_assets.eo.tile_quality import tile_quality
 from geo_assets.eo.tile_select import DayView, select_days
 from geo_assets.eo.tile_steps import judge_steps, pick_items
 from geo_assets.model.scene import Scene
@@ -102,6 +102,3 @@ def many(found, count):
     """The same with so many candidate days."""
     row = found.days[0]
     return dataclasses.replace(found, days=tuple(dataclasses.replace(row, reason=f"reason {n}") for n in range(count)))
-
-
-__all__ = ["DayRow", "empty", "many", "quality", "with_text"]
