@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_assets.eo.radar_select import PassDropped, RadarPass, RadarRule, quarter_windows, select_radar
@@ -144,6 +144,7 @@ DAY = st.dates(dt.date(2022, 12, 25), dt.date(2024, 1, 5)).map(str)
 PASS = st.tuples(DAY, st.sampled_from([UP, DOWN, ""]), st.integers(-1, 4), st.integers(5, 12))
 
 
+@settings(max_examples=50)  # each asks for many intersections
 @given(st.lists(PASS, max_size=25), st.randoms(use_true_random=False), st.sampled_from(["calendar", "centred"]))
 def test_select_when_any_then_no_item_vanishes_and_order_does_not_matter(found, random, windows):
     passes = [seen(f"i{n}", d, o, 10 + w / 10, 10 + e / 10) for n, (d, o, w, e) in enumerate(found)]

@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_assets.eo.select_scenes import ChipRule, ChipScene, SceneLeftOut, chip_scenes, select_chip_scenes
@@ -165,6 +165,7 @@ EDGE = st.sampled_from([15.45, 15.7, 16.0])
 SCENES = st.lists(st.tuples(DAY, PLACE, EDGE, st.sampled_from([1.0, 2.0, 40.0])), max_size=25)
 
 
+@settings(max_examples=50)  # each asks for many intersections
 @given(SCENES, SCENES, SCENES, st.randoms(use_true_random=False), st.booleans())
 def test_select_when_any_then_order_does_not_matter_and_dates_are_four_or_the_reason_is_told(s2, s1, ls, random, complete):  # fmt: skip
     sensors = [

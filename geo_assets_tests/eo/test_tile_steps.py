@@ -3,7 +3,7 @@ import datetime as dt
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_assets.eo.tile_steps import (
@@ -126,6 +126,7 @@ def test_pick_when_the_tile_has_no_area_then_refused():
 NEAR = st.integers(0, 9).map(lambda n: f"2023-05-{n + 1:02}")
 
 
+@settings(max_examples=50)  # each asks for many intersections
 @given(st.lists(NEAR, unique=True), st.lists(st.tuples(NEAR, st.integers(0, 4), st.integers(6, 12)), max_size=8), st.randoms(use_true_random=False))  # fmt: skip
 def test_pick_when_any_then_no_day_vanishes_none_comes_twice_and_order_does_not_matter(days, found, random):
     scenes = [scene(f"i{n}", d, 10 + w / 10, 10 + e / 10) for n, (d, w, e) in enumerate(found)]
