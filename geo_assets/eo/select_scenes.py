@@ -160,8 +160,7 @@ def _place(properties: Mapping[str, Any], sensor: str) -> str:
     said = properties.get(PLACES[sensor])
     if said is None and sensor == "sentinel-2":
         said = str(properties.get("grid:code") or "").removeprefix("MGRS-")
-    place = str(said or "").strip()
-    return str(int(place)) if place.isascii() and place.isdigit() else place  # a path is written 35 or 035
+    return str(said or "").strip().lstrip("0")  # a path is written 35 or 035, a tile 4QFJ or 04QFJ
 
 
 def _number(value: Any) -> float | None:

@@ -1,4 +1,6 @@
 import datetime as dt
+import gzip
+import json
 
 import pytest
 import shapely
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from geo_assets.eo.select_scenes import ChipRule, ChipScene, SceneLeftOut, chip_scenes, select_chip_scenes
 from geo_assets.errors import ConfigError
+from geo_assets_tests.realdata import real_data
 
 AREA = shapely.box(15.4, 47.4, 15.5, 47.5)
 TILE = (15.0, 47.0, 16.0, 48.0)
@@ -199,7 +202,7 @@ def test_chip_scenes_when_items_are_read_then_their_place_and_solar_day_are_know
     assert (scene.place, scene.platform, scene.cloud_pct, scene.nodata_pct) == ("35", "landsat-8", 12.0, None)
     assert scene.solar_day == dt.date(2023, 2, 16)
     assert chip_scenes([item(**{"sat:relative_orbit": 22})], "sentinel-1")[0][0].place == "22"
-    assert chip_scenes([item(**{"grid:code": "MGRS-33TWN"})], "sentinel-2")[0][0].place == "33TWN"
+    assert chip_scenes([item(**{"grid:code": "MGRS-04QFJ"})], "sentinel-2")[0][0].place == "4QFJ"
     assert chip_scenes([item(**{"s2:mgrs_tile": "33TWN", "eo:cloud_cover": float("nan")})], "sentinel-2")[0][0].cloud_pct is None  # fmt: skip
 
 
@@ -212,6 +215,19 @@ def test_chip_scenes_when_an_item_cannot_be_used_then_it_says_why():
         SceneLeftOut("a", "it has no valid datetime"),
         SceneLeftOut("a", "the item has no footprint: neither geometry nor bbox is a polygon on the globe"),
     ]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "sensor", "place"),
+    [("sentinel-2-l2a", "sentinel-2", "35XQA"), ("sentinel-1-rtc", "sentinel-1", "51"), ("landsat-c2-l2", "landsat", "202")],
+)  # fmt: skip
+def test_chip_scenes_when_items_are_real_then_all_are_read(name, sensor, place):
+    with gzip.open(real_data("stac_items", f"planetary-computer__{name}.ndjson.gz"), "rt") as lines:
+        found, left_out = chip_scenes(map(json.loads, lines), sensor)
+    assert (left_out, found[0].place) == ([], place)
+    assert all((s.cloud_pct is None) is (sensor == "sentinel-1") for s in found)
+    assert all((s.nodata_pct is None) is (sensor != "sentinel-2") for s in found)
 
 
 @pytest.mark.parametrize(

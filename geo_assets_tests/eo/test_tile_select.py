@@ -3,12 +3,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geo_assets.eo.tile_clouds import Clouds
 from geo_assets.eo.tile_select import DayRule, DayView, select_days, view_day
 from geo_assets.errors import ConfigError
+from geo_assets_tests.realdata import real_data
 
 NEW_YEAR = dt.date(2023, 1, 1)
 ALL_SEEN = 10_000
@@ -272,3 +274,13 @@ def test_select_when_nodata_is_cloud_then_it_is_the_old_rule(views):
         assert {d.day for d in found.kept} == old_way(views)
     else:
         assert len(found.kept) == len(old_way(views))
+
+
+@pytest.mark.realdata
+def test_select_when_classes_are_real_then_the_three_clear_days_of_an_august_are_kept():
+    views = []
+    for path in sorted(real_data("stac", "s2-l2a-33t").glob("*_33TWL_*/SCL.tif")):
+        with rasterio.open(path) as file:
+            every_fifth = file.read(1)[::5, ::5]  # 600 m
+        views.append(view_day(dt.date.fromisoformat(path.parent.name.split("_")[2]), every_fifth))
+    assert kept(select_days(views)) == ["2023-08-13", "2023-08-15", "2023-08-20"]
