@@ -12,7 +12,7 @@ from geo_assets.report.tile_plots import cloud_bars, value_bars, year_line
 
 ROWS = 400  # candidate days: more than a year has
 _ITEMS = 3
-_FINDINGS = 50
+_LINES = 50
 _CONTENTS = (
     ("verdict", "Verdict"),
     ("year", "The year"),
@@ -82,7 +82,7 @@ def _findings(quality: TileQuality) -> list[Markup]:
     lines = [("fault", f) for f in quality.verdict.faults] + [("doubt", d) for d in quality.verdict.doubts]
     if not lines:
         return [el("p", "No fault and no doubt was found.")]
-    rows = [(_mark(word, "failed" if word == "fault" else "partial", "●"), text) for word, text in lines[:_FINDINGS]]
+    rows = [(_mark(word, "failed" if word == "fault" else "partial", "●"), text) for word, text in lines[:_LINES]]
     note = el("p", "A fault is certainly wrong. A doubt is rarely right: look at it before the tile is used.", class_="note")  # fmt: skip
     shown = table("Faults and doubts", ("Kind", "What was found"), rows, kinds=".t")
     return [note, join([shown, capped(len(rows), len(lines), "findings")])]
