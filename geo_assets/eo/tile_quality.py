@@ -19,9 +19,11 @@ from geo_assets.eo.tile_gaps import LONG_DAYS, Gaps, gaps
 from geo_assets.eo.tile_scale import NODATA, TOP
 from geo_assets.eo.tile_select import DayChoices
 from geo_assets.eo.tile_steps import Step, Steps
+from geo_assets.model.band import Band
 from geo_assets.model.receipt import BandFigures
 
-_DN = 10_000  # of reflectance 1 in the figures of composites, whose signs of a wrong offset are the same
+# As composites are judged: more than any surface reflects, and signs of a wrong offset; whichever band it is
+_REFLECTANCE = Band("reflectance", (), 10, dtype="float32", wavelength_um=0.5, plausible=(0.0, 1.6))
 _FAIR_DB = (-35.0, 0.0)  # gamma0 of land and water lies well between
 
 
@@ -269,7 +271,8 @@ def _judge_optical(quality: TileQuality, limits: TileLimits) -> tuple[list[str],
         return ["no day became a step: the tile has no Sentinel-2 pixel"], []
     seen = {name: v for name, v in quality.bands.items() if v.observed_share}
     faults = [f"{name}: no pixel is observed" for name in quality.bands if name not in seen]
-    found = judge({n: BandFigures(p01=v.p01 * _DN, p50=v.p50 * _DN, p99=v.p99 * _DN, floor_share=v.floor_share) for n, v in seen.items()})  # fmt: skip
+    figures = {n: BandFigures(p01=v.p01, p50=v.p50, p99=v.p99, floor_share=v.floor_share) for n, v in seen.items()}
+    found = judge(figures, dict.fromkeys(seen, _REFLECTANCE))
     doubts = list(found.doubts)
     if len(steps) < limits.steps:
         doubts.append(f"{len(steps)} steps, fewer than {limits.steps}")
