@@ -35,7 +35,7 @@ def judge(figures: Mapping[str, BandFigures], bands: Mapping[str, Band]) -> Verd
     faults, doubts = [], []
     for name, f in figures.items():
         band = bands[name]
-        faults += _out_of_range(band, f)
+        faults += _out_of_range(name, band, f)
         if _harmonised(band) and f.floor_share > _FLOORED:
             faults.append(
                 f"{name}: {f.floor_share:.0%} of its pixels lie at the floor, as if the offset had been taken off twice"
@@ -53,7 +53,7 @@ def _harmonised(band: Band) -> bool:
     return band.wavelength_um is not None and band.offset == 0
 
 
-def _out_of_range(band: Band, f: BandFigures) -> list[str]:
+def _out_of_range(name: str, band: Band, f: BandFigures) -> list[str]:
     if band.categorical:
         return []
     (low, high), least, most = band.plausible, band.value(f.p01), band.value(f.p99)
@@ -62,10 +62,10 @@ def _out_of_range(band: Band, f: BandFigures) -> list[str]:
     found = []
     if most > high:
         more = "more than any surface reflects" if what else f"and {high:g}{unit} is the most that can be"
-        found.append(f"{band.name}: 99 % of its pixels reach {what}{most:.2f}{unit}, {more}")
+        found.append(f"{name}: 99 % of its pixels reach {what}{most:.2f}{unit}, {more}")
     if least < low:
         found.append(
-            f"{band.name}: 1 % of its pixels lie below {least:.2f}{unit}, and {low:g}{unit} is the least that can be"
+            f"{name}: 1 % of its pixels lie below {least:.2f}{unit}, and {low:g}{unit} is the least that can be"
         )
     return found
 
