@@ -1,6 +1,10 @@
 """One band of a sensor."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,14 @@ class Band:
         dtype: Numpy dtype of the stored numbers.
         scale: Value of one DN.
         offset: Value of DN 0, before any offset that depends on the scene.
-        nodata: DN that means "not observed".
+        nodata: DN that means "not observed"; None where the files say it, or nothing is unobserved within them.
         unit: Unit of the value; ``1`` for reflectance, ``class`` for categories.
         wavelength_um: Centre wavelength, for optical bands.
+        quantity: What is measured, as CF names it (``standard_name``), or "".
+        shown: Values that a picture shows black and white.
+        plausible: Least and greatest value that the quantity can have.
+        classes: Names of categories, by their code.
+        colours: Colours of categories as ``#rrggbb``, by their code.
     """
 
     name: str
@@ -28,6 +37,25 @@ class Band:
     nodata: float | None = 0
     unit: str = "1"
     wavelength_um: float | None = None
+    quantity: str = ""
+    shown: tuple[float, float] = (0.0, 0.3)
+    plausible: tuple[float, float] = (-math.inf, math.inf)
+    classes: Mapping[int, str] = field(default_factory=dict)
+    colours: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def floating(self) -> bool:
+        """Whether the numbers are floats."""
+        return np.dtype(self.dtype).kind == "f"
+
+    @property
+    def fill(self) -> float:
+        """What a pixel of ours holds that was not observed: NaN for floats, else the band's nodata, or 0 where it has none."""
+        return math.nan if self.floating else float(self.nodata or 0)
+
+    def value(self, stored: float) -> float:
+        """The value of a stored number."""
+        return stored * self.scale + self.offset
 
     @property
     def categorical(self) -> bool:

@@ -33,6 +33,29 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class Orbit:
+    """From where a scene was seen.
+
+    Attributes:
+        direction: ascending or descending, or "" where the item does not say.
+        relative: Number of the relative orbit, or None.
+    """
+
+    direction: str
+    relative: int | None
+
+
+def no_offset(item: Item) -> OffsetDecision:
+    """The decision of sensors whose scenes need none."""
+    return OffsetDecision(0, "")
+
+
+def item_itself(item: Item) -> Acquisition:
+    """The identity of scenes that are never delivered twice under different ids."""
+    return Acquisition(str(item["id"]), (), str(item["properties"].get("updated") or ""))
+
+
+@dataclass(frozen=True)
 class Sensor:
     """Facts about one kind of scene; no behaviour beyond reading an item's own fields.
 
@@ -46,6 +69,10 @@ class Sensor:
         dn_offset: Decides a scene's DN offset from its STAC item.
         acquisition: Identity of the scene of a STAC item.
         cloud_cover_field: Item property with the cloud cover in percent, if there is one.
+        mask_keep: Classes that count as clear, where that is a fact of the collection and no choice.
+        mask_bits: Bits of the QA band of which none may be set in a clear pixel.
+        static: Whether it shows what has no date, such as terrain: every period has the same scenes.
+        orbit: Orbit of the scene of a STAC item, for sensors whose view depends on it.
     """
 
     name: str
@@ -53,10 +80,19 @@ class Sensor:
     collections: Mapping[str, tuple[str, ...]]
     bands: Mapping[str, Band]
     default_bands: tuple[str, ...]
-    dn_offset: Callable[[Item], OffsetDecision]
-    acquisition: Callable[[Item], Acquisition]
+    dn_offset: Callable[[Item], OffsetDecision] = no_offset
+    acquisition: Callable[[Item], Acquisition] = item_itself
     mask_band: Mapping[str, str] = field(default_factory=dict)
     cloud_cover_field: str | None = "eo:cloud_cover"
+    mask_keep: tuple[int, ...] = ()
+    mask_bits: tuple[int, ...] = ()
+    static: bool = False
+    orbit: Callable[[Item], Orbit] | None = None
+
+    @property
+    def own_mask(self) -> str:
+        """The ``mask.kind`` that fits it."""
+        return next(iter(self.mask_band), "none")
 
     def collections_in(self, catalog: str) -> tuple[str, ...]:
         """Collection ids to ask a catalog of this kind for."""
