@@ -1,14 +1,14 @@
 """Slope and aspect of a height model in true ground metres, at any latitude and in any CRS."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 import pyproj
 
+from geo_assets.eo._anchored import SPACING_PX, Anchored
 from geo_assets.model.crs import transformer
-from geo_assets.model.geometry import GeoBox, spaced
+from geo_assets.model.geometry import GeoBox
 
 HALO_PX = 1  # heights around a window that its gradient depends on
 METHODS = ("central", "horn")
@@ -118,40 +118,16 @@ def metres(box: GeoBox) -> Metres:
     A scale that is fixed for the CRS would be wrong: a degree of longitude is half as long at 60 degrees north as at the
     equator, and so is a metre of Web Mercator. Heights above the ellipsoid are left out, which is 0.05 % at 3000 m.
     """
-    rows, cols = box.shape
-    row, first_y, n_y = _cells(-box.top / box.resolution, rows)
-    col, first_x, n_x = _cells(box.left / box.resolution, cols)
-    step = box.resolution * _CELL_PX
-    x, y = spaced(first_x * step, step, n_x), spaced(-first_y * step, -step, n_y)
+    lattice = Anchored.under(box)
+    x, y = lattice.x, lattice.y
     if box.crs == "EPSG:4326":
         along, across = _degrees(y)
-        none = np.zeros((n_y, 1))
+        none = np.zeros((len(y), 1))
         nodes = along[:, None], none, none, across[:, None]
     else:
         nodes = _measured(x, y, box.crs, float(box.resolution))
-    x_east, x_north, y_east, y_north = (_between(node, row, rows, col, cols) for node in nodes)
+    x_east, x_north, y_east, y_north = map(lattice.spread, nodes)
     return Metres(x_east, x_north, y_east, y_north)
-
-
-def _cells(edge: Fraction, size: int) -> tuple[float, int, int]:
-    """Place of the first pixel's centre in its cell (0 to 1), the number of that cell, and how many nodes there are."""
-    centre = edge + Fraction(1, 2)
-    first = centre // _CELL_PX
-    share = (centre - first * _CELL_PX) / _CELL_PX
-    last = (centre + size - 1) // _CELL_PX
-    return float(share), int(first), int(last - first) + 2
-
-
-def _between(node: F64, row: float, rows: int, col: float, cols: int) -> F64:
-    """Values at pixel centres, bilinear between the nodes; an axis of length 1 stays so."""
-    for axis, (share, size) in enumerate(((row, rows), (col, cols))):
-        if node.shape[axis] == 1:
-            continue
-        at = share + np.arange(size) / _CELL_PX
-        low = np.floor(at).astype(np.int64)
-        weight = (at - low)[:, None] if axis == 0 else (at - low)[None, :]
-        node = np.take(node, low, axis) * (1 - weight) + np.take(node, low + 1, axis) * weight
-    return node
 
 
 def _degrees(lat: F64) -> tuple[F64, F64]:
@@ -177,7 +153,7 @@ def _measured(x: F64, y: F64, crs: str, reach: float) -> tuple[F64, F64, F64, F6
             turn = (lon1 - lon0 + 180) % 360 - 180  # the two points may lie on both sides of the antimeridian
             found += [turn * east_m / (2 * reach), (lat1 - lat0) * north_m / (2 * reach)]
     x_east, x_north, y_east, y_north = found
-    cell_m = np.sqrt(np.abs(x_east * y_north - x_north * y_east)) * reach * _CELL_PX
+    cell_m = np.sqrt(np.abs(x_east * y_north - x_north * y_east)) * reach * SPACING_PX
     near_pole = (90 - np.abs(lat)) * north_m < _POLE_CELLS * cell_m
     return _known(x_east, near_pole), _known(x_north, near_pole), _known(y_east, near_pole), _known(y_north, near_pole)
 
