@@ -116,7 +116,8 @@ class Noise:
             rows = np.flatnonzero((lines >= part.first_line) & (lines <= part.last_line))
             cols = np.flatnonzero((pixels >= part.first_pixel) & (pixels <= part.last_pixel))
             factors[np.ix_(rows, cols)] = np.interp(lines[rows], part.lines, part.factors)[:, None]
-        return power * factors
+        scaled: F64 = power * factors
+        return scaled
 
 
 @dataclass(frozen=True)
