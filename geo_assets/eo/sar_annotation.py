@@ -276,12 +276,14 @@ def grid_points(table: F64, where: str) -> GridPoints:
         where: Address of their file, for messages.
 
     Raises:
-        SourceError: They are no grid of at least 2 x 2 points on the globe.
+        SourceError: They are no grid of at least 3 x 3 points on the globe.
     """
     lines, pixels = np.unique(table[:, 0]), np.unique(table[:, 1])
     shape = len(lines), len(pixels)
-    if min(shape) < 2 or len(table) != shape[0] * shape[1]:
-        raise SourceError(f"{where}: {len(table)} points are no grid of {shape[0]} lines and {shape[1]} pixels")
+    if min(shape) < 3 or len(table) != shape[0] * shape[1]:
+        raise SourceError(
+            f"{where}: {len(table)} points are no grid of at least 3 lines and 3 pixels: {shape[0]} and {shape[1]}"
+        )
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     line, pixel, lon, lat, height, *rest = (column.reshape(shape) for column in table.T)
     whole = (line == lines[:, None]).all() and (pixel == pixels[None, :]).all()

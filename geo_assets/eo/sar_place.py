@@ -159,10 +159,10 @@ class GridGeolocation:
             pixel = np.clip(pixel - by_pixel, self._pixels[0], self._pixels[-1])
             by_line, by_pixel = self._step(line, pixel, ground)
         line, pixel = line - by_line, pixel - by_pixel
-        down, along = line - self._lines[0], pixel - self._pixels[0]
-        inside = (down > -1) & (line < self._lines[-1] + 1) & (along > -1) & (pixel < self._pixels[-1] + 1)
         if self._pixel_m is not None:
             pixel = pixel - height * self._cot.ev(line, pixel) / self._pixel_m
+        inside = (line > self._lines[0] - 1) & (line < self._lines[-1] + 1)
+        inside &= (pixel > self._pixels[0] - 1) & (pixel < self._pixels[-1] + 1)
         return np.where(inside, line, np.nan), np.where(inside, pixel, np.nan)
 
     def samples(self, first: F64, second: F64) -> tuple[F64, F64]:
