@@ -7,7 +7,7 @@ as the processor writes them, in both formats of noise; they are made up, as are
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class RadarWorld:
         noise: Its power, DN^2; 0 is none.
         old_noise: Whether noise is written as before IPF 2.9.
         seed: Of the speckle.
+        by_area: Whether slopes are as bright as the area that the radar sees in a sample, as in nature, or as the cosine of
+            the angle under which it sees them.
     """
 
     lon: float = 11.3
@@ -59,6 +61,7 @@ class RadarWorld:
     noise: float = 4000.0
     old_noise: bool = False
     seed: int = 1
+    by_area: bool = False
 
     @property
     def plane(self) -> pyproj.Transformer:
@@ -156,6 +159,21 @@ class RadarWorld:
         normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
         return (up * to_radar).sum(-1), (normal * to_radar).sum(-1)
 
+    @cached_property
+    def seen_area(self) -> F64:
+        """Ground between each sample's neighbours, across the line of sight, in m^2."""
+        lon, lat, height, to_radar = self.places
+        ground = np.stack(_TO_EARTH.transform(lon, lat, height), -1)
+        line_to_line = np.gradient(ground, axis=0)
+        # Another polynomial begins within the image: no difference may reach over that line
+        nearest = np.argmin([np.abs(np.arange(self.shape[0]) * _LINE_S - t) for t, _, _ in self.ranges], 0)
+        for n in np.unique(nearest):
+            rows = np.flatnonzero(nearest == n)
+            line_to_line[rows] = np.gradient(ground[rows], axis=0)
+        patch = np.cross(line_to_line, np.gradient(ground, axis=1))
+        area: F64 = np.abs((patch * to_radar).sum(-1)) / np.linalg.norm(to_radar, axis=-1)
+        return area
+
     def _nodes(self) -> tuple[F64, F64]:
         lines = np.unique(np.append(np.arange(0, self.shape[0], 100), self.shape[0] - 1)).astype(np.float64)
         pixels = np.unique(np.append(np.arange(0, self.shape[1], _STEP), self.shape[1] - 1)).astype(np.float64)
@@ -202,7 +220,8 @@ class RadarWorld:
         """What the measurement stores, with the effect of the terrain, noise and speckle; uint16, nowhere 0."""
         lon, lat, _, _ = self.places
         flat, local = self.cosines
-        power = self.truth(lon, lat) * local / flat * self.gamma_table[1] ** 2 + self.noise_power
+        bright = self.seen_area / replace(self, east=0.0, north=0.0).seen_area if self.by_area else local / flat
+        power = self.truth(lon, lat) * bright * self.gamma_table[1] ** 2 + self.noise_power
         if self.looks:
             power = power * np.random.default_rng(self.seed).gamma(self.looks, 1 / self.looks, self.shape)
         return np.clip(np.rint(np.sqrt(power)), 1, 65535).astype(np.uint16)

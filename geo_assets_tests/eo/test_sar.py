@@ -15,8 +15,8 @@ from geo_assets.testing.radar_world import RadarWorld
 
 WORLDS = {
     "level": RadarWorld(),
-    "facing the radar": RadarWorld(east=-0.28, north=0.12),
-    "facing away": RadarWorld(east=0.35, north=0.1, old_noise=True),
+    "facing away": RadarWorld(east=-0.28, north=0.12),
+    "facing the radar": RadarWorld(east=0.35, north=0.1, old_noise=True),
     "descending": RadarWorld(heading_deg=-168, east=0.3),
     "60 degrees north": RadarWorld(lat=60, east=-0.2, north=-0.2),
 }

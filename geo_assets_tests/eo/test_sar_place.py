@@ -14,7 +14,7 @@ from geo_assets_tests.realdata import real_data
 
 WORLDS = {
     "ascending, level": RadarWorld(shape=(120, 130)),
-    "descending, facing": RadarWorld(shape=(120, 130), heading_deg=-168, east=0.3, north=-0.1),
+    "descending, facing away": RadarWorld(shape=(120, 130), heading_deg=-168, east=0.3, north=-0.1),
     "south, over the antimeridian": RadarWorld(shape=(120, 130), lon=180, lat=-60, east=-0.2),
     "high north": RadarWorld(shape=(120, 130), lat=79, lon=-30, height_m=2500, north=0.2),
 }
@@ -67,7 +67,7 @@ def test_locate_when_far_from_the_orbit_then_not_a_number_and_no_made_up_line():
 
 
 def test_locate_when_by_grid_then_near_to_the_truth_and_only_with_its_heights():
-    world = WORLDS["descending, facing"]
+    world = WORLDS["descending, facing away"]
     lon, lat, height, _ = world.places
     product = product_of(world)
     line, pixel = locate(GridGeolocation(product.points, pixel_m=product.pixel_m), lon, lat, height)
