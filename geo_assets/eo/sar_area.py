@@ -85,20 +85,20 @@ def _add(total: F64, part: Window, row: F64, col: F64, area: F64) -> None:
             total += np.bincount(at, (share_row * share_col * area)[inside], minlength=total.size)
 
 
-def per_area(gamma0: F32, area: F64, level_m2: float) -> F32:
-    """Backscatter of an image's samples for each square metre that the radar sees in them.
+def flattened_by_area(gamma0: F32, area: F32, level: F64) -> F32:
+    """Backscatter without the terrain's effect: gamma0 * level area / area that the radar sees.
 
     Args:
-        gamma0: On the ellipsoid, linear power, dims (line, pixel), float32, nodata NaN.
-        area: ``illuminated_area``.
-        level_m2: A typical ``level_area``: samples with less than 5 % of it show hardly any ground.
+        gamma0: On the ellipsoid, linear power, dims (y, x), float32, nodata NaN.
+        area: ``illuminated_area`` at the same places, sampled as ``gamma0`` was.
+        level: ``level_area`` of the window.
 
     Returns:
-        Linear power per m^2, float32, nodata NaN: also where hardly any ground is seen. ``level_area`` times it is gamma0
-        without the terrain's effect.
+        Linear power, dims (y, x), float32, nodata NaN: also where less than 5 % of a level sample's area is seen, which means
+        that the radar sees hardly any ground there.
     """
-    lit = area >= _LEAST * level_m2
-    return (gamma0 / np.where(lit, area, np.nan)).astype(np.float32)
+    lit = area >= _LEAST * level
+    return (gamma0 * (level / np.where(lit, area, np.nan))).astype(np.float32)
 
 
 def _pixel_area(box: GeoBox) -> F64:

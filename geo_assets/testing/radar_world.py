@@ -56,7 +56,7 @@ class RadarWorld:
     east: float = 0.0
     north: float = 0.0
     height_m: float = 700.0
-    shape: tuple[int, int] = (340, 300)
+    shape: tuple[int, int] = (240, 220)
     looks: int = 0
     noise: float = 4000.0
     old_noise: bool = False
@@ -143,7 +143,7 @@ class RadarWorld:
         for _ in range(40):  # as if the ground were level: each round leaves less than half of the error
             off = at(angle)[1]
             angle = angle - off / (slant * np.sin(np.radians(self.incidence_deg)))
-            if np.abs(off).max() < 1e-4:
+            if np.abs(off).max() < 1e-3:
                 break
         found, _ = at(angle)
         way = np.cos(angle)[..., None] * down + np.sin(angle)[..., None] * right
