@@ -92,14 +92,19 @@ def truncated(folder):
     return path
 
 
+def giant(folder):
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "height": 2**14, "width": 2**14, "tiled": True}
+    options = {"blockxsize": 2**14, "blockysize": 2**14, "SPARSE_OK": True, "compress": "deflate"}
+    with rasterio.open(folder / "a.tiff", "w", **profile, **options):
+        return folder / "a.tiff"
+
+
 BROKEN = {
     "a VRT named .tiff": vrt,
     "missing": lambda folder: folder / "a.tiff",
     "truncated": truncated,
     "floats": lambda folder: write(folder / "a.tiff", np.ones((9, 9), np.float32)),
-    "one giant strip": lambda folder: write(
-        folder / "a.tiff", np.ones((2**14, 2**13 + 16), np.uint16), blockysize=2**14
-    ),
+    "one giant tile": giant,
 }
 
 
