@@ -224,7 +224,7 @@ class Rasters:
         """Turns GDAL's errors, and those of the file below GDAL, into one of ours."""
         faults = self._faults.setdefault(href, [])
         try:
-            with _as_source_error(href):
+            with as_source_error(href):
                 yield
         except SourceError:
             if not faults:
@@ -238,7 +238,8 @@ class Rasters:
 
 
 @contextlib.contextmanager
-def _as_source_error(href: str) -> Iterator[None]:
+def as_source_error(href: str) -> Iterator[None]:
+    """Turns what GDAL raises about an asset into a ``SourceError`` that names it."""
     try:
         yield
     except SourceError:

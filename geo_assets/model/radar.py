@@ -1,0 +1,24 @@
+"""What the STAC items of Sentinel-1 say of a scene, whatever was made of it."""
+
+import re
+
+from geo_assets.model.sensor import Acquisition, Item, Orbit
+
+# Sentinel-1 Product Specification (S1-RS-MDA-52-7441), 3.3.2: mission, mode, type, ..., start, stop, orbit, datatake
+_PRODUCT = re.compile(r"^(S1[A-D])_([A-Z0-9]{2})_GRD._1S[A-Z]{2}_(\d{8}T\d{6})_\d{8}T\d{6}_(\d{6})_([0-9A-F]{6})")
+_PROCESSED = ("s1:processing_datetime", "processing:datetime", "updated", "created")
+
+
+def orbit(item: Item) -> Orbit:
+    """Direction and relative orbit: what decides about from which side a slope is seen."""
+    p = item["properties"]
+    direction, relative = str(p.get("sat:orbit_state") or "").lower(), p.get("sat:relative_orbit")
+    known = direction if direction in ("ascending", "descending") else ""
+    return Orbit(known, None if relative is None else int(relative))
+
+
+def acquisition(item: Item) -> Acquisition:
+    """Platform, mode, start, orbit and datatake: equal for two processings of one slice."""
+    p, found = item["properties"], _PRODUCT.match(item["id"])
+    key = "_".join(found.groups()) if found else str(item["id"])
+    return Acquisition(key, (), next((str(p[field]) for field in _PROCESSED if p.get(field)), ""))
