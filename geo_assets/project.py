@@ -319,13 +319,16 @@ def _check_ard(project: Project, where: Path) -> None:
     for entry in project.sensors:
         sensor = sensor_of(entry)
         masks = set(sensor.mask_band.values())
-        usable = [name for name in sensor.bands if name not in masks]
+        usable = [*(name for name in sensor.bands if name not in masks), *sensor.derived]
         for name in project.ard.bands.get(entry.sensor, ()):
             if name not in usable:
                 raise ConfigError(f"{where}: ard.bands: {sensor.name} has no band {name!r}; it has {', '.join(usable)}")
         if "ard" not in project.products or (project.ard.sensors and entry.sensor not in project.ard.sensors):
             continue
-        bands = [sensor.bands[name] for name in project.ard.bands.get(entry.sensor) or sensor.default_bands]
+        known = {**sensor.bands, **sensor.derived}
+        bands = [
+            known[name] for name in project.ard.bands.get(entry.sensor) or [*sensor.default_bands, *sensor.derived]
+        ]
         if project.ard.format != "zarr" and len({(b.dtype, str(b.fill)) for b in bands}) > 1:
             listed = ", ".join(f"{b.name} {b.dtype}" for b in bands)
             raise ConfigError(

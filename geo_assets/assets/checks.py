@@ -37,7 +37,7 @@ def plausible(receipt: PartitionReceipt, planned: Iterable[BlockPlan], sensor: S
 
 def plausible_layers(receipt: PartitionReceipt, table: gpd.GeoDataFrame, sensor: Sensor) -> Check:
     """One verdict on a partition of analysis-ready layers, from the table's statistics."""
-    bands = sensor.bands
+    bands = {**sensor.bands, **sensor.derived}
     layers = [{n: _stored(bands[n], f) for n, f in row.items() if "p01" in f} for row in table["bands"]]
     verdict = judge(pooled(layers), bands)
     observed = float(receipt.figures.get("observed_share", 0.0))

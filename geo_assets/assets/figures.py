@@ -98,7 +98,7 @@ def ard_metadata(
         shown["note"] = "no scene in this period" if not receipt.scenes else "nothing is clear in its scenes"
     values = [
         (b.name, b.unit, *_spread(table, b.name))
-        for b in sensor.bands.values()
+        for b in (*sensor.bands.values(), *sensor.derived.values())
         if any(b.name in row for row in table["bands"])
     ]
     return shown | {

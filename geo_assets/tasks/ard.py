@@ -4,7 +4,7 @@ A scene is read once for all cells of its region: windows that follow each other
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,19 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_assets.eo.lattice import CELL_PX, phase
-from geo_assets.eo.mask import coarse, halo_px
-from geo_assets.eo.scale import filled, unobserved
-from geo_assets.errors import SourceError
+from geo_assets.eo.scale import unobserved
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask, CellBox
 from geo_assets.model.band import Band
-from geo_assets.model.geometry import GeoBox
-from geo_assets.model.plugin import Format, Image, Layer, ReadSession
-from geo_assets.model.scene import Scene
-from geo_assets.registry import load, sensor_of
+from geo_assets.model.plugin import Format, Image
+from geo_assets.registry import load
 from geo_assets.storage import Storage
-from geo_assets.tasks.clear import clear_pixels
+from geo_assets.tasks.ard_pixels import LayerPixels, finished
 
 CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels or files
 MOSAIC = "mosaic"  # the layer of a sensor whose scenes have no date
@@ -63,115 +58,15 @@ def run(task: ArdTask) -> ArdResult:
     """
     began, cpu = time.perf_counter(), time.thread_time()
     catalog, storage = load("catalogs", task.catalog.kind), Storage(task.root)
-    sensor = sensor_of(task.sensor)
-    bands = [sensor.bands[name] for name in task.bands]
     rows = []
     with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
-        for cell, values in _Pixels(task, session).cells():
+        for cell, read in LayerPixels(task, session).cells():
+            bands, values = finished(task, cell.box, read)
             rows.append(_stored(task, storage, cell, bands, values))
         usage = session.usage
     return ArdResult(
         rows, usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Where a scene is clear in a cell; ``bits`` are packed along x, ``lattice`` says which cells of the lattice have some."""
-
-    cell: CellBox
-    scene: Scene
-    bits: Bits
-    lattice: npt.NDArray[np.bool_]
-
-
-class _Pixels:
-    """Pixels of a task, cell by cell."""
-
-    def __init__(self, task: ArdTask, session: ReadSession) -> None:
-        self._task, self._session = task, session
-        self._sensor = sensor_of(task.sensor)
-        self._bands = [self._sensor.bands[name] for name in task.bands]
-
-    def cells(self) -> Iterator[tuple[CellBox, list[Pixels]]]:
-        """Each cell in which something is observed, and its bands, dims (y, x), ``fill`` where nothing is clear."""
-        seen = list(self._clear())
-        layers = [
-            self._layer(s.scene, b, s.cell.box, self._task.ard.resampling, s.lattice) for s in seen for b in self._bands
-        ]
-        windows = self._session.windows(layers)
-        by_cell: dict[str, list[_Seen]] = {}
-        for one in seen:
-            by_cell.setdefault(one.cell.id, []).append(one)
-        for of_cell in by_cell.values():
-            values = self._mosaic(of_cell, windows)
-            if not all(unobserved(v, b.fill).all() for v, b in zip(values, self._bands, strict=True)):
-                yield of_cell[0].cell, values
-
-    def _mosaic(self, seen: Sequence[_Seen], windows: Iterator[Pixels | None]) -> list[Pixels]:
-        """Per pixel and band the first clear and observed scene, in the order of the scenes."""
-        from geo_assets.eo.reduce import merge_first  # compiled loops, which nothing but a worker needs
-
-        shape = seen[0].cell.box.shape
-        made = [np.full(shape, band.fill, band.dtype) for band in self._bands]
-        for one in seen:
-            clear = np.unpackbits(one.bits, axis=1, count=shape[1]).view(bool)
-            for band, layer in zip(self._bands, made, strict=True):
-                pixels = next(windows)
-                if pixels is not None:
-                    offset = 0 if band.categorical else one.scene.dn_offset
-                    merge_first(layer, filled(pixels, band), clear, offset=offset, nodata=band.fill)
-        return made
-
-    def _clear(self) -> Iterator[_Seen]:
-        """Where each scene is clear in each cell that it may reach, without those where it is nowhere."""
-        task = self._task
-        pairs = [(cell, scene) for cell in task.cells for scene in _reaching(cell, task.scenes)]
-        if task.mask.kind == "none":
-            for cell, scene in pairs:
-                yield _packed(cell, scene, np.ones(cell.box.shape, bool))
-            return
-        band = self._sensor.bands[self._sensor.mask_band[task.mask.kind]]
-        halo = halo_px(task.mask.close_px, task.mask.open_px)
-        wide = {
-            cell.id: _widened(cell.box, halo) for cell in task.cells
-        }  # one object a cell: windows that lie alike share a plan
-        layers = [self._layer(scene, band, wide[cell.id], task.mask.resampling, None) for cell, scene in pairs]
-        for (cell, scene), classes in zip(pairs, self._session.windows(layers), strict=True):
-            if classes is None:
-                continue
-            rows, cols = cell.box.shape
-            clear = clear_pixels(classes, band, task.mask)[halo : halo + rows, halo : halo + cols]
-            if clear.any():
-                yield _packed(cell, scene, clear)
-
-    def _layer(
-        self, scene: Scene, band: Band, box: GeoBox, resampling: str, lattice: npt.NDArray[np.bool_] | None
-    ) -> Layer:
-        href = scene.href(band.name)
-        if href is None:
-            raise SourceError(
-                f"scene {scene.item_id} has no asset for band {band.name}; leave it out of ard.bands, or name the item in sensors.exclude"
-            )
-        return Layer(href, band, box, resampling, scene.said(band.name), lattice)
-
-
-def _reaching(cell: CellBox, scenes: Sequence[Scene]) -> list[Scene]:
-    """Scenes whose footprint may overlap a cell, in their order."""
-    from geo_assets.tasks.composite import Footprints
-
-    if len(scenes) == 1:
-        return list(scenes)  # the plan has asked already
-    near = {id(s) for s in Footprints(tuple(scenes), cell.box.crs).reaching(cell.box)}
-    return [s for s in scenes if id(s) in near]
-
-
-def _widened(box: GeoBox, halo: int) -> GeoBox:
-    return box.window(-halo, -halo, box.shape[0] + 2 * halo, box.shape[1] + 2 * halo)
-
-
-def _packed(cell: CellBox, scene: Scene, clear: npt.NDArray[np.bool_]) -> _Seen:
-    return _Seen(cell, scene, np.packbits(clear, axis=1), coarse(clear, CELL_PX, *phase(cell.box)))
 
 
 def _stored(

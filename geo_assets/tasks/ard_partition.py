@@ -27,6 +27,7 @@ from geo_assets.model.task import TaskResult, scene_hash
 from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import ard, composite
+from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_table import read_layers, write_layers
 from geo_assets.tasks.cells import region_grid
 from geo_assets.tasks.jobs import Jobs, money
@@ -48,8 +49,8 @@ def ard_sensors(project: Project) -> list[str]:
 
 
 def ard_bands(project: Project, sensor: Sensor) -> tuple[str, ...]:
-    """Bands of a sensor's layers: those of the recipe, else the sensor's usual ones."""
-    return tuple(project.ard.bands.get(sensor.name) or sensor.default_bands)
+    """Bands of a sensor's layers: those of the recipe, else the sensor's usual ones and those that are derived."""
+    return tuple(project.ard.bands.get(sensor.name) or [*sensor.default_bands, *sensor.derived])
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def plan_ard(
     """
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
     bands = ard_bands(project, sensor)
-    scenes = used_scenes(table, sensor, bands, mask)
+    scenes = used_scenes(table, sensor, read_bands(sensor, bands), mask)
     settings = [
         ard_settings(project.ard, sensor.name, bands),
         composite.pixel_mask(mask),

@@ -18,6 +18,7 @@ from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.model.sensor import Sensor
 from geo_assets.tasks import composite
 from geo_assets.tasks.ard_partition import ard_bands
+from geo_assets.tasks.ard_pixels import read_bands as read_of_layers
 from geo_assets.tasks.partition import Todo
 from geo_assets.tasks.search import read_bands
 
@@ -144,7 +145,8 @@ class ArdForecast:
         self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
     ) -> None:  # fmt: skip
         self._sensor = sensor
-        self._bands = read_bands(sensor, ard_bands(project, sensor), mask_for(project.mask, sensor))
+        read = read_of_layers(sensor, ard_bands(project, sensor))
+        self._bands = read_bands(sensor, read, mask_for(project.mask, sensor))
         blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels]
         each = [b.bytes_read / b.pixels for b in blocks]
         self._bytes_per_px = statistics.median(each) if each else None
