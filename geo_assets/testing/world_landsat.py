@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from affine import Affine
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from geo_assets.model.crs import reproject
 from geo_assets.model.geometry import GeoBox
@@ -211,34 +211,61 @@ class _Mean:
         self.rows, self.cols = (self._weights(e, n) for e, n in zip(tile.edges(box), box.shape, strict=True))
 
     @staticmethod
-    def _weights(edges: npt.NDArray[np.float64], n: int) -> F32:
+    def _weights(edges: npt.NDArray[np.float64], n: int) -> sparse.csr_array:
         low, high = edges[:-1, None], edges[1:, None]
         cell = np.arange(n)[None, :]
-        part = np.minimum(high, cell + 1) - np.maximum(low, cell)
-        return np.asarray(part.clip(0) / (high - low), np.float32)
+        part = (np.minimum(high, cell + 1) - np.maximum(low, cell)).clip(0)
+        # Sparse not only for speed: the order of its sums, and so the last digit, does not depend on the machine
+        return sparse.csr_array((part / (high - low)).astype(np.float32))
 
     def __call__(self, values: npt.NDArray[Any]) -> F32:
-        return np.asarray(self.rows @ values.astype(np.float32) @ self.cols.T)
+        tall = self.rows @ values.astype(np.float32)
+        return np.ascontiguousarray((self.cols @ np.ascontiguousarray(tall.T)).T)
 
 
 def _snow(terrain: Terrain, month: int) -> Mask:
     """Where snow lies, dims (y, x) of the world."""
+    if month not in SNOW_MONTHS:
+        return np.zeros(terrain.box.shape, bool)
     x, y = terrain.box.centers()
     height = terrain.height(x[None, :], y[:, None])
-    return np.asarray((month in SNOW_MONTHS) & (height > np.quantile(height, 1 - _SNOW_SHARE)))
+    return np.asarray(height > np.quantile(height, 1 - _SNOW_SHARE))
 
 
-def _seen(band: str, truth: F32, sky: Sky, snow: Mask) -> F32:
-    """What comes through the air of a band's truth, dims (y, x) of the world's 10 m pixels."""
-    opacity, shadow = fine(sky.opacity), fine(sky.shadow)
-    if band == THERMAL:
-        ground = np.where(snow, np.float32(271), truth) - np.float32(2) * shadow
-        return np.asarray(ground * (1 - opacity) + opacity * np.float32(262), np.float32)
-    ground = np.where(snow, np.float32(_SNOW.get(band, 0.8)), truth) * np.where(
-        shadow, np.float32(SHADOW), np.float32(1)
-    )
-    ground += np.float32(HAZE) * fine(sky.haze)
-    return np.asarray(ground * (1 - opacity) + opacity * fine(sky.brightness), np.float32)
+@dataclass(frozen=True)
+class _Air:
+    """What stands between the ground and the sensor; arrays (y, x) of the world's 10 m pixels.
+
+    Attributes:
+        opacity: Share of the ground that cloud hides.
+        veil: Opacity times the cloud's reflectance.
+        light: Share of the light that is left in shadow.
+        haze: Reflectance that haze adds.
+        shadow: True in shadow.
+        snow: True under snow.
+    """
+
+    opacity: F32
+    veil: F32
+    light: F32
+    haze: F32
+    shadow: Mask
+    snow: Mask
+
+    @classmethod
+    def of(cls, sky: Sky, snow: Mask) -> "_Air":
+        """The air of a sky."""
+        opacity, shadow = fine(sky.opacity), fine(sky.shadow)
+        light = np.where(shadow, np.float32(SHADOW), np.float32(1))
+        return cls(opacity, opacity * fine(sky.brightness), light, fine(sky.haze) * np.float32(HAZE), shadow, snow)
+
+    def seen(self, band: str, truth: F32) -> F32:
+        """What comes through of a band's truth."""
+        if band == THERMAL:
+            ground = np.where(self.snow, np.float32(271), truth) - np.float32(2) * self.shadow
+            return np.asarray(ground + self.opacity * (np.float32(262) - ground), np.float32)
+        ground = np.where(self.snow, np.float32(_SNOW.get(band, 0.8)), truth) * self.light + self.haze
+        return np.asarray(ground * (1 - self.opacity) + self.veil, np.float32)
 
 
 def observe(scene: LandsatScene, land: Landscape, sky: Sky, terrain: Terrain, seed: int) -> LandsatObservation:
@@ -248,13 +275,13 @@ def observe(scene: LandsatScene, land: Landscape, sky: Sky, terrain: Terrain, se
     mean, valid, snowy = _Mean(tile, terrain.box), tile.inside(terrain.box), _snow(terrain, month)
     cloud, shadow, haze, snow = (mean(part) > 0 for part in (fine(sky.cloud), fine(sky.shadow), fine(sky.haze), snowy))
     water = mean(inner(land.water)) > 0.5
-    truth, dn = {}, {}
+    truth, dn, air = {}, {}, _Air.of(sky, snowy)
     for band in BANDS:
         ground = ground_truth(land, month, band)
         truth[band] = np.where(valid, mean(ground), np.float32(np.nan))
         scale, offset = (THERMAL_SCALE, THERMAL_OFFSET) if band == THERMAL else (SCALE, OFFSET)
         noise, bias = (THERMAL_NOISE_K, 0.0) if band == THERMAL else (NOISE, scene.bias)
-        seen = mean(_seen(band, ground, sky, snowy)) + bias + noise * rng.standard_normal(tile.shape, np.float32)
+        seen = mean(air.seen(band, ground)) + bias + noise * rng.standard_normal(tile.shape, np.float32)
         dn[band] = np.where(valid, np.rint((seen - offset) / scale).clip(1, 65_535), NODATA).astype(np.uint16)
     shadow, haze, snow = shadow & ~cloud, haze & ~cloud, snow & ~cloud
     qa = _quality(cloud=cloud, shadow=shadow, haze=haze, snow=snow, water=water)
