@@ -58,10 +58,11 @@ class Orbit:
         return [d for d in days if d.month == first.month and (d.toordinal() - self.phase) % self.period_days == 0]
 
 
+# 175 orbits of 12 days: from orbit 22 it is 3 days and a half to orbit 73 and 8 and a half to orbit 146
 ORBITS = (
-    Orbit(22, "descending", 3, _CYCLE_DAYS, dt.time(5, 10, 24, tzinfo=dt.UTC), slices=2),
-    Orbit(146, "ascending", 8, _CYCLE_DAYS, dt.time(16, 50, 41, tzinfo=dt.UTC)),
-    Orbit(73, "ascending", 15, 2 * _CYCLE_DAYS, dt.time(16, 42, 33, tzinfo=dt.UTC), edge=0.62),
+    Orbit(22, "descending", 9, _CYCLE_DAYS, dt.time(5, 10, 24, tzinfo=dt.UTC), slices=2),
+    Orbit(146, "ascending", 5, _CYCLE_DAYS, dt.time(16, 50, 41, tzinfo=dt.UTC)),
+    Orbit(73, "ascending", 12, 2 * _CYCLE_DAYS, dt.time(16, 42, 33, tzinfo=dt.UTC), edge=0.62),
 )
 
 
@@ -139,7 +140,7 @@ def _absolute(orbit: int, day: dt.date) -> int:
 
 
 def radar_scenes(months: Sequence[str], box: GeoBox) -> tuple[RadarScene, ...]:
-    """All scenes of a world's months in the order of time: 4 to 8 passes a month.
+    """All scenes of a world's months in the order of time: 5 to 8 passes a month.
 
     Args:
         months: Such as ``2024-03``.
