@@ -74,7 +74,7 @@ def backscatter(
         margin_px: Pixels around the window that ``height`` has. By ``area`` it has to be ``sar_area.reach_px`` of the relief,
             or else ground is missing in the samples near the edge.
         flatten: ``angle`` divides by the cosine of the local angle of incidence; ``area`` by the area that the radar sees,
-            which is right where slopes face it, and takes several times as long.
+            which is right where slopes face it, and takes twice as long.
 
     Returns:
         None where the image does not reach the window.

@@ -4,11 +4,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from rasterio import open as rasterio_open
+from rasterio.transform import GCPTransformer
 
-from geo_assets.eo.sar_annotation import GridPoints, parse_product
+from geo_assets.eo.sar_annotation import GridPoints, grid_points, parse_product
 from geo_assets.eo.sar_place import GridGeolocation, OrbitGeolocation, locate, place, view
 from geo_assets.model.crs import transformer
 from geo_assets.model.geometry import GeoBox
+from geo_assets.model.href import Access
+from geo_assets.readers._radar import RadarFiles
 from geo_assets.testing.radar_world import RadarWorld
 from geo_assets_tests.realdata import real_data
 
@@ -169,11 +173,8 @@ def test_place_when_heights_are_those_of_real_mountains_then_a_parabola_is_enoug
 @pytest.mark.realdata
 def test_locate_when_points_are_those_of_a_real_measurement_then_as_a_polynomial_fit_says():
     """The file has control points alone. A polynomial through all of them in metres of UTM knows nothing of our splines."""
-    rasterio = pytest.importorskip("rasterio")
-    from geo_assets.eo.sar_annotation import grid_points
-
     path = real_data("s1", "S1A_20180716_GRDH", "measurement", "iw-vv.tiff")
-    with rasterio.open(path) as source:
+    with rasterio_open(path) as source:
         listed = source.gcps[0]
     table = np.array([[p.row, p.col, p.x, p.y, p.z] for p in listed])
     found = GridGeolocation(grid_points(table, path.name))
@@ -193,6 +194,27 @@ def test_locate_when_points_are_those_of_a_real_measurement_then_as_a_polynomial
         left = np.abs(terms @ solved - table[:, n]).max()  # what relief makes of the points, in pixels of 200 m
         np.testing.assert_allclose(values, at_terms @ solved, atol=left + 0.05)
         assert left < 1.5
+
+
+@pytest.mark.realdata
+def test_place_when_measurement_is_real_then_a_window_of_the_map_as_gdals_thin_plate_splines_say():
+    folder = real_data("s1", "S1A_20180716_GRDH", "measurement")
+    with RadarFiles(Access(roots=(str(folder),)), str) as files:
+        image = files.image(str(folder / "iw-vv.tiff"))
+        found = GridGeolocation(image.points())
+    box = GeoBox("EPSG:32643", Fraction(200), Fraction(680_000), Fraction(1_180_000), (160, 170))
+    line, pixel = place(box, np.zeros(box.shape, np.float32), found)
+    assert np.isfinite(line).mean() > 0.9
+    points = image.points()
+    lon, lat = degrees(box)
+    with rasterio_open(folder / "iw-vv.tiff") as source:
+        splines = GCPTransformer(source.gcps[0], tps=True)
+    rows, cols = splines.rowcol(lon.ravel(), lat.ravel(), op=lambda v: v)
+    inside = (
+        np.isfinite(line) & (line > 5) & (pixel > 5) & (line < points.lines[-1] - 5) & (pixel < points.pixels[-1] - 5)
+    )
+    off = [np.abs(np.reshape(of, box.shape) - ours)[inside] for of, ours in ((rows, line), (cols, pixel))]
+    assert max(np.percentile(of, 95) for of in off) < 0.3  # of pixels of 200 m: two ways between points of bumpy ground
 
 
 def test_grid_when_of_nine_points_then_as_their_plane():
