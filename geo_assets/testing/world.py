@@ -1,8 +1,9 @@
-"""A small world with known surface reflectance, and Sentinel-2 scenes of it as a static STAC catalog with real COGs.
+"""A small world whose ground is known, and Sentinel-2 scenes of it as a static STAC catalog with real COGs.
 
 Everything is computed from a seed. The scenes have what real ones have: clouds that the classification misses or
 invents, shadows, haze, swath edges, overlapping tiles, two ways of storing the offset, an outdated duplicate and a
-damaged file, and since the truth is known a composite of them can be judged.
+damaged file, and since the truth is known a composite of them can be judged. Where they are asked for, Sentinel-1,
+Landsat, a height model and land cover maps of the same world stand beside them, each with its truth.
 """
 
 import functools
