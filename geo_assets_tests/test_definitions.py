@@ -54,6 +54,11 @@ def test_the_assets_form_the_graph_of_the_contract(folder: Path) -> None:
     assert found["assets"] == {
         "cells": {"parents": [], "group": "area", "partitions": "DynamicPartitionsDefinition"},
         "scenes/sentinel-2-l2a": {"parents": [], "group": "catalog", "partitions": "MultiPartitionsDefinition"},
+        "ard/sentinel-2-l2a": {
+            "parents": ["cells", "scenes/sentinel-2-l2a"],
+            "group": "ard",
+            "partitions": "MultiPartitionsDefinition",
+        },
         "composite": {
             "parents": ["cells", "scenes/sentinel-2-l2a"],
             "group": "cube",

@@ -72,7 +72,7 @@ class Layout:
         nodata: Stored number that means "not observed", or None.
         dtype: Numpy dtype of the pixels.
         deflate: Whether tiles are deflated; else they are stored as they are.
-        predictor: Whether rows are stored as differences (TIFF predictor 2).
+        predictor: TIFF predictor: 1 none, 2 differences along a row, 3 differences of floats' bytes.
         levels: The full image, then its overviews, each coarser than the one before.
     """
 
@@ -81,7 +81,7 @@ class Layout:
     nodata: float | None
     dtype: np.dtype[Any]
     deflate: bool
-    predictor: bool
+    predictor: int
     levels: tuple[Level, ...]
 
     @property
@@ -206,7 +206,7 @@ def _layout(tiff: Any) -> Layout:
             levels.append(_level(ifd))
     return Layout(
         crs=_crs(full), transform=_transform(full), nodata=_nodata(full), dtype=_dtype(full), deflate=int(full.compression) in _DEFLATE,
-        predictor=int(full.predictor or 1) == 2, levels=tuple(levels),
+        predictor=int(full.predictor or 1), levels=tuple(levels),
     )  # fmt: skip
 
 
@@ -220,7 +220,8 @@ def _level(ifd: Any) -> Level:
     compression, predictor = int(ifd.compression), int(ifd.predictor or 1)
     if compression not in (1, *_DEFLATE):
         raise Unfit(f"compression {getattr(ifd.compression, 'name', compression)}")
-    if predictor not in (1, 2) or (predictor == 2 and (_dtype(ifd).kind == "f" or compression == 1)):
+    fits = {1: True, 2: _dtype(ifd).kind != "f", 3: _dtype(ifd).kind == "f"}
+    if not fits.get(predictor, False) or (predictor != 1 and compression == 1):
         raise Unfit(f"predictor {predictor}")
     if ifd.samples_per_pixel != 1:
         raise Unfit(f"{ifd.samples_per_pixel} samples a pixel")

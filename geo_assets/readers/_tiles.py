@@ -16,6 +16,7 @@ from geo_assets.errors import SourceError
 from geo_assets.readers._fetch import Fetcher, Parcel
 from geo_assets.readers._tiff import Layout, Level
 
+_OF_INTEGERS, _OF_FLOATS = 2, 3  # TIFF predictors
 _DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 _SLACK_BYTES = 4096
 _GAP_BYTES = 16 * 1024  # between two tiles that are fetched as one range
@@ -25,12 +26,41 @@ _LEAST_PIECE = 64 * 1024
 _MOST = 0.75  # share of a tile from which on inflating all of it (libdeflate) takes no longer than streaming (ISA-L)
 
 
-@kernel
-def unpredict(rows, skip, differences, out):  # type: ignore[no-untyped-def]
-    """Copy the columns from ``skip`` on, undoing TIFF predictor 2: differences along a row that wrap around.
+def unpredict(rows: npt.NDArray[Any], skip: int, predictor: int, out: npt.NDArray[Any]) -> None:
+    """Copy the columns from ``skip`` on, undoing a TIFF predictor.
 
-    ``out`` may be ``rows`` itself if nothing is skipped.
+    Args:
+        rows: As they are stored, dims (y, x).
+        skip: Columns that are left out.
+        predictor: 1 for none, 2 for differences along a row, 3 for differences of floats' bytes.
+        out: Where to put them, dims (y, x), dtype of ``rows``; may be ``rows`` itself if nothing is skipped.
     """
+    if predictor != _OF_FLOATS:
+        _copied(rows, skip, predictor == _OF_INTEGERS, out)
+        return
+    stored = rows.view(np.uint8)
+    _floats(stored.copy() if out is rows else stored, skip, rows.itemsize, out.view(np.uint8))
+
+
+@kernel
+def _floats(stored, skip, size, out):  # type: ignore[no-untyped-def]
+    """Undo TIFF predictor 3 (Adobe Photoshop TIFF Technical Note 3, 2005).
+
+    A row holds all highest bytes, then all second ones, and so on, as differences of neighbouring bytes that wrap around.
+    """
+    width, wide = stored.shape[1] // size, out.shape[1] // size
+    for r in range(out.shape[0]):
+        total = np.uint8(0)
+        for b in range(size):
+            for c in range(width):
+                total = np.uint8(total + stored[r, b * width + c])
+                if skip <= c < skip + wide:
+                    out[r, (c - skip) * size + size - 1 - b] = total
+
+
+@kernel
+def _copied(rows, skip, differences, out):  # type: ignore[no-untyped-def]
+    """Copy columns, undoing TIFF predictor 2: differences along a row that wrap around."""
     for r in range(out.shape[0]):
         if differences:
             total = rows[r, 0]

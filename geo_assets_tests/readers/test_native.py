@@ -335,6 +335,24 @@ def test_read_when_pixels_are_floats_then_nan_stays_out(tmp_path):
     assert np.nanmin(found) >= np.nanmin(values)
 
 
+@pytest.mark.parametrize("resampling", KERNELS)
+@pytest.mark.parametrize("box", ["its own grid", "a shifted grid", "the next zone"])
+def test_read_when_floats_are_stored_as_differences_of_their_bytes_then_nothing_changes(tmp_path, box, resampling):
+    values = pixels("float32") * np.float32(-1.37)
+    values[100:200, 100:200] = np.nan
+    (tmp_path / "plain").mkdir()
+    plain = write_raster(tmp_path / "plain" / "a.tif", values, nodata=float("nan"), predictor=1)
+    path = write_raster(tmp_path / "a.tif", values, nodata=float("nan"), predictor=3, blockxsize=128, blockysize=64)
+    wanted, _ = read(plain, WINDOWS[box], resampling, POWER)
+    found, reading = read(path, WINDOWS[box], resampling, POWER)
+    np.testing.assert_array_equal(found, wanted)
+    assert np.isfinite(found).any()
+    assert not reading.usage.notes
+    with session(tmp_path) as reading:
+        (chip,) = reading.windows([Layer(str(path), POWER, WINDOWS[box], resampling)])
+    np.testing.assert_array_equal(chip, wanted)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_read_when_a_file_is_cut_off_then_it_is_an_error_that_names_the_tile_or_range(tmp_path, share):
     path = cog(tmp_path / "a.tif", pixels())
