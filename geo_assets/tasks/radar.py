@@ -8,6 +8,7 @@ import numpy.typing as npt
 from geo_assets.eo.sar import Facing, calibrate, facing, flattened, floored, sample, window
 from geo_assets.eo.sar_annotation import parse_calibration, parse_noise, parse_product
 from geo_assets.eo.sar_area import flattened_by_area, illuminated_area, level_area
+from geo_assets.eo.sar_cast import with_cast
 from geo_assets.eo.sar_place import OrbitGeolocation, View, view
 from geo_assets.eo.terrain import HALO_PX, gradient
 from geo_assets.errors import SourceError
@@ -71,8 +72,8 @@ def backscatter(
         box: The window.
         height: Metres above the geoid on ``around(box, margin_px)``, dims (y, x), float, nodata NaN; sea is 0.
         geoid_m: Height of the geoid above the WGS 84 ellipsoid there. It matters: 50 m are 6 pixels.
-        margin_px: Pixels around the window that ``height`` has. By ``area`` it has to be ``sar_area.reach_px`` of the relief,
-            or else ground is missing in the samples near the edge.
+        margin_px: Pixels around the window that ``height`` has. What lies beyond casts neither shadow nor layover on it, and
+            by ``area`` it is missing in the samples near the edge: ``sar_area.reach_px`` says how many the relief needs.
         flatten: ``angle`` divides by the cosine of the local angle of incidence; ``area`` by the area that the radar sees,
             which is right where slopes face it, and takes twice as long.
 
@@ -103,6 +104,7 @@ def backscatter(
     power = calibrate(image.read(part), part, table, noise)
     found = floored(sample(power, part, seen.line, seen.pixel, looks=looks))
     ground = facing(seen, gradient(near, box))
+    ground = with_cast(ground, box, seen, height, margin_px=margin_px)
     if flatten == "angle":
         gamma0 = flattened(found.power, seen, ground)
     else:
