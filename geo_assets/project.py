@@ -6,6 +6,7 @@ import re
 import stat
 import urllib.parse
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from typing import Any
 import yaml
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.collection import SensorRecipe, mask_for
 from geo_assets.model.href import is_link_local
 from geo_assets.model.levels import levels
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
-from geo_assets.model.project import MADE, Product, Project, parse_project
+from geo_assets.model.project import MADE, NEEDS, Product, Project, parse_project
+from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.unused import unused
-from geo_assets.registry import load
+from geo_assets.registry import available, load, sensor_of
 from geo_assets.storage import Storage, check_root
 
 DEFAULT_FILE = "geo_assets.yaml"
@@ -101,8 +104,7 @@ class LoadedProject:
     @property
     def sensor(self) -> Sensor:
         """The sensor of the cube."""
-        plugin: Sensor = load("sensors", self.project.cube.sensor)
-        return plugin
+        return sensor_of(self.project.sensor(self.project.cube.sensor))
 
     @property
     def cube(self) -> Cube:
@@ -124,10 +126,13 @@ class LoadedProject:
         for name in names:
             if name not in MADE:
                 raise ConfigError(f"product {name!r} is not made by this version; it makes {', '.join(MADE)}")
-        last = max(MADE.index(n) for n in MADE if n in names)
-        if MADE[last] == "pyramid":
+        needed: set[Product] = set()
+        for name in MADE:
+            if name in names:
+                needed |= {name, *NEEDS[name]}
+        if "pyramid" in needed:
             levels(self.project.cube.any_grid())
-        return list(MADE[: last + 1])
+        return [name for name in MADE if name in needed]
 
 
 def load_project(path: str | os.PathLike[str]) -> LoadedProject:
@@ -180,14 +185,22 @@ def parse_loaded(data: Any, file: Path) -> LoadedProject:
     _check_addresses(project, str(file))
     loaded = LoadedProject(_absolute(project, file.parent), file)
     _check(loaded)
-    return loaded
+    masked = mask_for(loaded.project.mask, loaded.sensor)
+    return LoadedProject(loaded.project.model_copy(update={"mask": masked}), file)
 
 
 def _check_addresses(project: Project, source: str) -> None:
     """Refuses addresses that hold a secret, cannot be read, or lead to a machine's own metadata; their text is not shown."""
     check_root(project.storage, f"{source}: storage")
+    _check_catalog(project.catalog, f"{source}: catalog")
+    for entry in project.sensors:
+        if entry.catalog is not None:
+            _check_catalog(entry.catalog, f"{source}: sensors: {entry.sensor}: catalog")
+
+
+def _check_catalog(recipe: CatalogRecipe, source: str) -> None:
     for key in ("url", "path"):
-        address = getattr(project.catalog, key) or ""
+        address = getattr(recipe, key) or ""
         try:
             parts = urllib.parse.urlsplit(address)
             secret = parts.scheme != "" and "@" in parts.netloc
@@ -196,14 +209,14 @@ def _check_addresses(project: Project, source: str) -> None:
             if parts.scheme in ("http", "https"):
                 _check_host(parts.hostname or "")
         except ValueError:
-            raise ConfigError(f"{source}: catalog.{key}: not an address; check its host and port") from None
+            raise ConfigError(f"{source}.{key}: not an address; check its host and port") from None
         if secret:
-            raise ConfigError(f"{source}: catalog.{key}: holds a user or password; take it out of the address")
+            raise ConfigError(f"{source}.{key}: holds a user or password; take it out of the address")
         if chained:
-            raise ConfigError(f"{source}: catalog.{key}: give a path or one address, without ::")
+            raise ConfigError(f"{source}.{key}: give a path or one address, without ::")
         if is_link_local(parts.hostname or ""):
             raise ConfigError(
-                f"{source}: catalog.{key}: a link-local address, where a cloud keeps credentials and nobody a catalog; correct it"
+                f"{source}.{key}: a link-local address, where a cloud keeps credentials and nobody a catalog; correct it"
             )
 
 
@@ -229,6 +242,7 @@ def _absolute(project: Project, base: Path) -> Project:
     changed: dict[str, Any] = {
         "aois": aois,
         "catalog": project.catalog.model_copy(update={"path": place(project.catalog.path)}),
+        "sensors": [_absolute_catalog(entry, place) for entry in project.sensors],
         "grid": project.grid.model_copy(update={"path": place(project.grid.path)}),
         "storage": place(project.storage),
         "compute": project.compute.model_copy(
@@ -238,10 +252,19 @@ def _absolute(project: Project, base: Path) -> Project:
     return project.model_copy(update=changed)
 
 
+def _absolute_catalog(entry: SensorRecipe, place: Callable[[str | None], str | None]) -> SensorRecipe:
+    if entry.catalog is None:
+        return entry
+    return entry.model_copy(update={"catalog": entry.catalog.model_copy(update={"path": place(entry.catalog.path)})})
+
+
 def _check(loaded: LoadedProject) -> None:
     project, where = loaded.project, loaded.file
     for entry in project.sensors:
-        load("sensors", entry.sensor)
+        _check_sensor(entry, where)
+        recipe = project.catalog_of(entry.sensor)
+        plugin: Catalog = load("catalogs", recipe.kind)
+        plugin.access(recipe)
     for kind, name in (
         ("grids", project.grid.kind),
         ("stores", project.cube.store),
@@ -249,16 +272,66 @@ def _check(loaded: LoadedProject) -> None:
     ):
         load(kind, name)
     load("compute", project.compute.backend).capabilities(project.compute)
-    sensor, catalog = loaded.sensor, loaded.catalog
-    catalog.access(project.catalog)
-    usable = [b.name for b in sensor.bands.values() if not b.categorical]
-    for band in project.cube.bands:
-        if band not in usable:
-            raise ConfigError(f"{where}: cube.bands: {sensor.name} has no band {band!r}; it has {', '.join(usable)}")
-    if project.mask.kind != "none" and project.mask.kind not in sensor.mask_band:
+    _check_cube(project, loaded.sensor, where)
+    _check_ard(project, where)
+    mask = project.mask
+    if mask.kind != "none" and mask.kind not in loaded.sensor.mask_band and "kind" in mask.model_fields_set:
         raise ConfigError(
-            f"{where}: mask.kind {project.mask.kind!r} does not fit {sensor.name}; use {', '.join([*sensor.mask_band, 'none'])}"
+            f"{where}: mask.kind {mask.kind!r} does not fit {loaded.sensor.name}; use {', '.join([*loaded.sensor.mask_band, 'none'])}"
         )
     if project.cube.crs != "utm":
         project.cube.pixel_grid(project.cube.crs)
     loaded.periods()
+
+
+def _check_sensor(entry: SensorRecipe, where: Path) -> None:
+    """Refuses a plugin that is not there, and a description under the name of one that is."""
+    if entry.described and entry.sensor in available("sensors"):
+        raise ConfigError(
+            f"{where}: sensors: {entry.sensor!r} is the name of a sensor plugin: give the collection that is described another one"
+        )
+    sensor_of(entry)
+
+
+def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
+    """Refuses bands that the cube's sensor does not have, or that its statistic is not for."""
+    cube, masks = project.cube, set(sensor.mask_band.values())
+    usable = [name for name in sensor.bands if name not in masks]
+    for name in cube.bands:
+        if name not in usable:
+            raise ConfigError(f"{where}: cube.bands: {sensor.name} has no band {name!r}; it has {', '.join(usable)}")
+    bands = [sensor.bands[name] for name in cube.bands]
+    for band in bands:
+        if band.categorical != (cube.statistic == "mode"):
+            fits = "mode is the only statistic for classes" if band.categorical else "mode is a statistic for classes"
+            raise ConfigError(f"{where}: cube.statistic {cube.statistic} does not fit band {band.name!r}: {fits}")
+    kinds = {(band.dtype, band.nodata) for band in bands}
+    if len({str(k) for k in kinds}) > 1 and (cube.layout == "stacked" or cube.statistic in ("medoid", "geomedian")):
+        why = "layout stacked" if cube.layout == "stacked" else f"statistic {cube.statistic}"
+        listed = ", ".join(f"{b.name} {b.dtype}" for b in bands)
+        raise ConfigError(
+            f"{where}: cube.{why} needs bands of one type and nodata, and these are {listed}: leave some out"
+        )
+
+
+def _check_ard(project: Project, where: Path) -> None:
+    """Refuses bands that a sensor does not have, or that do not fit into one file."""
+    for entry in project.sensors:
+        sensor = sensor_of(entry)
+        masks = set(sensor.mask_band.values())
+        usable = [*(name for name in sensor.bands if name not in masks), *sensor.derived]
+        for name in project.ard.bands.get(entry.sensor, ()):
+            if name not in usable:
+                raise ConfigError(f"{where}: ard.bands: {sensor.name} has no band {name!r}; it has {', '.join(usable)}")
+        if "ard" not in project.products or (project.ard.sensors and entry.sensor not in project.ard.sensors):
+            continue
+        known = {**sensor.bands, **sensor.derived}
+        bands = [
+            known[name] for name in project.ard.bands.get(entry.sensor) or [*sensor.default_bands, *sensor.derived]
+        ]
+        if project.ard.format != "zarr" and len({(b.dtype, str(b.fill)) for b in bands}) > 1:
+            listed = ", ".join(f"{b.name} {b.dtype}" for b in bands)
+            raise ConfigError(
+                f"{where}: ard.format {project.ard.format}: a GeoTIFF has bands of one type, and those of {sensor.name} are {listed}: "
+                "choose some by ard.bands, or format zarr"
+            )

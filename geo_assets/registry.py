@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from geo_assets.errors import PluginError
+from geo_assets.model.collection import SensorRecipe, describe
+from geo_assets.model.sensor import Sensor
 
-KINDS = ("sensors", "grids", "catalogs", "stores", "readers", "compute")
+KINDS = ("sensors", "grids", "catalogs", "stores", "formats", "readers", "compute")
 
 
 def available(kind: str) -> dict[str, str]:
@@ -56,6 +58,18 @@ def load(kind: str, name: str) -> Any:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise PluginError(f"no {kind} plugin {name!r}; {hint}there are {', '.join(sorted(plugins))}")
     return _resolve(kind, name, plugins[name])
+
+
+def sensor_of(entry: SensorRecipe) -> Sensor:
+    """The facts of a project's sensor: a plugin's, or those that stand in the project file.
+
+    Raises:
+        PluginError: There is no such plugin.
+    """
+    if entry.described:
+        return describe(entry)
+    plugin: Sensor = load("sensors", entry.sensor)
+    return plugin
 
 
 @functools.cache

@@ -6,8 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets import cells, composite, plain, pyramid, scenes
+from geo_assets.assets import ard, cells, composite, plain, pyramid, scenes
 from geo_assets.project import LoadedProject
+from geo_assets.registry import sensor_of
+from geo_assets.tasks.ard_partition import ard_sensors
 
 EXECUTOR = dg.in_process_executor.configured(
     # Months whose scenes are known are composited even if the search of another month of the strip failed
@@ -42,10 +44,17 @@ def _definitions(
     loaded: LoadedProject, resources: Mapping[str, Any], executor: dg.ExecutorDefinition
 ) -> dg.Definitions:
     periods = loaded.periods()
-    searches = [scenes.build(loaded, entry.sensor, periods) for entry in loaded.project.sensors]
-    cube = [*searches, composite.build(loaded, periods)]
-    levels = pyramid.build(loaded, periods)
-    asked = [levels] if "pyramid" in loaded.project.products else []
+    static = {e.sensor for e in loaded.project.sensors if sensor_of(e).static}
+    searches = {e.sensor: scenes.build(loaded, e.sensor, periods) for e in loaded.project.sensors}
+    ready = {name: ard.build(loaded, name, periods) for name in ard_sensors(loaded.project)}
+    made, levels = composite.build(loaded, periods), pyramid.build(loaded, periods)
+    wanted = loaded.project.products
+    by_month = [asset for name, asset in searches.items() if name not in static]
+    by_month += [asset for name, asset in ready.items() if name not in static] if "ard" in wanted else []
+    by_month += [made] if {"composite", "pyramid"} & set(wanted) else []
+    by_month += [levels] if "pyramid" in wanted else []
+    by_region = [asset for name, asset in searches.items() if name in static]
+    by_region += [asset for name, asset in ready.items() if name in static] if "ard" in wanted else []
     jobs = [
         dg.define_asset_job(
             "cells_job",
@@ -54,12 +63,15 @@ def _definitions(
         ),
         dg.define_asset_job(
             "cube_job",
-            selection=[*cube, *asked],
-            description="Search scenes and make what the project asks for of the cube, by region and month.",
+            selection=by_month,
+            description="Search scenes and make what the project asks for, by region and month.",
         ),
     ]
+    if by_region:
+        text = "Search the scenes that have no date, such as terrain, and make what the project asks for of them, by region."
+        jobs.append(dg.define_asset_job("static_job", selection=by_region, description=text))
     return dg.Definitions(
-        assets=[cells_asset, *cube, levels],
+        assets=[cells_asset, *searches.values(), *ready.values(), made, levels],
         jobs=jobs,
         executor=executor,
         resources={**plain.bind(loaded.project), **resources},

@@ -1,10 +1,14 @@
 """Asset checks: few and aggregated, since each one that is logged costs 15 ms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import geopandas as gpd
 
 from geo_assets.assets.strip import Check
 from geo_assets.eo.quality import judge, pooled
-from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.band import Band
+from geo_assets.model.receipt import BandFigures, PartitionReceipt
+from geo_assets.model.sensor import Sensor
 from geo_assets.tasks.cells import BlockPlan
 
 PLAUSIBLE = "plausible"
@@ -14,11 +18,11 @@ PLAUSIBLE_DESCRIPTION = (
 )
 
 
-def plausible(receipt: PartitionReceipt, planned: Iterable[BlockPlan]) -> Check:
+def plausible(receipt: PartitionReceipt, planned: Iterable[BlockPlan], sensor: Sensor) -> Check:
     """One verdict on a composite partition."""
     made = {(b.row, b.col): {tuple(c) for c in b.chunks} for b in receipt.blocks}
     missing = sum(len(set(p.chunks) - made.get((p.block.row, p.block.col), set())) for p in planned)
-    verdict = judge(pooled([b.bands for b in receipt.blocks]))
+    verdict = judge(pooled([b.bands for b in receipt.blocks]), sensor.bands)
     observed = float(receipt.figures.get("observed_share", 0.0))
     faults = list(verdict.faults) + ([f"{missing} planned chunks are not made"] if missing else [])
     doubts = list(verdict.doubts) + (
@@ -29,3 +33,24 @@ def plausible(receipt: PartitionReceipt, planned: Iterable[BlockPlan]) -> Check:
         "faults": "; ".join(faults) or "none", "doubts": "; ".join(doubts) or "none",
     }  # fmt: skip
     return Check(PLAUSIBLE, passed=not faults and not doubts, metadata=metadata, warn=not faults)
+
+
+def plausible_layers(receipt: PartitionReceipt, table: gpd.GeoDataFrame, sensor: Sensor) -> Check:
+    """One verdict on a partition of analysis-ready layers, from the table's statistics."""
+    bands = {**sensor.bands, **sensor.derived}
+    layers = [{n: _stored(bands[n], f) for n, f in row.items() if "p01" in f} for row in table["bands"]]
+    verdict = judge(pooled(layers), bands)
+    observed = float(receipt.figures.get("observed_share", 0.0))
+    doubts = list(verdict.doubts) + (
+        ["there are scenes and no pixel is observed"] if receipt.scenes and not len(table) else []
+    )
+    metadata = {
+        "observed_share": observed, "layers": len(table), "faults": "; ".join(verdict.faults) or "none", "doubts": "; ".join(doubts) or "none",
+    }  # fmt: skip
+    return Check(PLAUSIBLE, passed=not verdict.faults and not doubts, metadata=metadata, warn=not verdict.faults)
+
+
+def _stored(band: Band, values: Mapping[str, float]) -> BandFigures:
+    """Figures in stored numbers, as those of a composite are."""
+    p01, p50, p99 = ((values[name] - band.offset) / band.scale for name in ("p01", "p50", "p99"))
+    return BandFigures(p01=p01, p50=p50, p99=p99, floor_share=0.0)

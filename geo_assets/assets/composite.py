@@ -7,11 +7,12 @@ import dagster as dg
 
 from geo_assets.assets.checks import PLAUSIBLE, PLAUSIBLE_DESCRIPTION, plausible
 from geo_assets.assets.context import Workspace
-from geo_assets.assets.cube import CubeRun, make_or_find, refuse_failed
+from geo_assets.assets.cube import CubeRun, make_or_find
 from geo_assets.assets.figures import composite_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Compute, Store
 from geo_assets.assets.strip import Made, run_strip_of_tasks
+from geo_assets.assets.workers import refuse_failed
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
@@ -73,7 +74,7 @@ def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Steps[Ma
     workspace = run.workspace
     skipped = "same scenes, recipe and code" if plan.done else None
     metadata = composite_metadata(receipt, workspace.storage, skipped=skipped, dashboard=run.dashboard)
-    checked = plausible(receipt, workspace.blocks(region))
+    checked = plausible(receipt, workspace.blocks(region), workspace.loaded.sensor)
     return Made(receipt.data_version, metadata, _inputs(workspace, region, month), [checked])
 
 
@@ -101,5 +102,6 @@ def _partition(run: CubeRun, plan: PartitionPlan) -> Steps[PartitionReceipt]:
 def _inputs(workspace: Workspace, region: str, month: str) -> dict[str, str]:
     """Data versions of what the partition was made from."""
     storage, name = workspace.storage, scenes_product(workspace.project.cube.sensor)
-    found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, month)}
+    of = workspace.scenes_month(workspace.project.cube.sensor, month)
+    found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, of)}
     return {k: r.data_version for k, r in found.items() if r}

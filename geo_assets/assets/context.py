@@ -14,6 +14,7 @@ from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.project import Project
 from geo_assets.project import LoadedProject
+from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas
 from geo_assets.tasks import cells as cell_task
@@ -68,20 +69,26 @@ class Workspace:
         with _named(self.storage.uri(path.cells(region))):
             return cell_task.read_cells(content)
 
-    def scenes(self, sensor: str, region: str, month: str) -> gpd.GeoDataFrame:
+    def scenes(self, sensor: str, region: str, month: str | None) -> gpd.GeoDataFrame:
         """Stored scene table of a partition.
 
         Raises:
             PartitionError: It was not made yet.
             SourceError: It is damaged.
         """
-        content = self.storage.read(path.scenes(sensor, region, month))
+        of = self.scenes_month(sensor, month)
+        name = path.scenes(sensor, region, of)
+        content = self.storage.read(name)
         if content is None:
-            note = self.storage.failure(f"scenes/{sensor}", region, month)
+            note = self.storage.failure(f"scenes/{sensor}", region, of)
             why = f"its search failed: {note.cause}" if note else f"materialize asset scenes/{sensor} for it first"
-            raise PartitionError(f"no scene table of {sensor} for {region} {month}: {why}")
-        with _named(self.storage.uri(path.scenes(sensor, region, month))):
+            raise PartitionError(f"no scene table of {sensor} for {' '.join(filter(None, (region, of)))}: {why}")
+        with _named(self.storage.uri(name)):
             return read_scenes(content)
+
+    def scenes_month(self, sensor: str, month: str | None) -> str | None:
+        """The month of a sensor's scene table for a month: None where its scenes have no date."""
+        return None if sensor_of(self.project.sensor(sensor)).static else month
 
     def blocks(self, region: str) -> tuple[BlockPlan, ...]:
         """Blocks that the stored cells of a region ask for; computed once a region."""

@@ -1,32 +1,27 @@
 """What the assets in the cube share while they run: the cube is checked once, and each group's arrays are prepared once."""
 
-import functools
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import dagster as dg
 
 from geo_assets.assets.context import Workspace
-from geo_assets.assets.money import Money
 from geo_assets.assets.ports import Compute, Store
-from geo_assets.errors import ConflictError, SourceError
+from geo_assets.assets.workers import Workers
+from geo_assets.errors import ConflictError
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Cube
 from geo_assets.model.project import Project
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.sensor import Sensor
-from geo_assets.model.task import TaskResult
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.previous import Previous, read_previous
-from geo_assets.tasks.reach import refuse_unreached
 from geo_assets.tasks.steps import Steps
 from geo_assets.tasks.sweep import sweep_once
 
 _LOOKS, _LOOK_S = 20, 0.25
-_DASHBOARD = "geo_assets/dashboard"
 Prepare = Callable[[Cube, Project, Sensor, PixelGrid, Periods], None]
 
 
@@ -42,7 +37,7 @@ class Plan(Protocol):
 P = TypeVar("P", bound=Plan)
 
 
-class CubeRun:
+class CubeRun(Workers):
     """One run of an asset in the cube.
 
     Args:
@@ -55,29 +50,18 @@ class CubeRun:
         prepare: Makes the arrays of a group, and leaves those that are there.
 
     Attributes:
-        workspace: The project.
         periods: Its periods.
         cube: The cube.
         cube_id: What tells it from one made anew; None where there is none.
-        money: What they are expected to cost.
-        backend: Name of the compute backend.
-        remote: Whether its workers may be elsewhere.
-        run_id: Of the run.
-        dashboard: Address of the backend's own page, once tasks ran and if it has one.
     """
 
     def __init__(
         self, product: str, context: dg.AssetExecutionContext, workspace: Workspace, periods: Periods, store: Store, compute: Compute, *, prepare: Prepare
     ) -> None:  # fmt: skip
-        self._product, self._context, self._prepare = product, context, prepare
-        self.workspace, self.periods = workspace, periods
+        super().__init__(product, context, workspace, compute)
+        self._prepare, self.periods = prepare, periods
         self.cube = store.cube(workspace.project.cube.store)
         self.cube_id: str | None = None
-        self._compute, self.run_id = compute, context.run.run_id
-        self.dashboard = ""
-        self._reached = False
-        self.money, self.backend = Money(workspace, compute), compute.recipe().backend
-        self.remote = self.money.capabilities.remote
         self._fits = False
         self._ready: set[str] = set()
 
@@ -99,9 +83,7 @@ class CubeRun:
         """What is known of a partition; a receipt that cannot be used is said."""
         known = read_previous(self.workspace.storage, self._product, region, month, grid)
         if known.fault:
-            message = f"{self._product} {region} {month}: {known.fault}; everything of it is made again"
-            self._context.log.warning(message)
-            warnings.warn(message, stacklevel=1)
+            self.warn(region, month, known.fault)
         return known
 
     def prepare(self, grid: PixelGrid) -> None:
@@ -114,28 +96,6 @@ class CubeRun:
             self._prepare(self.cube, self.workspace.project, self.workspace.loaded.sensor, grid, self.periods)
             self._ready.add(grid.group)
             self.cube_id = cube_id(self.cube)
-
-    def mapper(self, fn: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[TaskResult]:
-        """Runs tasks; the address of the backend's own page stands in the run's tags from then on.
-
-        Raises:
-            ConfigError: Workers elsewhere do not see the storage.
-        """
-        if self.remote and not self._reached:
-            ask = functools.partial(self._compute.map, told=False)
-            refuse_unreached(self.workspace.storage, ask, backend=self.backend)
-            self._reached = True
-        results = self._compute.map(fn, tasks)
-        if (address := self._compute.dashboard()) and address != self.dashboard:
-            self.dashboard = address
-            self._context.instance.add_run_tags(self.run_id, {_DASHBOARD: address})
-        return results
-
-    def say(self, receipt: PartitionReceipt, made: int, reason: str) -> None:
-        """A line in the run's log. It costs as much as an event: only for what took work."""
-        self._context.log.info(
-            f"{self._product} {receipt.region} {receipt.month}: {receipt.status}, {made} blocks ({reason})"
-        )
 
 
 def make_or_find(
@@ -159,16 +119,3 @@ def make_or_find(
                 return now, done
             time.sleep(_LOOK_S)
         raise
-
-
-def refuse_failed(receipt: PartitionReceipt) -> None:
-    """Fails a partition of which blocks failed.
-
-    Raises:
-        SourceError: The first one's cause; the good ones are committed.
-    """
-    if receipt.failures:
-        first = receipt.failures[0]
-        raise SourceError(
-            f"{receipt.region} {receipt.month}: {len(receipt.failures)} of {len(receipt.blocks)} blocks failed, the first is {first.row},{first.col}: {first.cause}"
-        )

@@ -1,14 +1,17 @@
 """Receipts as Dagster metadata."""
 
 import base64
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
+import geopandas as gpd
 
 from geo_assets.eo.picture import Picture, decode_png, encode_png
 from geo_assets.model import path
 from geo_assets.model.receipt import Dropped, PartitionReceipt
+from geo_assets.model.sensor import Sensor
 from geo_assets.model.text import printable
 from geo_assets.report.jobs import Job
 from geo_assets.report.markup import dollars, duration
@@ -83,6 +86,41 @@ def pyramid_metadata(
         "snapshot": receipt.snapshot,
         "cube": dg.MetadataValue.path(storage.uri(path.CUBE)),
     }
+
+
+def ard_metadata(
+    receipt: PartitionReceipt, table: gpd.GeoDataFrame, storage: Storage, sensor: Sensor, *, skipped: str | None, dashboard: str = ""
+) -> dict[str, Any]:  # fmt: skip
+    """What the UI shows of a partition of analysis-ready layers."""
+    f = receipt.figures
+    shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
+    if not len(table):
+        shown["note"] = "no scene in this period" if not receipt.scenes else "nothing is clear in its scenes"
+    values = [
+        (b.name, b.unit, *_spread(table, b.name))
+        for b in (*sensor.bands.values(), *sensor.derived.values())
+        if any(b.name in row for row in table["bands"])
+    ]
+    return shown | {
+        "layers": int(f.get("layers", 0)), "files": len(table), "cells": int(f.get("cells", 0)), "scenes": len(receipt.scenes),
+        "scenes_dropped": len(receipt.dropped), "observed_share": float(f.get("observed_share", 0.0)),
+        "layers_made": 0 if skipped else int(f.get("blocks_made", 0)), "bytes_read": 0 if skipped else int(f.get("bytes_read", 0)),
+        "requests": 0 if skipped else int(f.get("requests", 0)), "seconds": 0.0 if skipped else receipt.wall_s,
+        **({} if skipped else _cost(receipt, dashboard)),
+        "values": dg.MetadataValue.md(_md_table(("band", "unit", "1 %", "median", "99 %"), values)),
+        "recipe_hash": receipt.recipe_hash, "scene_hash": receipt.scene_hash, "code_version": receipt.code_version,
+        "item_ids": dg.MetadataValue.json([s.id for s in receipt.scenes[:_MOST_IDS]]),
+        "table": dg.MetadataValue.path(storage.uri(path.ard(sensor.name, receipt.region, receipt.month))),
+    }  # fmt: skip
+
+
+def _spread(table: gpd.GeoDataFrame, band: str) -> tuple[str, str, str]:
+    """The least 1 %, the median of the medians and the greatest 99 % of a band's layers."""
+    rows = [row[band] for row in table["bands"] if "p01" in row.get(band, {})]
+    if not rows:
+        return "", "", ""
+    low, high = min(r["p01"] for r in rows), max(r["p99"] for r in rows)
+    return f"{low:.4g}", f"{statistics.median(r['p50'] for r in rows):.4g}", f"{high:.4g}"
 
 
 def _cost(receipt: PartitionReceipt, dashboard: str) -> dict[str, Any]:

@@ -12,16 +12,17 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.compute import Capabilities, ComputeRecipe
 from geo_assets.model.compute import Compute as Backend
 from geo_assets.model.cost import Load
-from geo_assets.model.geometry import Block
-from geo_assets.registry import load
+from geo_assets.registry import load, sensor_of
 from geo_assets.report.markup import plural
-from geo_assets.tasks.forecast import MOST, CompositeForecast, PyramidForecast
+from geo_assets.tasks.ard_partition import ArdPlan
+from geo_assets.tasks.ard_partition import product as ard_product
+from geo_assets.tasks.forecast import MOST, ArdForecast, CompositeForecast, PyramidForecast
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import PartitionPlan
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import PyramidPlan
 
-Expected = dict[tuple[int, int], float]
+Expected = dict[Any, float]  # by row and column of a block, or by the name of a layer
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Money:
         forecast, source = self._known[COMPOSITE], self.workspace.project.cube.sensor
         todo = [t for t in plan.todo if t.scenes]  # the others have nothing to read
         loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), source) for t in todo]
-        return self._refused([t.plan.block for t in todo], loads, recipe, backend)
+        return self._refused([(t.plan.block.row, t.plan.block.col) for t in todo], loads, recipe, backend)
 
     def of_pyramid(self, plan: PyramidPlan) -> Expected:
         """USD by row and column of the blocks over which levels are to be made.
@@ -87,7 +88,28 @@ class Money:
         size, pace = plan.grid.chunk_px**2, self._known[PYRAMID].pace
         todo = [t for t in plan.todo if t.source.days]
         loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
-        return self._refused([t.block for t in todo], loads, recipe, backend)
+        return self._refused([(t.block.row, t.block.col) for t in todo], loads, recipe, backend)
+
+    def of_ard(self, plan: ArdPlan) -> Expected:
+        """USD by the name of the layers that are to be made.
+
+        Raises:
+            ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
+        """
+        recipe, backend, can = self._backend
+        if not can.paid or not plan.todo:
+            return {}
+        name, project = ard_product(plan.sensor), self.workspace.project
+        if name not in self._known:
+            receipts = self.workspace.storage.receipts(name, most=MOST)
+            self._known[name] = ArdForecast(
+                project, sensor_of(project.sensor(plan.sensor)), receipts, backend=recipe.backend, overhead_s=can.overhead_s
+            )  # fmt: skip
+        forecast = self._known[name]
+        loads = [
+            Load(1, forecast.pace.seconds(forecast.bytes_of(t.cells, len(t.scenes))), plan.sensor) for t in plan.todo
+        ]
+        return self._refused([t.name for t in plan.todo], loads, recipe, backend)
 
     @functools.cached_property
     def _backend(self) -> tuple[ComputeRecipe, Backend, Capabilities]:
@@ -96,14 +118,14 @@ class Money:
         return recipe, backend, backend.capabilities(recipe)
 
     def _refused(
-        self, blocks: Sequence[Block], loads: Sequence[Load], recipe: ComputeRecipe, backend: Backend
+        self, names: Sequence[Any], loads: Sequence[Load], recipe: ComputeRecipe, backend: Backend
     ) -> Expected:
-        expected = {(b.row, b.col): backend.estimate(recipe, [one]).usd for b, one in zip(blocks, loads, strict=True)}
+        expected = {n: backend.estimate(recipe, [one]).usd for n, one in zip(names, loads, strict=True)}
         # What was sent may not be paid yet: tasks of several partitions are out at a time
         spent, more = max(self.compute.spent_usd(), self._before_usd + self._sent_usd), sum(expected.values())
         if recipe.max_usd is not None and spent + more > recipe.max_usd:
             raise ConfigError(
-                f"refused: with {plural(len(blocks), 'block')} of this partition, expected at ${more:.4f}, the run would cost ${spent + more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of it was sent: raise max_usd, or run less at a time"
+                f"refused: with {plural(len(names), 'task')} of this partition, expected at ${more:.4f}, the run would cost ${spent + more:.4f}, and compute.max_usd is {recipe.max_usd:g}; nothing of it was sent: raise max_usd, or run less at a time"
             )
         self._sent_usd += more
         return expected

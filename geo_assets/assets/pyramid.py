@@ -6,11 +6,12 @@ from typing import Any
 import dagster as dg
 
 from geo_assets.assets.context import Workspace
-from geo_assets.assets.cube import CubeRun, make_or_find, refuse_failed
+from geo_assets.assets.cube import CubeRun, make_or_find
 from geo_assets.assets.figures import pyramid_metadata
 from geo_assets.assets.partitions import cube_partitions, split_key
 from geo_assets.assets.ports import Compute, Store
 from geo_assets.assets.strip import Made, run_strip_of_tasks
+from geo_assets.assets.workers import refuse_failed
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject

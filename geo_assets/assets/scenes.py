@@ -8,7 +8,7 @@ import geopandas as gpd
 
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.figures import reasons
-from geo_assets.assets.partitions import cube_partitions, split_key
+from geo_assets.assets.partitions import REGIONS, cube_partitions, split_key
 from geo_assets.assets.ports import Catalog, Store
 from geo_assets.assets.strip import Made, run_strip
 from geo_assets.errors import CatalogError
@@ -16,30 +16,71 @@ from geo_assets.model import path
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
-from geo_assets.registry import load
+from geo_assets.registry import sensor_of
 from geo_assets.tasks import search as task
+from geo_assets.tasks.ard_partition import ard_sensors
 
 _MOST_MISSES = 2  # months in a row whose search fails, before the catalog counts as down for the rest of the region
 
 
 def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefinition:
-    """The asset of a sensor for a project."""
+    """The asset of a sensor for a project; of one whose scenes have no date a partition is a region."""
+    static = sensor_of(loaded.project.sensor(sensor)).static
+    what = "a region, whenever they were made" if static else "a region in a month"
 
     @dg.asset(
         key=["scenes", sensor], group_name="catalog", kinds={"stac", "geoparquet"}, owners=["team:geo-assets"], code_version=task.CODE_VERSION,
-        partitions_def=cube_partitions(periods), backfill_policy=dg.BackfillPolicy.single_run(),
-        description=f"Scenes of {sensor} that overlap a region in a month: STAC items with our decisions (kept, duplicate of, offset, reason).",
+        partitions_def=REGIONS if static else cube_partitions(periods), backfill_policy=dg.BackfillPolicy.single_run(),
+        description=f"Scenes of {sensor} that overlap {what}: STAC items with our decisions (kept, duplicate of, offset, reason).",
     )  # fmt: skip
     def scenes(
         context: dg.AssetExecutionContext, storage: dg.ResourceParam[Store], catalog: dg.ResourceParam[Catalog]
     ) -> Iterator[Any]:
         workspace = Workspace.of(loaded, storage=storage, catalog=catalog)
+        run_id = context.run.run_id
+        if static:
+            yield from run_strip(
+                context, lambda region: _make_static(workspace, sensor, region, run_id), storage=workspace.storage
+            )
+            return
         search = _Search(workspace, sensor, periods, [split_key(k) for k in context.partition_keys])
         yield from run_strip(
-            context, lambda key: search.make(*split_key(key), run_id=context.run.run_id), storage=workspace.storage
+            context, lambda key: search.make(*split_key(key), run_id=run_id), storage=workspace.storage
         )
 
     return scenes
+
+
+def _make_static(workspace: Workspace, sensor: str, region: str, run_id: str) -> Made:
+    project = workspace.project
+    table = task.search_static(
+        Region.parse(region), workspace.grid(region), catalog=project.catalog_of(sensor), sensor=project.sensor(sensor), mask=project.mask,
+        beyond=_whole_cells(workspace, sensor, region),
+    )  # fmt: skip
+    return _stored(workspace, sensor, region, None, table, run_id)
+
+
+def _whole_cells(workspace: Workspace, sensor: str, region: str) -> gpd.GeoDataFrame | None:
+    """The region's cells, where whole cells are made from the sensor's scenes."""
+    project = workspace.project
+    return workspace.cut.of_region(region) if "ard" in project.products and sensor in ard_sensors(project) else None
+
+
+def _stored(
+    workspace: Workspace, sensor: str, region: str, month: str | None, table: gpd.GeoDataFrame, run_id: str
+) -> Made:
+    """Write a partition's scene table and receipt."""
+    facts = sensor_of(workspace.project.sensor(sensor))
+    receipt, changed = task.store_scenes(
+        workspace.storage, workspace.project, facts, region, month, table, run_id=run_id
+    )
+    shown = {
+        "status": "made" if changed else "unchanged: same items and decisions",
+        **receipt.figures,
+        "not_used": dg.MetadataValue.json(reasons(receipt.dropped[:100])),
+        "table": dg.MetadataValue.path(workspace.storage.uri(path.scenes(sensor, region, month))),
+    }
+    return Made(receipt.data_version, shown)
 
 
 class _Search:
@@ -47,7 +88,6 @@ class _Search:
 
     def __init__(self, workspace: Workspace, sensor: str, periods: Periods, keys: list[tuple[str, str]]) -> None:
         self._workspace, self._sensor, self._periods, self._keys = workspace, sensor, periods, keys
-        self._facts = load("sensors", sensor)
         self._region = ""
         self._tables: dict[str, gpd.GeoDataFrame] = {}  # of the region at hand, by month
         self._failed: CatalogError | None = None
@@ -76,19 +116,10 @@ class _Search:
         project = self._workspace.project
         return task.search(
             Region.parse(region), self._workspace.grid(region), [self._periods.at(self._periods.index(m)) for m in months],
-            catalog=project.catalog, sensor=project.sensor(self._sensor), mask=project.mask,
+            catalog=project.catalog_of(self._sensor), sensor=project.sensor(self._sensor), mask=project.mask,
+            beyond=_whole_cells(self._workspace, self._sensor, region),
         )  # fmt: skip
 
     def make(self, region: str, month: str, *, run_id: str) -> Made:
         """Write a partition's scene table and receipt."""
-        workspace, table = self._workspace, self._table(region, month)
-        receipt, changed = task.store_scenes(
-            workspace.storage, workspace.project, self._facts, region, month, table, run_id=run_id
-        )
-        shown = {
-            "status": "made" if changed else "unchanged: same items and decisions",
-            **receipt.figures,
-            "not_used": dg.MetadataValue.json(reasons(receipt.dropped[:100])),
-            "table": dg.MetadataValue.path(workspace.storage.uri(path.scenes(self._sensor, region, month))),
-        }
-        return Made(receipt.data_version, shown)
+        return _stored(self._workspace, self._sensor, region, month, self._table(region, month), run_id)

@@ -25,6 +25,7 @@ from geo_assets import __version__
 from geo_assets.doors.overviews import write_overviews
 from geo_assets.doors.reader import stored_grid
 from geo_assets.errors import ConfigError, GeoAssetsError, PartitionError, StoreError
+from geo_assets.model.cf import CATEGORICAL
 from geo_assets.model.geometry import Block, GeoBox, PixelGrid, Region
 from geo_assets.model.period import Month
 from geo_assets.model.plugin import Cube
@@ -52,6 +53,7 @@ class _Layer:
         index: Place on the band axis, if there is one.
         fill: Nodata, or None where every value counts.
         scale: Of the stored numbers.
+        offset: Value of the stored number 0.
         unit: Of the scaled numbers.
     """
 
@@ -61,6 +63,12 @@ class _Layer:
     fill: float | None
     scale: float
     unit: str
+    offset: float = 0.0
+
+    @property
+    def classes(self) -> bool:
+        """Whether it holds classes."""
+        return bool(self.array.attrs.get(CATEGORICAL))
 
 
 def export_cog(
@@ -200,7 +208,15 @@ def _layers(group: zarr.Group, bands: list[str] | None, order: Sequence[str]) ->
         scale, unit = float(str(attrs.get("scale_factor", 1.0))), str(attrs.get("units", ""))
         names = [str(n) for n in np.asarray(group["band"][:])] if len(dims) == 4 else [name]  # type: ignore[index]
         for i, band in enumerate(names):
-            found[band] = _Layer(band, array, i if len(dims) == 4 else None, float(array.fill_value), scale, unit)
+            found[band] = _Layer(
+                band,
+                array,
+                i if len(dims) == 4 else None,
+                float(array.fill_value),
+                scale,
+                unit,
+                float(str(attrs.get("add_offset", 0.0))),
+            )
     wanted = list(found) if bands is None else bands
     unknown = [b for b in wanted if b not in found]
     if unknown or not wanted or len(set(wanted)) != len(wanted):
@@ -320,7 +336,7 @@ def _write_raw(
         profile["nodata"] = layers[0].fill
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(raw, "w", **profile) as file:
         file.update_tags(**tags, TIFFTAG_SOFTWARE="geo_assets")
-        file.scales, file.offsets = [layer.scale for layer in layers], [0.0] * len(layers)
+        file.scales, file.offsets = [layer.scale for layer in layers], [layer.offset for layer in layers]
         for number, layer in enumerate(layers, 1):
             file.set_band_description(number, layer.name)
             file.set_band_unit(number, layer.unit)
@@ -357,5 +373,6 @@ def _write_cog(raw: Path, part: Path, layers: Sequence[_Layer]) -> None:
         "NUM_THREADS": 2,
     }  # fmt: skip
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-        write_overviews(raw, [float(layer.array.fill_value) for layer in layers], largest_px=_TILE_PX)
+        fills = [float(layer.array.fill_value) for layer in layers]
+        write_overviews(raw, fills, largest_px=_TILE_PX, classes=[layer.classes for layer in layers])
         rasterio.shutil.copy(raw, part, driver="COG", **options)

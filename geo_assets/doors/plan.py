@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from geo_assets.assets.context import Workspace
+from geo_assets.doors.plan_ard import ArdEstimate
 from geo_assets.eo.scenes import scenes_of
 from geo_assets.errors import ConfigError
 from geo_assets.model.compute import Compute
@@ -59,7 +60,7 @@ def plan_project(
     cells = len({c for table in wanted.values() for c in table["cell_id"]})
     base = ProductPlan("", cells, 0, len(regions), len(periods), len(regions) * len(periods), 0, 0, 0.0, 0.0)
     plans = []
-    estimate = _Estimate(workspace)
+    estimate = _Estimate(workspace, products)
     for region, table in wanted.items():
         estimate.add(region, table, periods)
     for band, ids in estimate.lacking.items():
@@ -90,12 +91,15 @@ def plan_project(
                     **asdict(base)
                     | {
                         "product": f"scenes/{s.sensor}",
-                        "scenes": len(estimate.items),
+                        "scenes": estimate.ard.scenes(s.sensor)
+                        or len(estimate.items) * (s.sensor == workspace.project.cube.sensor),
                         "seconds": round(len(regions) * (_STRIP_S + _SEARCH_S) + base.partitions * _PARTITION_S, 1),
                     }
                 )
                 for s in workspace.project.sensors
             ]
+        elif product == "ard":
+            plans += [ProductPlan(**asdict(base) | estimate.ard.figures(name)) for name in estimate.ard.sensors]
         elif product == "pyramid":
             figures = {"product": product, "blocks": estimate.blocks, **estimate.pyramid.figures(base.partitions)}
             plans.append(ProductPlan(**asdict(base) | figures))
@@ -124,7 +128,12 @@ def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: 
     for region in regions:
         grid, key = workspace.grid(region), Region.parse(region)
         tables = search_task.search(
-            key, grid, periods, catalog=project.catalog, sensor=project.sensor(project.cube.sensor), mask=project.mask
+            key,
+            grid,
+            periods,
+            catalog=project.catalog_of(project.cube.sensor),
+            sensor=project.sensor(project.cube.sensor),
+            mask=project.mask,
         )
         for month, table in tables.items():
             plan_partition(
@@ -148,11 +157,12 @@ def expected(
         CatalogError: The search failed.
         ConfigError: Nobody knows the price, or the areas do not fit the cube.
     """
-    estimate = _Estimate(workspace, overwrite=overwrite)
+    estimate = _Estimate(workspace, products, overwrite=overwrite)
     for region, periods in keys.items():
         estimate.add(region, workspace.cut.of_region(region), periods)
     parts = [estimate.work()] if "composite" in products else []
     parts += [estimate.pyramid.work()] if "pyramid" in products else []
+    parts += [estimate.ard.work(name) for name in estimate.ard.sensors]
     return Estimate(
         sum(p.tasks for p in parts), sum(p.seconds for p in parts), sum(p.billed_s for p in parts), sum(p.usd for p in parts)
     )  # fmt: skip
@@ -161,7 +171,8 @@ def expected(
 class _Estimate:
     """Sums over partitions, as the receipts of this storage let expect them."""
 
-    def __init__(self, workspace: Workspace, *, overwrite: bool = False) -> None:
+    def __init__(self, workspace: Workspace, products: Sequence[Product], *, overwrite: bool = False) -> None:
+        self._of_cube = bool({PRODUCT, PYRAMID, "scenes"} & {*products})
         self._workspace, self._overwrite = workspace, overwrite
         self.blocks = self.bytes = 0
         self.items: set[tuple[str, str]] = set()
@@ -178,6 +189,7 @@ class _Estimate:
             project, workspace.storage.receipts(PYRAMID, most=MOST), backend=name, overhead_s=overhead_s
         )
         self.pyramid = _Pyramid(workspace, levels, self._backend)
+        self.ard = ArdEstimate(workspace, self._backend, overhead_s, wanted="ard" in products, overwrite=overwrite)
 
     def work(self) -> Estimate:
         """Seconds and USD of the composite's tasks."""
@@ -186,10 +198,13 @@ class _Estimate:
     def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
         workspace, project = self._workspace, self._workspace.project
         grid, key = workspace.grid(region), Region.parse(region)
+        self.ard.add(region, cells, periods)
+        if not self._of_cube:
+            return
         blocks = cell_task.plan_blocks(cells, key, grid)
         self.blocks += len(blocks)
         tables = search_task.search(
-            key, grid, periods, catalog=project.catalog, sensor=project.sensor(project.cube.sensor), mask=project.mask
+            key, grid, periods, catalog=project.catalog_of(project.cube.sensor), sensor=project.sensor(project.cube.sensor), mask=project.mask
         )  # fmt: skip
         for period in periods:
             table = tables[period.key]

@@ -19,6 +19,7 @@ from geo_assets.model.period import Month
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import available, load
 from geo_assets.storage import Storage
+from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.cells import read_cells
 
 _COLUMNS = (
@@ -102,8 +103,13 @@ class Store:
         for name in self.storage.names("scenes"):
             _, made_by, of_region, file = name.split("/")
             of_month = file.removesuffix(".parquet")
-            months.add(of_month)
-            if month in (None, of_month) and region in (None, of_region) and sensor in (None, made_by):
+            if of_month != path.ALL:
+                months.add(of_month)
+            if (
+                (month in (None, of_month) or of_month == path.ALL)
+                and region in (None, of_region)
+                and sensor in (None, made_by)
+            ):
                 tables += [t.assign(region=of_region, month=of_month) for t in self._table(name, read_scenes)]
         if not tables:
             wanted = " ".join(filter(None, (sensor, region, month))) or "any partition"
@@ -113,6 +119,45 @@ class Store:
             )
         filled = [t for t in tables if len(t)] or tables[:1]
         return gpd.GeoDataFrame(pd.concat(filled, ignore_index=True), geometry="geometry", crs="EPSG:4326")
+
+    def ard(self, sensor: str, month: str | None = None, cell: str | None = None) -> gpd.GeoDataFrame:
+        """Analysis-ready layers of a sensor, one row a scene and cell; EPSG:4326.
+
+        Args:
+            sensor: Such as ``sentinel-1-rtc``.
+            month: Only of this period, such as ``2024-02``.
+            cell: Only of this cell.
+
+        Returns:
+            ``cell_id, layer, item_ids, time, solar_day, observed_share, crs, transform, shape, offset, baseline, bands``
+            (statistics by band, in values), ``cog`` and ``zarr`` (full path or URI of the file, or None), the footprint, and
+            ``region`` and ``month`` of the partition.
+
+        Raises:
+            PartitionError: No such month can be.
+            StoreError: There is no such table.
+        """
+        if month is not None:
+            Month.parse(month)
+        tables = []
+        for name in self.storage.names(f"ard/{sensor}"):
+            if not name.endswith(".parquet"):
+                continue
+            *_, of_region, file = name.split("/")
+            of_month = file.removesuffix(".parquet")
+            if month in (None, of_month) or of_month == path.ALL:
+                dated = None if of_month == path.ALL else of_month
+                tables.append(read_layers(self.storage, sensor, of_region, dated).assign(region=of_region, month=dated))
+        if not tables:
+            wanted = " ".join(filter(None, (sensor, month)))
+            raise StoreError(
+                f"no analysis-ready layers of {wanted} in {self.storage.root}: run the project with product ard first"
+            )
+        filled = [t for t in tables if len(t)] or tables[:1]
+        table = gpd.GeoDataFrame(pd.concat(filled, ignore_index=True), geometry="geometry", crs="EPSG:4326")
+        for kind in ("cog", "zarr"):
+            table[kind] = [self.storage.uri(name) if isinstance(name, str) else None for name in table[kind]]
+        return table if cell is None else table[table["cell_id"] == cell].reset_index(drop=True)
 
     def _tables(self, folder: str, read: Any) -> Iterator[gpd.GeoDataFrame]:
         for name in self.storage.names(folder):
@@ -133,7 +178,7 @@ class Store:
         """What each partition (or each of its blocks) read, made, took and cost.
 
         Args:
-            product: ``cells``, ``scenes/<sensor>``, ``composite`` or ``pyramid``.
+            product: ``cells``, ``scenes/<sensor>``, ``ard/<sensor>``, ``composite`` or ``pyramid``.
             blocks: One row a block, that is a task, in place of one a partition.
 
         Raises:

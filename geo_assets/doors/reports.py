@@ -9,7 +9,7 @@ from pathlib import Path
 
 from geo_assets.doors.instance import deployed, effective_storage
 from geo_assets.doors.report.page import write_report
-from geo_assets.doors.run import Summary
+from geo_assets.doors.tally import Summary
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.project import LoadedProject
 from geo_assets.report.jobs import jobs_of

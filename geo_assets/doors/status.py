@@ -10,9 +10,12 @@ from geo_assets.model import path
 from geo_assets.model.geometry import Block
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
+from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
+from geo_assets.tasks.ard_partition import ard_sensors, cell_boxes, plan_ard
+from geo_assets.tasks.ard_partition import product as ard_product
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.previous import Previous, read_previous
@@ -46,8 +49,15 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     keys = [(r, m) for r in regions for m in periods.keys]
     states = [_cells(workspace, r) for r in regions]
     for entry in workspace.project.sensors:
-        states += [_scenes(workspace, entry.sensor, r, m) for r, m in keys]
-    states += [_composite(workspace, r, m, there=there) for r, m in keys]
+        dated = [(r, None) for r in regions] if sensor_of(entry).static else keys
+        states += [_scenes(workspace, entry.sensor, r, m) for r, m in dated]
+    for name in ard_sensors(workspace.project):
+        if "ard" in workspace.project.products or workspace.storage.names(path.receipts(ard_product(name))):
+            dated = [(r, None) for r in regions] if sensor_of(workspace.project.sensor(name)).static else keys
+            states += [_ard(workspace, name, r, m) for r, m in dated]
+    wanted = workspace.project.products
+    if {PRODUCT, PYRAMID} & {*wanted} or workspace.storage.names(path.receipts(PRODUCT)):
+        states += [_composite(workspace, r, m, there=there) for r, m in keys]
     if PYRAMID in workspace.project.products or workspace.storage.names(path.receipts(PYRAMID)):
         states += [_pyramid(workspace, r, m, there=there) for r, m in keys]
     return _with_failures(workspace, states)
@@ -82,7 +92,7 @@ def _cells(workspace: Workspace, region: str) -> PartitionState:
     return PartitionState("cells", region, None, "fresh", "")
 
 
-def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> PartitionState:
+def _scenes(workspace: Workspace, sensor: str, region: str, month: str | None) -> PartitionState:
     name = scenes_product(sensor)
     try:
         receipt = workspace.storage.read_receipt(name, region, month)
@@ -98,6 +108,25 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str) -> Parti
     if receipt.recipe_hash != search_task.search_hash(workspace.project, sensor):
         return PartitionState(name, region, month, "stale", "catalog, collections, exclude or max_cloud_cover changed")
     return PartitionState(name, region, month, "fresh", "")
+
+
+def _ard(workspace: Workspace, sensor: str, region: str, month: str | None) -> PartitionState:
+    name, project = ard_product(sensor), workspace.project
+    try:
+        previous = workspace.storage.read_receipt(name, region, month)
+    except DamagedError as e:
+        return PartitionState(name, region, month, "missing", str(e))
+    if previous is None:
+        return PartitionState(name, region, month, "missing", "not made yet")
+    try:
+        plan = plan_ard(
+            project, sensor_of(project.sensor(sensor)), region=region, month=month,
+            cells=cell_boxes(workspace.cut.of_region(region), region, project), table=workspace.scenes(sensor, region, month), previous=previous,
+        )  # fmt: skip
+    except (PartitionError, SourceError) as e:
+        return _judged(previous, previous.failures, str(e), "layers")
+    asked = {t.name for t in plan.todo}
+    return _judged(previous, [b for b in previous.failures if b.name in asked], plan.reason, "layers")
 
 
 def _pyramid(workspace: Workspace, region: str, month: str, *, there: str | None) -> PartitionState:
@@ -139,11 +168,13 @@ def _missing(known: Previous, *, there: str | None) -> str:
     return "" if known.receipt.cube == there else "the cube that held it is gone"
 
 
-def _judged(previous: PartitionReceipt, failures: list[BlockReceipt], reason: str) -> PartitionState:
+def _judged(
+    previous: PartitionReceipt, failures: list[BlockReceipt], reason: str, what: str = "blocks"
+) -> PartitionState:
     """State of a partition from the failures that still count, and from why it is not fresh."""
     product, region, month = previous.product, previous.region, previous.month
     if failures:
-        cause = f"{len(failures)} of {len(previous.blocks)} blocks: {failures[0].cause}"
+        cause = f"{len(failures)} of {len(previous.blocks)} {what}: {failures[0].cause}"
         return PartitionState(product, region, month, "failed", cause)
     return PartitionState(product, region, month, "stale" if reason else "fresh", reason)
 

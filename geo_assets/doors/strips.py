@@ -33,10 +33,10 @@ class Strip:
     keys: tuple[str, ...] = ()
 
 
-def region_strips(asset: str, regions: Iterable[str], order: Sequence[str]) -> list[Strip]:
-    """Runs of an asset that is partitioned by region; ``order`` is the instance's order of regions."""
+def region_strips(assets: Sequence[str], regions: Iterable[str], order: Sequence[str]) -> list[Strip]:
+    """Runs of assets that are partitioned by region; ``order`` is the instance's order of regions."""
     spans = contiguous(list(regions), order)
-    return [Strip((asset,), a, b, None, keys=tuple(order[order.index(a) : order.index(b) + 1])) for a, b in spans]
+    return [Strip(tuple(assets), a, b, None, keys=tuple(order[order.index(a) : order.index(b) + 1])) for a, b in spans]
 
 
 def cube_strips(assets: Sequence[str], keys: Iterable[tuple[str, str]], months: Sequence[str]) -> list[Strip]:

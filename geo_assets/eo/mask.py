@@ -1,6 +1,7 @@
 """Which pixels are clear: class codes to booleans, with an optional clean-up of the cloud mask."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,30 @@ def clear_from_classes(
     cleaned = _morphology.cleaned(np.ascontiguousarray(classes), table, _half_widths(close_px), _half_widths(open_px))
     clear: npt.NDArray[np.bool_] = cleaned.view(bool)
     return clear
+
+
+def clear_from_bits(
+    qa: npt.NDArray[np.integer[Any]], bits: list[int], *, nodata: float | None, close_px: int = 0, open_px: int = 0
+) -> npt.NDArray[np.bool_]:
+    """True where none of ``bits`` is set, after the same clean-up as ``clear_from_classes``.
+
+    Args:
+        qa: Numbers made of bits, dims (y, x), uint8 or uint16, with ``halo_px`` pixels around what is used.
+        bits: Bits of which none may be set, counted from 0, the lowest.
+        nodata: Number that means "not observed", which is never clear; None is none.
+        close_px: Radius of the closing in pixels.
+        open_px: Radius of the opening in pixels.
+
+    Returns:
+        Clear pixels, dims (y, x), bool.
+    """
+    if qa.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"bits are {qa.dtype}; they must be uint8 or uint16")
+    refused = sum(1 << bit for bit in bits) & np.iinfo(qa.dtype).max
+    classes = np.where(qa & qa.dtype.type(refused), np.uint8(2), np.uint8(1))
+    if nodata is not None:
+        classes[qa == nodata] = 0
+    return clear_from_classes(classes, [1], close_px=close_px, open_px=open_px)
 
 
 def _half_widths(radius: int) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Half as many pixels a side: the mean of what was observed."""
+"""Half as many pixels a side: the mean of what was observed, or its most frequent class."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import numpy.typing as npt
 Pixels = npt.NDArray[Any]
 
 
-def halve(pixels: Pixels, fill: float) -> Pixels:
-    """The mean of the observed ones of each 2 x 2 pixels; where none is observed, nothing is.
+def halve(pixels: Pixels, fill: float, *, classes: bool = False) -> Pixels:
+    """The mean of the observed ones of each 2 x 2 pixels, or of classes the most frequent; where none is observed, nothing is.
 
     Integers are summed as integers and rounded half to even, so the result is exact; a mean that would round to ``fill``
     becomes the next number above it.
@@ -17,12 +17,25 @@ def halve(pixels: Pixels, fill: float) -> Pixels:
     Args:
         pixels: Dims (y, x) or (y, x, band), even numbers of rows and columns.
         fill: What a pixel holds that was not observed; NaN for floats.
+        classes: Whether the numbers are classes, of which there is no mean; of several that are as frequent the least counts.
 
     Returns:
         Half the rows and columns, dtype of ``pixels``.
     """
     parts = [pixels[row::2, col::2] for row in (0, 1) for col in (0, 1)]
+    if classes:
+        return _most_frequent(parts, fill)
     return _mean_of_floats(parts) if np.issubdtype(pixels.dtype, np.floating) else _mean_of_integers(parts, int(fill))
+
+
+def _most_frequent(parts: list[Pixels], fill: float) -> Pixels:
+    best = np.full(parts[0].shape, fill, parts[0].dtype)
+    most = np.zeros(parts[0].shape, np.uint8)
+    for part in parts:
+        count = np.add.reduce([part == other for other in parts], dtype=np.uint8)
+        better = (part != fill) & ((count > most) | ((count == most) & (part < best)))
+        best, most = np.where(better, part, best), np.where(better, count, most)
+    return best
 
 
 def _mean_of_integers(parts: list[Pixels], fill: int) -> Pixels:

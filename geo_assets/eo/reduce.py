@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geo_assets.eo import _geomedian, _layers, _medoid, _order
+from geo_assets.eo import _geomedian, _layers, _medoid, _mode, _order
+from geo_assets.eo._checks import DTYPES as DTYPES
+from geo_assets.eo._checks import Array, Rows, as_nodata, dtype_limits, same, target, within
 from geo_assets.eo._network import networks
 from geo_assets.eo.scale import offset_limits
 from geo_assets.errors import ConfigError
 
-DTYPES = ("uint8", "int16", "uint16", "int32", "float32")
 NETWORK_DAYS = 64  # networks grow faster than the number of days: from here on the median is found bit by bit
 
-Array = npt.NDArray[Any]
 Counts = npt.NDArray[np.uint16]
 Bits = npt.NDArray[np.uint8]
-Rows = tuple[int, int]
 
 
 def statistic(
@@ -36,7 +35,8 @@ def statistic(
 
     Args:
         stack: Dims (time, y, x), C order, one of ``DTYPES``; a NaN is never observed.
-        name: ``median``, ``mean`` or ``percentile``.
+        name: ``median``, ``mean``, ``percentile``, or for integers that are classes ``mode``: the most frequent one, of
+            several the least.
         percentile: 0 to 100, linear interpolation between ranks, for ``percentile``.
         nodata: Number that means "not observed or not clear".
         out: Where to put the result, dims (y, x), dtype of the stack.
@@ -50,19 +50,23 @@ def statistic(
         ConfigError: Unknown statistic, percentile, dtype or nodata.
     """
     empty, out, first, end = _prepared(stack, 3, nodata, out, rows)
-    if name not in ("median", "mean", "percentile"):
-        raise ConfigError(f"unknown statistic {name!r}: one of median, mean, percentile, medoid, geomedian")
+    if name not in ("median", "mean", "percentile", "mode"):
+        raise ConfigError(f"unknown statistic {name!r}: one of median, mean, percentile, medoid, geomedian, mode")
+    if name == "mode" and stack.dtype.kind == "f":
+        raise ConfigError("mode is a statistic for classes, not for floats")
     if not 0 <= percentile <= 100:
         raise ConfigError(f"percentile is {percentile}; it must lie between 0 and 100")
     if not out.size:
         return out
     stack, whole = np.ascontiguousarray(stack), stack.dtype.kind != "f"
-    if name == "mean":
+    if name == "mode":
+        _mode.mode(np.ascontiguousarray(stack), empty, out, first, end)
+    elif name == "mean":
         wide = "f8" if not whole else "i8" if stack.itemsize == 4 else "i4"
         _order.mean(stack, empty, whole, np.empty(stack.shape[2], wide), out, first, end)
     elif name == "median" and len(stack) <= NETWORK_DAYS:
         made = networks(len(stack))
-        lowest, highest = _range(stack.dtype)
+        lowest, highest = dtype_limits(stack.dtype)
         table = (made.comparators, made.starts, made.wires)
         _order.median(stack, empty, lowest, highest, whole, table, out, first, end)
     else:
@@ -166,9 +170,9 @@ def merge_first(
     Raises:
         ConfigError: Unknown dtype or nodata, or an offset to floats.
     """
-    empty, (first, end) = _nodata(layer, nodata), _rows(rows, layer.shape[0])
-    _same("pixels", pixels, layer.shape, layer.dtype)
-    _same("clear", clear, layer.shape, np.dtype(bool))
+    empty, (first, end) = as_nodata(layer, nodata), within(rows, layer.shape[0])
+    same("pixels", pixels, layer.shape, layer.dtype)
+    same("clear", clear, layer.shape, np.dtype(bool))
     if offset == 0:
         return bool(_layers.merge(layer, pixels, clear, empty, first, end))
     limits = offset_limits(layer.dtype, offset, nodata)
@@ -193,8 +197,8 @@ def and_observed(seen: Bits, layer: Array, *, nodata: float = 0, rows: Rows | No
     Raises:
         ConfigError: Unknown dtype or nodata.
     """
-    empty, (first, end) = _nodata(layer, nodata), _rows(rows, layer.shape[0])
-    _same("seen", seen, (layer.shape[0], -(-layer.shape[1] // 8)), np.dtype(np.uint8))
+    empty, (first, end) = as_nodata(layer, nodata), within(rows, layer.shape[0])
+    same("seen", seen, (layer.shape[0], -(-layer.shape[1] // 8)), np.dtype(np.uint8))
     _layers.and_observed(seen, layer, empty, first, end)
 
 
@@ -210,8 +214,8 @@ def count_seen(seen: Bits, cols: int, *, out: Counts | None = None, rows: Rows |
     Returns:
         ``out`` or a new array, dims (y, x), uint16.
     """
-    _same("seen", seen, (*seen.shape[:2], -(-cols // 8)), np.dtype(np.uint8))
-    out, first, end = _target((seen.shape[1], cols), np.dtype(np.uint16), out, rows)
+    same("seen", seen, (*seen.shape[:2], -(-cols // 8)), np.dtype(np.uint8))
+    out, first, end = target((seen.shape[1], cols), np.dtype(np.uint16), out, rows)
     _layers.count_seen(np.ascontiguousarray(seen), out, first, end)
     return out
 
@@ -225,42 +229,4 @@ def _prepared(
             f"a stack with dims {'(band, time, y, x)' if ndim == 4 else '(time, y, x)'}, not {stack.shape}"
         )
     shape = (*stack.shape[: ndim - 3], *stack.shape[-2:])
-    return _nodata(stack, nodata), *_target(shape, stack.dtype, out, rows)
-
-
-def _nodata(array: Array, nodata: float) -> Any:
-    if array.dtype.name not in DTYPES or not array.dtype.isnative:
-        raise ConfigError(f"pixels of type {array.dtype}: one of {', '.join(DTYPES)}")
-    lowest, highest = _range(array.dtype)
-    if array.dtype.kind != "f" and not (lowest <= nodata <= highest and nodata == int(nodata)):
-        raise ConfigError(f"nodata {nodata} is no {array.dtype}")
-    return array.dtype.type(nodata)
-
-
-def _range(dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    if dtype.kind == "f":
-        return dtype.type(-np.inf), dtype.type(np.inf)
-    return dtype.type(np.iinfo(dtype).min), dtype.type(np.iinfo(dtype).max)
-
-
-def _target(
-    shape: tuple[int, ...], dtype: np.dtype[Any], out: Array | None, rows: Rows | None
-) -> tuple[Array, int, int]:
-    if out is None:
-        if rows is not None:
-            raise ValueError("rows of which array? Give out")
-        out = np.empty(shape, dtype)
-    _same("out", out, shape, dtype)
-    return out, *_rows(rows, shape[-2])
-
-
-def _rows(rows: Rows | None, height: int) -> Rows:
-    first, end = (0, height) if rows is None else rows
-    if not 0 <= first <= end <= height:
-        raise ValueError(f"rows {first} to {end} of {height}")
-    return first, end
-
-
-def _same(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}; it must be {dtype} {shape}")
+    return as_nodata(stack, nodata), *target(shape, stack.dtype, out, rows)

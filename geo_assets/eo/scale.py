@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.band import Band
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,24 @@ def apply_offset(dn: npt.NDArray[Any], offset: int, *, nodata: int = 0) -> npt.N
     moved = np.clip(dn.astype(np.int64) + offset, limits.least, limits.most)
     moved[moved == nodata] = limits.beside
     return np.where(dn == nodata, nodata, moved).astype(dn.dtype)
+
+
+def filled(dn: npt.NDArray[Any], band: Band) -> npt.NDArray[Any]:
+    """Numbers of a band as a reader gives them, with ``band.fill`` where nothing was observed.
+
+    Args:
+        dn: Any dims, ``band.dtype``, nodata ``band.nodata``.
+        band: Its band.
+
+    Returns:
+        Same dims and dtype; ``dn`` itself where its nodata is the fill already.
+    """
+    if not band.floating or band.nodata is None or np.isnan(band.nodata):
+        return dn
+    return np.where(dn == np.asarray(band.nodata, dn.dtype), dn.dtype.type(np.nan), dn)
+
+
+def unobserved(stored: npt.NDArray[Any], fill: float) -> npt.NDArray[np.bool_]:
+    """Where nothing was observed: any dims, True where ``stored`` is ``fill`` or NaN."""
+    found: npt.NDArray[np.bool_] = np.isnan(stored) if stored.dtype.kind == "f" else stored == stored.dtype.type(fill)
+    return found

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+RADAR = "surface_backwards_scattering_coefficient_of_radar_wave"  # quantity of radar bands, in linear power
+
 
 @dataclass(frozen=True)
 class Band:

@@ -268,6 +268,17 @@ class PixelGrid:
             raise PartitionError(f"{box} is not part of the arrays of group {self.group}")
         return slice(int(row), int(row) + rows), slice(int(col), int(col) + cols)
 
+    def box_around(self, bounds: tuple[float, float, float, float]) -> GeoBox:
+        """Pixels of the grid around west, south, east, north in CRS units: an edge beside a pixel's, by rounding, is on it."""
+        zero_x, zero_y = (-180, 90) if self.geographic else (0, 0)
+        res, slack = float(self.resolution), float(_TOUCH_PX) * 100
+        west, south, east, north = bounds
+        col0, col1 = math.floor((west - zero_x) / res + slack), math.ceil((east - zero_x) / res - slack)
+        row0, row1 = math.floor((zero_y - north) / res + slack), math.ceil((zero_y - south) / res - slack)
+        shape = max(1, row1 - row0), max(1, col1 - col0)
+        left, top = zero_x + col0 * self.resolution, zero_y - row0 * self.resolution
+        return GeoBox(self.crs, self.resolution, Fraction(left), Fraction(top), shape)
+
     def locate(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, size: Fraction
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -5,7 +5,8 @@ CUBE = "cube"
 FAILURES = "failures"
 RECEIPTS = "receipts"
 RUNS = "runs"
-FOLDERS = (AOIS, "cells", "scenes", RECEIPTS, FAILURES, "quicklooks", RUNS)  # of small objects
+ALL = "all"  # in place of a month
+FOLDERS = (AOIS, "cells", "scenes", "ard", RECEIPTS, FAILURES, "quicklooks", RUNS)  # of small objects
 
 
 def aoi(name: str) -> str:
@@ -18,9 +19,19 @@ def cells(region: str) -> str:
     return f"cells/{region}.parquet"
 
 
-def scenes(sensor: str, region: str, month: str) -> str:
-    """Scenes of a region and period."""
-    return f"scenes/{sensor}/{region}/{month}.parquet"
+def scenes(sensor: str, region: str, month: str | None = None) -> str:
+    """Scenes of a region and period, or of a region for sensors whose scenes have no date."""
+    return f"scenes/{sensor}/{region}/{month or ALL}.parquet"
+
+
+def ard(sensor: str, region: str, month: str | None = None) -> str:
+    """Table of the analysis-ready layers of a region and period, or of a region."""
+    return f"ard/{sensor}/{region}/{month or ALL}.parquet"
+
+
+def ard_layer(sensor: str, region: str, month: str | None, cell: str, layer: str) -> str:
+    """Files of one analysis-ready layer of a cell, without the ending that says their format."""
+    return f"ard/{sensor}/{region}/{month or ALL}/{cell}/{layer}"
 
 
 def receipts(product: str) -> str:
@@ -30,7 +41,7 @@ def receipts(product: str) -> str:
 
 def receipt(product: str, region: str, month: str | None = None) -> str:
     """Receipt of one partition."""
-    return f"{receipts(product)}/{region}/{month or 'all'}.json"
+    return f"{receipts(product)}/{region}/{month or ALL}.json"
 
 
 def failures(product: str) -> str:
@@ -40,7 +51,7 @@ def failures(product: str) -> str:
 
 def failure(product: str, region: str, month: str | None = None) -> str:
     """Note on one partition whose last try failed."""
-    return f"{failures(product)}/{region}/{month or 'all'}.json"
+    return f"{failures(product)}/{region}/{month or ALL}.json"
 
 
 def quicklook(product: str, region: str, month: str) -> str:

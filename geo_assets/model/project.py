@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from geo_assets.errors import ConfigError
+from geo_assets.model.ard import ArdRecipe
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.recipe import (
     AoiRecipe,
-    ArdRecipe,
     CatalogRecipe,
     ChipsRecipe,
     CubeRecipe,
@@ -23,7 +24,6 @@ from geo_assets.model.recipe import (
     Recipe,
     ReleaseRecipe,
     SafeName,
-    SensorRecipe,
     StacRecipe,
     TablesRecipe,
 )
@@ -32,7 +32,11 @@ Product = Literal[
     "cells", "scenes", "ard", "composite", "pyramid", "chips", "merged", "embeddings", "change", "prediction", "release", "stac"
 ]  # fmt: skip
 # What this version makes, in the order of making
-MADE: tuple[Product, ...] = ("cells", "scenes", "composite", "pyramid")
+MADE: tuple[Product, ...] = ("cells", "scenes", "ard", "composite", "pyramid")
+# What each of them is made from
+NEEDS: dict[Product, tuple[Product, ...]] = {
+    "cells": (), "scenes": ("cells",), "ard": ("cells", "scenes"), "composite": ("cells", "scenes"), "pyramid": ("cells", "scenes", "composite"),
+}  # fmt: skip
 
 
 def _name(value: Any) -> str:
@@ -88,6 +92,10 @@ class Project(Recipe):
             raise ValueError(f"cube.sensor is {self.cube.sensor!r}, but sensors lists only {', '.join(names)}")
         if len(set(names)) != len(names):
             raise ValueError("a sensor is listed twice")
+        for where, listed in (("ard.sensors", self.ard.sensors), ("ard.bands", list(self.ard.bands))):
+            for name in listed:
+                if name not in names:
+                    raise ValueError(f"{where} names {name!r}, but sensors lists only {', '.join(names)}")
         return self
 
     def sensor(self, name: str) -> SensorRecipe:
@@ -100,6 +108,14 @@ class Project(Recipe):
             if entry.sensor == name:
                 return entry
         raise ConfigError(f"sensor {name!r} is not in the project; it has {', '.join(s.sensor for s in self.sensors)}")
+
+    def catalog_of(self, name: str) -> CatalogRecipe:
+        """Where a sensor's scenes are searched: its own catalog, or the project's.
+
+        Raises:
+            ConfigError: It is not listed.
+        """
+        return self.sensor(name).catalog or self.catalog
 
 
 def parse_project(data: Any, source: str) -> Project:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from geo_assets.model.recipe import digest
+from geo_assets.model.scene import Scene
 
 Status = Literal["ok", "partial", "failed"]
 Chunk = Annotated[list[NonNegativeInt], Field(min_length=2, max_length=2)]
@@ -30,9 +31,11 @@ class BlockReceipt(_Record):
 
     row: int
     col: int
+    name: str = Field(default="", description="what it is of a product that has no blocks, such as a scene")
     key: str = Field(description="fingerprint of scenes, recipe and code")
     chunks: list[Chunk] = Field(description="chunks that are made, as row and column within the block")
     cells: list[str] = Field(default_factory=list)
+    missing: list[str] = Field(default_factory=list, description="cells that could not be made")
     status: Literal["ok", "failed"] = "ok"
     cause: str | None = None
     error: str | None = None
@@ -73,6 +76,13 @@ class SceneUse(_Record):
     baseline: str
     offset: int
     hrefs: dict[str, str] = Field(description="by band, without signature")
+
+
+def scene_use(scene: Scene) -> SceneUse:
+    """Provenance of a scene."""
+    return SceneUse(
+        id=scene.item_id, collection=scene.collection, time=scene.time, solar_day=scene.solar_day, baseline=scene.baseline, offset=scene.dn_offset, hrefs=dict(scene.hrefs)
+    )  # fmt: skip
 
 
 class Dropped(_Record):

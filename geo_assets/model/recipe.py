@@ -162,16 +162,6 @@ class CatalogRecipe(Recipe):
         return self
 
 
-class SensorRecipe(Recipe):
-    """A sensor and, where a catalog names them otherwise, its collections."""
-
-    sensor: str = Field(description="sensor plugin")
-    collections: list[str] = Field(
-        default_factory=list, description="collection ids in this catalog; empty: those the sensor knows"
-    )
-    exclude: list[str] = Field(default_factory=list, description="ids of items that are not used, such as damaged ones")
-
-
 class GridRecipe(Recipe):
     """How an area is cut into cells."""
 
@@ -216,8 +206,9 @@ class CubeRecipe(Recipe):
         max_length=64,
         description="bands by name",
     )
-    statistic: Literal["median", "mean", "percentile", "medoid", "geomedian"] = Field(
-        default="median", description="statistic over the clear solar days"
+    statistic: Literal["median", "mean", "percentile", "medoid", "geomedian", "mode"] = Field(
+        default="median",
+        description="statistic over the clear solar days; mode, the most frequent one, is for classes and the only one for them",
     )
     percentile: float = Field(default=50, ge=0, le=100, description="which one, where the statistic is percentile")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field(
@@ -276,19 +267,28 @@ class CubeRecipe(Recipe):
         return self.pixel_grid("EPSG:32601" if self.crs == "utm" else self.crs)
 
 
+_MOST_BIT = 15
+BIT_KINDS = ("qa_pixel", "bits")  # of mask.kind: a pixel is judged by bits, and not by its class
 _SCL_MOST = 11  # snow or ice; Sentinel-2 Level-2A Algorithm Theoretical Basis Document, table of classes
 
 
 class MaskRecipe(Recipe):
     """Which pixels of a scene count as clear."""
 
-    kind: str = Field(default="scl", description="scl (Sentinel-2 classes) or none")
+    kind: str = Field(
+        default="scl",
+        description="scl (Sentinel-2 classes), qa_pixel (Landsat bits), classes or bits (of a collection that is described here), or none; left out: the one that the sensor has. Other sensors than the cube's have their own, unless it is none",
+    )
     preset: Literal["default", "strict"] | None = Field(
         default=None,
         description="named values for keep, close_px and open_px, which may still be given beside it and then count; strict keeps 4 and 5, closes and opens by 5",
     )
     keep: list[int] = Field(
-        default_factory=lambda: list(MASK_PRESETS["default"]["keep"]), description="classes that count as clear"
+        default_factory=lambda: list(MASK_PRESETS["default"]["keep"]), description="classes that count as clear (scl)"
+    )
+    bits: list[int] = Field(
+        default_factory=list,
+        description="bits of which none may be set in a clear pixel (qa_pixel); empty: those that the sensor names",
     )
     close_px: int = Field(
         default=0, ge=0, le=64, description="radius of the closing of the cloud mask in pixels of the cube"
@@ -315,6 +315,11 @@ class MaskRecipe(Recipe):
             raise ValueError("keep needs classes between 1 and 255; 0 is nodata and is never clear")
         return sorted(set(keep))
 
+    @field_validator("bits")
+    @classmethod
+    def _bits(cls, bits: list[int]) -> list[int]:
+        return check_bits(bits)
+
     @model_validator(mode="after")
     def _known(self) -> "MaskRecipe":
         if self.kind == "scl" and max(self.keep) > _SCL_MOST:
@@ -324,11 +329,15 @@ class MaskRecipe(Recipe):
         return self
 
 
-class ArdRecipe(Recipe):
-    """Analysis-ready scenes on the cells' grids."""
+def check_bits(bits: list[int]) -> list[int]:
+    """Numbers of bits, each once, in order.
 
-    sensors: list[str] = Field(default_factory=list, description="sensors; empty: all of the project")
-    format: Literal["cog", "zarr", "both"] = Field(default="cog", description="file format")
+    Raises:
+        ValueError: One is none.
+    """
+    if bits and (min(bits) < 0 or max(bits) > _MOST_BIT):
+        raise ValueError(f"bits are counted from 0, the lowest, to {_MOST_BIT}")
+    return sorted(set(bits))
 
 
 class ChipsRecipe(Recipe):

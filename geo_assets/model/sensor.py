@@ -73,6 +73,8 @@ class Sensor:
         mask_bits: Bits of the QA band of which none may be set in a clear pixel.
         static: Whether it shows what has no date, such as terrain: every period has the same scenes.
         orbit: Orbit of the scene of a STAC item, for sensors whose view depends on it.
+        derived: Bands of analysis-ready layers that are made from another band and not read.
+        heights: The band that they are made from: metres above a datum.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Sensor:
     mask_bits: tuple[int, ...] = ()
     static: bool = False
     orbit: Callable[[Item], Orbit] | None = None
+    derived: Mapping[str, Band] = field(default_factory=dict)
+    heights: str = ""
 
     @property
     def own_mask(self) -> str:

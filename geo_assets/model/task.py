@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.geometry import Block, PixelGrid
 from geo_assets.model.recipe import CatalogRecipe, CubeRecipe, MaskRecipe, digest
 from geo_assets.model.scene import Scene
@@ -22,6 +23,7 @@ class CompositeTask:
         scenes: Scenes that reach these chunks, in the order of datetime, then item id.
         cube: Recipe of the cube.
         mask: Recipe of the mask.
+        sensor: The cube's sensor, as the project has it.
         catalog: Where the scenes came from: says what may be read and who signs.
         inputs: Chunks and scene identities as they count for the whole block; part of the task's key.
         writer: Handle of the store's writer.
@@ -39,6 +41,7 @@ class CompositeTask:
     scenes: tuple[Scene, ...]
     cube: CubeRecipe
     mask: MaskRecipe
+    sensor: SensorRecipe
     catalog: CatalogRecipe
     writer: bytes
     cells: tuple[str, ...] = ()
@@ -66,7 +69,7 @@ class PyramidTask:
         time_index: Place of the period on the cube's time axis.
         block: Which block; None for the levels whose shard is the region.
         grid: Pixel grid of the group.
-        arrays: Name and fill of each array of the group.
+        arrays: Name, fill and whether it holds classes, of each array of the group.
         chunks: Chunks of the block that the composite holds, as (row, column) within it.
         store: Kind of the cube's store.
         writer: Handle of the session.
@@ -80,7 +83,7 @@ class PyramidTask:
     time_index: int
     block: Block | None
     grid: PixelGrid
-    arrays: tuple[tuple[str, float], ...]
+    arrays: tuple[tuple[str, float, bool], ...]
     chunks: tuple[tuple[int, int], ...]
     store: str
     writer: bytes

@@ -11,7 +11,7 @@ from geo_assets.model.receipt import BlockReceipt, FailureNote
 from geo_assets.model.text import without_secrets
 from geo_assets.storage import Storage
 
-PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks
+PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks; and those of analysis-ready layers
 _INFRASTRUCTURE = ("timeout", "memory", "lost", "backend")
 _KINDS = ("error", "payload", *_INFRASTRUCTURE)
 _CLOCKS = 1e9, 4e9  # seconds since 1970, from 2001 to 2096: a clock that tells another time is wrong
@@ -104,7 +104,16 @@ class Job:
     @property
     def where(self) -> str:
         """What it is about, in words."""
-        return " ".join(p for p in (self.product, self.region, self.month, self.block and f"block {self.block}") if p)
+        return " ".join(
+            p
+            for p in (
+                self.product,
+                self.region,
+                self.month,
+                self.block and (f"block {self.block}" if self.product in PRODUCTS else self.block),
+            )
+            if p
+        )
 
 
 def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Key] | None = None) -> list[Job]:
@@ -121,12 +130,18 @@ def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Ke
     """
     wanted = None if partitions is None else set(partitions)
     ids = set(run_ids)
-    found = [one for product in PRODUCTS for one in _tasks(storage, product, ids, wanted)]
+    products = [*PRODUCTS, *_ard_products(storage)]
+    found = [one for product in products for one in _tasks(storage, product, ids, wanted)]
     told = {(run_id, job.partition) for run_id, job in found if job.status != "ok"}
     # A note on a partition of which all blocks failed says again what their receipts say
     notes = [(n.run_id, _of_note(n)) for n in _notes(storage, wanted) if n.run_id in ids]
     jobs = [job for _, job in found] + [job for run_id, job in notes if (run_id, job.partition) not in told]
     return sorted(jobs, key=_order)
+
+
+def _ard_products(storage: Storage) -> list[str]:
+    names = {n.removeprefix(f"{path.RECEIPTS}/").rsplit("/", 2)[0] for n in storage.names(path.receipts("ard"))}
+    return sorted(names)
 
 
 def with_failures(jobs: Sequence[Job], failures: Iterable[Mapping[str, Any]]) -> list[Job]:
@@ -155,7 +170,8 @@ def _tasks(storage: Storage, product: str, run_ids: set[str], wanted: set[Key] |
     if wanted is None:
         receipts = storage.receipts(product)
     else:
-        keys = sorted((region, month) for region, month in wanted if month)
+        dated = product in PRODUCTS
+        keys = sorted((k for k in wanted if k[1] or not dated), key=lambda k: (k[0], k[1] or ""))
         receipts = (r for k in keys if (r := storage.sound_receipt(product, *k)) is not None)
     for receipt in receipts:
         where = Job(product, receipt.region, receipt.month or "")
@@ -165,7 +181,7 @@ def _tasks(storage: Storage, product: str, run_ids: set[str], wanted: set[Key] |
 def _of_block(where: Job, block: BlockReceipt) -> Job:
     kind = _kind(block.kind, block.error) if block.status == "failed" else ""
     return replace(
-        where, block=f"{block.row},{block.col}", cells=tuple(block.cells), status=_fault(kind), cause=_cause(block) if kind else "", kind=kind,
+        where, block=block.name or f"{block.row},{block.col}", cells=tuple(block.missing or block.cells), status=_fault(kind), cause=_cause(block) if kind else "", kind=kind,
         attempts=block.attempts, backend=block.backend, place=block.place, worker=block.worker, queued_s=block.queued_s,
         # Receipts that were written before tries were timed have only the whole
         run_s=block.run_s or block.wall_s, cpu_s=block.cpu_s, billed_s=block.billed_s, usd=block.usd,

@@ -25,4 +25,21 @@ PLUGIN = Sensor(
     default_bands=("elevation",),
     cloud_cover_field=None,
     static=True,
+    heights="elevation",
+    derived={
+        "slope": Band(
+            "slope", (), 30, dtype="float32", nodata=math.nan, unit="degree", shown=(0.0, 45.0), plausible=(0.0, 90.0)
+        ),
+        # From north, clockwise, where the ground falls to
+        "aspect": Band(
+            "aspect",
+            (),
+            30,
+            dtype="float32",
+            nodata=math.nan,
+            unit="degree",
+            shown=(0.0, 360.0),
+            plausible=(0.0, 360.0),
+        ),
+    },
 )

@@ -1,6 +1,6 @@
 """Sentinel-1 C-band radar, gamma0 with the terrain's effect on brightness taken out (RTC), in linear power."""
 
-from geo_assets.model.band import Band
+from geo_assets.model.band import RADAR, Band
 from geo_assets.model.radar import acquisition, orbit
 from geo_assets.model.sensor import Sensor
 
@@ -12,7 +12,7 @@ def _power(name: str) -> Band:
         10,
         dtype="float32",
         nodata=-32768,
-        quantity="surface_backwards_scattering_coefficient_of_radar_wave",
+        quantity=RADAR,
         shown=(0.0, 0.3 if name[0] == name[1] else 0.06),
         plausible=(0.0, 1000.0),  # corner reflectors and steel reach far above 1
     )

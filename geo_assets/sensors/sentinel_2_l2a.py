@@ -22,6 +22,8 @@ def _optical(name: str, number: str, gsd_m: float, wavelength_um: float) -> Band
         scale=0.0001,
         unit="1",
         wavelength_um=wavelength_um,
+        quantity="surface_bidirectional_reflectance",
+        plausible=(0.0, 1.6),  # more than snow in full sun
     )
 
 

@@ -8,14 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from geo_assets.eo.lattice import CELL_PX, phase
-from geo_assets.eo.mask import clear_from_classes, coarse, halo_px
+from geo_assets.eo.mask import coarse, halo_px
 from geo_assets.eo.reduce import and_observed, count_seen, geometric_median, medoid, merge_first, statistic
+from geo_assets.eo.scale import filled, unobserved
 from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
@@ -23,10 +24,11 @@ from geo_assets.model.plugin import Layer, ReadSession, Sweep
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
-from geo_assets.tasks.memory import Strips, bands_together, give_back, masks_at_once, strips
+from geo_assets.tasks.clear import clear_pixels
+from geo_assets.tasks.memory import Strips, bands_together, give_back, itemsize, masks_at_once, strips
 from geo_assets.threads import Crew
 
-Pixels = npt.NDArray[np.uint16]
+Pixels = npt.NDArray[Any]
 Bits = npt.NDArray[np.uint8]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,12 +58,14 @@ class _Group:
         sweeps: Their layers, by band, day and scene.
         seen: Pixels that are clear and observed, packed along x, dims (time, y, x / 8).
         out: The composite, dims (band, y, x).
+        fill: What a pixel holds that was not observed.
     """
 
     days: list[list[Clear]]
     sweeps: list[list[list[Sweep | None]]]
     seen: Bits
     out: Pixels
+    fill: float
 
     def close(self) -> None:
         """End all layers."""
@@ -114,17 +118,19 @@ class BlockPixels:
             together = bands_together(self._cube)
             groups = [self._bands] if together > 1 else [[b] for b in self._bands]
             cut = strips(
-                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=together, threads=self._session.threads
+                self._cube, scenes=len(clear), days=len(days), shape=self._box.shape, bands=together, threads=self._session.threads,
+                itemsize=itemsize(self._bands),
             )  # fmt: skip
             ahead: list[list[list[Sweep | None]]] | None = None
             for n, bands in enumerate(groups):
-                out = np.zeros((len(bands), *self._box.shape), np.uint16)
-                group = _Group(days, ahead or self._sweeps(bands, days, cut), seen, out)
+                fill = bands[0].fill
+                out = np.full((len(bands), *self._box.shape), fill, bands[0].dtype)
+                group = _Group(days, ahead or self._sweeps(bands, days, cut), seen, out, fill)
                 for first in range(0, self._box.shape[0], cut.rows):
                     end = min(first + cut.rows, self._box.shape[0])
                     if end == self._box.shape[0]:  # what comes next is fetched while this is reduced
                         ahead = self._sweeps(groups[n + 1], days, cut) if n + 1 < len(groups) else None
-                    self._strip(group, first, end, cut.threads)
+                    self._strip(group, bands, first, end, cut.threads)
                 for band, values in zip(bands, out, strict=True):
                     yield band.name, values
                 group.close()
@@ -161,7 +167,8 @@ class BlockPixels:
         sweep.close()
         with self._lock:
             self.used.add(scene.item_id)
-        clear = clear_from_classes(classes, self._mask.keep, close_px=self._mask.close_px, open_px=self._mask.open_px)
+        band = self._sensor.bands[self._sensor.mask_band[self._mask.kind]]
+        clear = clear_pixels(classes, band, self._mask)
         rows, cols = self._box.shape
         return self._packed(scene, clear[halo : halo + rows, halo : halo + cols] & self._wanted)
 
@@ -181,33 +188,34 @@ class BlockPixels:
         sweeps = iter(self._session.sweep(layers, cut.rows, spare_bytes=cut.spare_bytes))
         return [[[next(sweeps) for _ in day] for day in days] for _ in bands]
 
-    def _strip(self, group: _Group, first: int, end: int, threads: int) -> None:
+    def _strip(self, group: _Group, bands: Sequence[Band], first: int, end: int, threads: int) -> None:
         """Rows ``first`` to ``end`` of some bands, by some threads."""
         width, days = self._box.shape[1], group.days
-        stack = np.zeros((len(group.sweeps), len(days), end - first, width), np.uint16)
+        stack = np.full((len(group.sweeps), len(days), end - first, width), group.fill, group.out.dtype)
 
         def fill(day: int) -> None:
             masks = [np.unpackbits(one.bits[first:end], axis=1, count=width).view(bool) for one in days[day]]
-            for layers, per_day in zip(stack, group.sweeps, strict=True):
-                self._mosaic(layers[day], first, end, days[day], per_day[day], masks)
-                and_observed(group.seen[day, first:end], layers[day])
+            for band, layers, per_day in zip(bands, stack, group.sweeps, strict=True):
+                self._mosaic(layers[day], band, (first, end), days[day], per_day[day], masks)
+                and_observed(group.seen[day, first:end], layers[day], nodata=group.fill)
 
         self._each(fill, list(range(len(days))), threads)
-        self._reduce(stack, group.out[:, first:end])
+        self._reduce(stack, group.out[:, first:end], group.fill)
 
     def _mosaic(
-        self, layer: Pixels, first: int, end: int, day: list[Clear], sweeps: list[Sweep | None], masks: list[npt.NDArray[np.bool_]]
+        self, layer: Pixels, band: Band, rows: tuple[int, int], day: list[Clear], sweeps: list[Sweep | None], masks: list[npt.NDArray[np.bool_]]
     ) -> None:  # fmt: skip
         """One solar day: per pixel the first clear and observed scene."""
         for n, (one, sweep, mask) in enumerate(zip(day, sweeps, masks, strict=True)):
-            where = mask & (layer == 0) if n else mask
-            pixels = None if sweep is None else sweep.rows(first, end, where)
+            where = mask & unobserved(layer, band.fill) if n else mask
+            pixels = None if sweep is None else sweep.rows(*rows, where)
             if pixels is not None:
                 with self._lock:
                     self.used.add(one.scene.item_id)
-                merge_first(layer, pixels, where, offset=one.scene.dn_offset)
+                offset = one.scene.dn_offset if not band.categorical else 0
+                merge_first(layer, filled(pixels, band), where, offset=offset, nodata=band.fill)
 
-    def _reduce(self, stack: npt.NDArray[np.uint16], out: npt.NDArray[np.uint16]) -> None:
+    def _reduce(self, stack: Pixels, out: Pixels, fill: float) -> None:
         name, rows = self._cube.statistic, out.shape[1]
         if not stack.shape[1]:
             return
@@ -216,11 +224,11 @@ class BlockPixels:
         def part(first: int) -> None:
             some = first, min(first + step, rows)
             if name == "medoid":
-                medoid(stack, out=out, rows=some)
+                medoid(stack, nodata=fill, out=out, rows=some)
             elif name == "geomedian":
-                geometric_median(stack, out=out, rows=some)
+                geometric_median(stack, nodata=fill, out=out, rows=some)
             else:
-                statistic(stack[0], name, percentile=self._cube.percentile, out=out[0], rows=some)
+                statistic(stack[0], name, percentile=self._cube.percentile, nodata=fill, out=out[0], rows=some)
 
         self._each(part, list(range(0, rows, step)))
 

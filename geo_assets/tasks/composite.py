@@ -3,28 +3,33 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_assets.eo.scale import unobserved
+from geo_assets.model.band import Band
+from geo_assets.model.cf import band_attributes
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.crs import reproject
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.lonlat import densify
 from geo_assets.model.plugin import BlockWriter, ReadSession, Variable
 from geo_assets.model.receipt import BandFigures, BlockReceipt
-from geo_assets.model.recipe import CubeRecipe, MaskRecipe, digest
+from geo_assets.model.recipe import BIT_KINDS, CubeRecipe, MaskRecipe, digest
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import CompositeTask
-from geo_assets.registry import load
+from geo_assets.registry import load, sensor_of
 
 CODE_VERSION = "4"  # raise it when the same scenes and recipe give other pixels
 PREVIEW_PX = 128
 _SAMPLE = 65_536
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 
-Pixels = npt.NDArray[np.uint16]
+Pixels = npt.NDArray[Any]
 Window = tuple[int, int, int, int]
 
 
@@ -34,40 +39,34 @@ class BlockResult:
 
     receipt: BlockReceipt
     changes: bytes
-    preview: npt.NDArray[np.uint16]
+    preview: Pixels
 
 
 def variables(sensor: Sensor, cube: CubeRecipe) -> list[Variable]:
     """Arrays of the cube's groups."""
-
-    def attrs(*names: str) -> dict[str, object]:
-        band = sensor.bands[names[0]]
-        known: dict[str, object] = {
-            "long_name": " ".join(names),
-            "standard_name": "surface_bidirectional_reflectance",
-            "units": "1",
-        }
-        if band.wavelength_um is not None and len(names) == 1:
-            known["wavelength_um"] = band.wavelength_um
-        return {**known, "scale_factor": band.scale, "add_offset": 0.0, "_FillValue": 0}
-
     clear = Variable(
         "n_clear", "uint16", 0, {"long_name": "solar days on which the pixel is clear in every band", "units": "1"}
     )
+    bands = [sensor.bands[name] for name in cube.bands]
     if cube.layout == "stacked":
-        return [Variable(cube.varname, "uint16", 0, attrs(*cube.bands), tuple(cube.bands)), clear]
-    return [*(Variable(b, "uint16", 0, attrs(b)) for b in cube.bands), clear]
+        first = bands[0]
+        attrs = {k: v for k, v in band_attributes(first).items() if k != "wavelength_um" or len(bands) == 1}
+        attrs["long_name"] = " ".join(cube.bands)
+        return [Variable(cube.varname, first.dtype, first.fill, attrs, tuple(cube.bands)), clear]
+    return [*(Variable(b.name, b.dtype, b.fill, band_attributes(b)) for b in bands), clear]
 
 
-def block_key(scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe) -> str:
+def block_key(scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe, entry: SensorRecipe) -> str:
     """Fingerprint of everything that a block's pixels depend on, but for which of its chunks are made."""
     wanted = sorted(scenes, key=lambda s: (s.time, s.item_id))
+    described = {"sensor": entry.facts} if entry.described else {}
     return digest(
         {
             "scenes": [list(map(str, s.identity)) for s in wanted],
             "cube": pixel_recipe(cube),
             "mask": pixel_mask(mask),
             "code": CODE_VERSION,
+            **described,
         }
     )
 
@@ -89,7 +88,8 @@ def pixel_mask(mask: MaskRecipe) -> dict[str, object]:
     if mask.kind == "none":
         return {"kind": mask.kind}
     plain = {"resampling"} if mask.resampling == "nearest" else set()  # as it was before there was a choice
-    return mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover", *plain})
+    unread = "keep" if mask.kind in BIT_KINDS else "bits"
+    return mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover", unread, *plain})
 
 
 class Footprints:
@@ -148,19 +148,20 @@ def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tup
     box = task.grid.block_geobox(task.block).window(*window)
     footprints = Footprints(task.scenes, task.grid.crs)
     scenes = footprints.reaching(box)
-    sensor: Sensor = load("sensors", task.cube.sensor)
+    sensor = sensor_of(task.sensor)
     pixels = BlockPixels(box, wanted, scenes, sensor=sensor, cube=task.cube, mask=task.mask, session=session)
-    figures, preview = _Figures(task.cube.bands, wanted), _Preview(task, window)
-    sink = _Sink(task, window, wanted, writer)
+    bands = [sensor.bands[name] for name in task.cube.bands]
+    figures, preview = _Figures(wanted), _Preview(task, window, bands)
+    sink = _Sink(task, window, wanted, writer, bands)
     for n, (name, values) in enumerate(pixels.bands()):
         if name == "n_clear":
             figures.clear(values)
         else:
-            figures.band(name, values)
+            figures.band(name, values, bands[n].fill)
             preview.band(n, values)
         sink.write(n, name, values)
     receipt = BlockReceipt(
-        row=task.block.row, col=task.block.col, key=block_key(task.scenes, task.cube, task.mask),
+        row=task.block.row, col=task.block.col, key=block_key(task.scenes, task.cube, task.mask, task.sensor),
         chunks=[list(c) for c in sorted(task.chunks)], cells=list(task.cells), days=len({s.solar_day for s in task.scenes}),
         cover=round(footprints.mean_cover(box), 3),
         scene_ids=sorted(pixels.used), pixels=figures.pixels, observed=figures.observed, n_clear_mean=figures.n_clear_mean, bands=figures.bands,
@@ -193,22 +194,27 @@ class _Sink:
     nothing has to be read first, and what a damaged shard held does not matter.
     """
 
-    def __init__(self, task: CompositeTask, window: Window, wanted: npt.NDArray[np.bool_], writer: BlockWriter) -> None:
+    def __init__(
+        self, task: CompositeTask, window: Window, wanted: npt.NDArray[np.bool_], writer: BlockWriter, bands: Sequence[Band]
+    ) -> None:  # fmt: skip
         block = task.grid.block_geobox(task.block)
         self._task, self._writer, self._wanted = task, writer, wanted
         self._row, self._col, rows, cols = window
         self._whole = not task.adds
         shape = block.shape if self._whole else (rows, cols)
         self._place = task.grid.array_slices(block if self._whole else block.window(*window))
-        self._out = np.zeros(shape, np.uint16) if self._whole and shape != (rows, cols) else None
-        bands = len(task.cube.bands)
-        self._stack = np.zeros((*shape, bands), np.uint16) if task.cube.layout == "stacked" else None
+        self._shape, self._fills = shape, [b.fill for b in bands]
+        self._widens = self._whole and shape != (rows, cols)
+        stacked = task.cube.layout == "stacked"
+        self._stack = np.full((*shape, len(bands)), bands[0].fill, bands[0].dtype) if stacked else None
 
     def write(self, number: int, name: str, values: Pixels) -> None:
         """Take one band, or ``n_clear`` in the end."""
-        if self._out is not None:
-            self._out[self._row : self._row + values.shape[0], self._col : self._col + values.shape[1]] = values
-            values = self._out
+        if self._widens:
+            fill = self._fills[number] if name != "n_clear" else 0
+            out = np.full(self._shape, fill, values.dtype)
+            out[self._row : self._row + values.shape[0], self._col : self._col + values.shape[1]] = values
+            values = out
         if self._stack is None or name == "n_clear":
             self._put(name, values)
         else:
@@ -224,10 +230,11 @@ class _Sink:
 class _Preview:
     """A thumbnail of the block: every n-th pixel."""
 
-    def __init__(self, task: CompositeTask, window: Window) -> None:
+    def __init__(self, task: CompositeTask, window: Window, bands: Sequence[Band]) -> None:
         self._stride = max(1, task.grid.block_px // PREVIEW_PX)
         side = -(-task.grid.block_px // self._stride)
-        self.pixels = np.zeros((side, side, len(task.cube.bands)), np.uint16)
+        self.pixels = np.zeros((side, side, len(bands)), np.result_type(*(b.dtype for b in bands)))
+        self.pixels[...] = [b.fill for b in bands]
         self._window = window
 
     def band(self, number: int, values: Pixels) -> None:
@@ -241,7 +248,7 @@ class _Preview:
 class _Figures:
     """Statistics of the pixels that a block wrote."""
 
-    def __init__(self, names: list[str], wanted: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, wanted: npt.NDArray[np.bool_]) -> None:
         self._wanted, self._whole = wanted, bool(wanted.all())
         self._step = max(1, int(np.sqrt(wanted.size / _SAMPLE)))
         self._observed = wanted.copy()
@@ -249,13 +256,13 @@ class _Figures:
         self.pixels = int(np.count_nonzero(wanted))
         self.bands: dict[str, BandFigures] = {}
 
-    def band(self, name: str, values: Pixels) -> None:
-        """Take one band; a band without an observed pixel has no figures. Pixels that are not wanted are 0."""
-        self._observed &= values != 0
+    def band(self, name: str, values: Pixels, fill: float) -> None:
+        """Take one band; a band without an observed pixel has no figures. Pixels that are not wanted are ``fill``."""
+        self._observed &= ~unobserved(values, fill)
         sample = values[:: self._step, :: self._step]
-        sample = sample[sample != 0]
+        sample = sample[~unobserved(sample, fill)]
         if not sample.size and self._step > 1:
-            sample = values[values != 0]
+            sample = values[~unobserved(values, fill)]
         if sample.size:
             p01, p50, p99 = np.percentile(sample, [1, 50, 99])
             self.bands[name] = BandFigures(

@@ -8,12 +8,17 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from geo_assets.model.ard import CellBox
 from geo_assets.model.band import Band
+from geo_assets.model.collection import mask_for
+from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.project import Project
 from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.model.sensor import Sensor
 from geo_assets.tasks import composite
+from geo_assets.tasks.ard_partition import ard_bands
+from geo_assets.tasks.ard_pixels import read_bands as read_of_layers
 from geo_assets.tasks.partition import Todo
 from geo_assets.tasks.search import read_bands
 
@@ -122,7 +127,49 @@ class CompositeForecast:
         """Stored bytes that all bands of one scene take under some chunks of a block."""
         bands = read_bands(self._sensor, self._project.cube.bands, self._project.mask)
         sides = [(max(at) + 1 - min(at)) * grid.chunk_px * grid.pixel_m for at in zip(*chunks, strict=True)]
-        return sum(_bytes_of(self._sensor.bands[band], sides, grid) for band in bands)
+        return sum(_bytes_of(self._sensor.bands[band], sides, grid.pixel_m) for band in bands)
+
+
+class ArdForecast:
+    """Bytes and seconds of analysis-ready layers.
+
+    Args:
+        project: The recipes.
+        sensor: Whose scenes are made ready.
+        receipts: Those of its layers that are stored.
+        backend: Compute backend that is to run them.
+        overhead_s: What a task takes there beside its own time, until receipts tell.
+    """
+
+    def __init__(
+        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
+    ) -> None:  # fmt: skip
+        self._sensor = sensor
+        read = read_of_layers(sensor, ard_bands(project, sensor))
+        self._bands = read_bands(sensor, read, mask_for(project.mask, sensor))
+        blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels]
+        each = [b.bytes_read / b.pixels for b in blocks]
+        self._bytes_per_px = statistics.median(each) if each else None
+        there = [b for b in blocks if (b.backend or _FIRST) == backend]
+        default = Pace(overhead_s, 1 / _BYTES_PER_S)
+        self.pace = learn(((b.bytes_read, kept_s(b), b.wall_s) for b in there), default)
+
+    def bytes_of(self, cells: Sequence[CellBox], scenes: int) -> float:
+        """Bytes that a layer's task will read for some cells."""
+        if self._bytes_per_px:
+            return self._bytes_per_px * sum(c.box.shape[0] * c.box.shape[1] for c in cells)
+        boxes = [c.box for c in cells]
+        pixel_m = float(boxes[0].resolution) * metres_per_unit(boxes[0].crs)
+        west, south, east, north = (f(b.bounds[i] for b in boxes) for i, f in enumerate((min, min, max, max)))
+        each = float(boxes[0].resolution) / pixel_m
+        around = [(east - west) / each, (north - south) / each]
+        alone = sum(self._under([n * pixel_m for n in box.shape], pixel_m) for box in boxes)
+        # Cells that lie together share tiles; of many scenes without a date a cell meets one or two
+        return min(alone, self._under(around, pixel_m)) * min(scenes, 2)
+
+    def _under(self, sides_m: Sequence[float], pixel_m: float) -> float:
+        """Stored bytes of all bands of one scene under a window."""
+        return sum(_bytes_of(self._sensor.bands[band], sides_m, pixel_m) for band in self._bands)
 
 
 class PyramidForecast:
@@ -149,9 +196,9 @@ class PyramidForecast:
         return pixels * self._arrays * 2 * _STORED_SHARE
 
 
-def _bytes_of(band: Band, sides_m: Sequence[float], grid: PixelGrid) -> float:
+def _bytes_of(band: Band, sides_m: Sequence[float], pixel_m: float) -> float:
     """Bytes of one band of one scene under a window: whole tiles are fetched, and the file's first bytes."""
     size = 1 if band.dtype in ("uint8", "int8") else 2 if "16" in band.dtype else 4
-    finest = max(band.gsd_m, grid.pixel_m)  # coarser pixels are read from overviews
+    finest = max(band.gsd_m, pixel_m)  # coarser pixels are read from overviews
     rows, cols = (side / finest + _TILE_PX for side in sides_m)  # half a tile more at each end, on average
     return rows * cols * size * _STORED_SHARE + _HEADER_BYTES

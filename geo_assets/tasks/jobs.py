@@ -15,12 +15,12 @@ class Jobs:
     Attributes:
         run_id: The run.
         backend: Compute backend.
-        expected_usd: What a block is expected to cost, by row and column; none where nobody is billed.
+        expected_usd: What a block is expected to cost, by row and column, or a layer by its name; none where nobody is billed.
     """
 
     run_id: str
     backend: str = ""
-    expected_usd: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    expected_usd: Mapping[Any, float] = field(default_factory=dict)
 
     def noted(self, receipt: BlockReceipt, result: TaskResult) -> BlockReceipt:
         """A block's receipt with how its task went."""
@@ -28,7 +28,7 @@ class Jobs:
             update={
                 "run_id": self.run_id, "backend": self.backend, "place": result.region, "worker": result.worker, "attempts": result.attempts,
                 "queued_s": round(result.queued_s, 3), "run_s": round(result.run_s, 3), "billed_s": round(result.billed_s, 3),
-                "usd": round(result.usd, 9), "usd_predicted": round(self.expected_usd.get((receipt.row, receipt.col), 0.0), 9),
+                "usd": round(result.usd, 9), "usd_predicted": round(self.expected_usd.get(receipt.name or (receipt.row, receipt.col), 0.0), 9),
                 "peak_mb": result.peak_mb, "ended_at": round(result.ended_at, 3), "kind": result.kind,
             }
         )  # fmt: skip

@@ -1,9 +1,13 @@
 """How much memory a block's pixels take, known before any is read."""
 
 import bisect
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from geo_assets.errors import ConfigError
+from geo_assets.model.band import Band
 from geo_assets.model.plugin import FETCH_BYTES
 from geo_assets.model.recipe import CubeRecipe
 from geo_assets.threads import c_function
@@ -38,13 +42,20 @@ def bands_together(cube: CubeRecipe) -> int:
     return len(cube.bands) if cube.statistic in ("medoid", "geomedian") else 1
 
 
-def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int) -> int:
+def itemsize(bands: Iterable[Band]) -> int:
+    """Bytes of a pixel of the widest band."""
+    return max(np.dtype(b.dtype).itemsize for b in bands)
+
+
+def fixed_bytes(*, scenes: int, days: int, shape: tuple[int, int], bands: int, itemsize: int = 2) -> int:
     """What a block holds from its beginning to its end: masks of one bit a pixel, results, and ranges that were fetched."""
     area = shape[0] * shape[1]
-    return FETCH_BYTES + area * (scenes + days) // 8 + area * 2 * (bands + 1)
+    return FETCH_BYTES + area * (scenes + days) // 8 + area * (itemsize * bands + 2)
 
 
-def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int, threads: int = 1) -> Strips:
+def strips(
+    cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], bands: int, threads: int = 1, itemsize: int = 2
+) -> Strips:  # fmt: skip
     """Strips that keep a block within ``cube.memory_mb``.
 
     Args:
@@ -54,13 +65,14 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
         shape: Rows and columns of the block.
         bands: Bands that are reduced together.
         threads: Threads that there are.
+        itemsize: Bytes of a pixel of the widest band.
 
     Raises:
         ConfigError: Not even 16 rows fit.
     """
     limit = cube.memory_mb * 2**20
-    left = limit - fixed_bytes(scenes=scenes, days=days, shape=shape, bands=bands)
-    row = int(shape[1] * (2 * bands * max(1, days) + scenes) * _CARRY)
+    left = limit - fixed_bytes(scenes=scenes, days=days, shape=shape, bands=bands, itemsize=itemsize)
+    row = int(shape[1] * (itemsize * bands * max(1, days) + scenes) * _CARRY)
     rows = max(0, left // row)
     if rows < min(LEAST_ROWS, shape[0]):
         need = (limit - left + LEAST_ROWS * row) // 2**20 + 1
@@ -71,7 +83,7 @@ def strips(cube: CubeRecipe, *, scenes: int, days: int, shape: tuple[int, int], 
     rows = min(rows, max(STRIP_ROWS, STRIP_BYTES // row))
     rows = min(shape[0], rows // LEAST_ROWS * LEAST_ROWS or shape[0])
     left -= rows * row
-    day = rows * shape[1] * _DAY_BYTES
+    day = rows * shape[1] * _DAY_BYTES * max(1, itemsize // 2)
     at_once = max(1, min(threads, days, left // 2 // day)) if day else 1
     # Not all of it: what is freed is not at once there for others
     return Strips(rows, max(0, left - at_once * day - _HEAP_BYTES) * 3 // 4, at_once)

@@ -14,7 +14,7 @@ from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Cube, CubeSession
 from geo_assets.model.project import Project
-from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, SceneUse, composite_version
+from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, composite_version, scene_use
 from geo_assets.model.recipe import digest
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
@@ -24,7 +24,7 @@ from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.layout import cube_id
-from geo_assets.tasks.memory import bands_together, strips
+from geo_assets.tasks.memory import bands_together, itemsize, strips
 from geo_assets.tasks.pixels import stored_blocks
 from geo_assets.tasks.quicklook import update_pictures
 from geo_assets.tasks.search import dropped, used_scenes
@@ -91,7 +91,9 @@ class PartitionPlan:
 
 def recipe_hash(project: Project) -> str:
     """Fingerprint of all settings that a composite's pixels depend on."""
-    return digest([composite.pixel_recipe(project.cube), composite.pixel_mask(project.mask)])
+    entry = project.sensor(project.cube.sensor)
+    described = [entry.facts] if entry.described else []
+    return digest([composite.pixel_recipe(project.cube), composite.pixel_mask(project.mask), *described])
 
 
 def plan_partition(
@@ -117,12 +119,12 @@ def plan_partition(
     if previous is not None and cube != "" and previous.cube != cube:
         previous = None
     scenes = used_scenes(table, sensor, project.cube.bands, project.mask)
-    footprints = composite.Footprints(scenes, grid.crs)
+    footprints, entry = composite.Footprints(scenes, grid.crs), project.sensor(sensor.name)
     known = {(b.row, b.col): b for b in previous.blocks} if previous else {}
     todo, fresh = [], []
     for plan in blocks:
         reached = footprints.reaching(grid.block_geobox(plan.block))
-        key = composite.block_key(reached, project.cube, project.mask)
+        key = composite.block_key(reached, project.cube, project.mask, entry)
         had = known.pop((plan.block.row, plan.block.col), None)
         made = {(r, c) for r, c in had.chunks} if had else set()
         missing = tuple(c for c in plan.chunks if c not in made)
@@ -132,7 +134,7 @@ def plan_partition(
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
         reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
-        _check_memory(project, grid, reached)
+        _check_memory(project, sensor, grid, reached)
         todo.append(Todo(plan, reached, key, chunks, reason, adds=same))
     fresh += filter(None, map(left, known.values()))
     return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
@@ -145,11 +147,12 @@ def left(had: BlockReceipt) -> BlockReceipt | None:
     return had.model_copy(update={"status": "ok", "cause": None, "error": None}) if had.chunks else None
 
 
-def _check_memory(project: Project, grid: PixelGrid, scenes: tuple[Scene, ...]) -> None:
+def _check_memory(project: Project, sensor: Sensor, grid: PixelGrid, scenes: tuple[Scene, ...]) -> None:
     """Refuses a block that cannot be made within the recipe's memory, before any pixel is read."""
     days, side = len({s.solar_day for s in scenes}), grid.block_px
     strips(
-        project.cube, scenes=len(scenes), days=days, shape=(side, side), bands=bands_together(project.cube)
+        project.cube, scenes=len(scenes), days=days, shape=(side, side), bands=bands_together(project.cube),
+        itemsize=itemsize(sensor.bands[b] for b in project.cube.bands),
     )  # fmt: skip
 
 
@@ -249,7 +252,15 @@ def make_partition(
     kept = plan.previous.snapshot if plan.previous else ""
     receipt = receipt.model_copy(update={"snapshot": snapshot or kept, "cube": held_in or cube_id(cube) or ""})
     update_pictures(
-        storage, receipt, plan.grid, done, cube, project.cube, periods.index(plan.month), anew=plan.previous is None
+        storage,
+        receipt,
+        plan.grid,
+        done,
+        cube,
+        project.cube,
+        sensor,
+        periods.index(plan.month),
+        anew=plan.previous is None,
     )
     storage.write_receipt(receipt)
     return receipt
@@ -282,7 +293,7 @@ def _split_blank(
 def _task(todo: Todo, plan: PartitionPlan, project: Project, session: CubeSession, periods: Periods) -> CompositeTask:
     return CompositeTask(
         region=plan.region, month=plan.month, time_index=periods.index(plan.month), block=todo.plan.block, grid=plan.grid, chunks=todo.chunks,
-        scenes=todo.scenes, cube=project.cube, mask=project.mask, catalog=project.catalog, writer=session.handle(), cells=todo.plan.cells,
+        scenes=todo.scenes, cube=project.cube, mask=project.mask, sensor=project.sensor(project.cube.sensor), catalog=project.catalog_of(project.cube.sensor), writer=session.handle(), cells=todo.plan.cells,
         adds=todo.adds, repeatable=session.atomic,
     )  # fmt: skip
 
@@ -326,7 +337,7 @@ def _receipt(
         product=PRODUCT, region=plan.region, month=plan.month, run_id=run_id, snapshot=snapshot, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
         status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=composite_version(blocks),
         recipe_hash=recipe_hash(project), scene_hash=scene_hash(plan.scenes), code_version=composite.CODE_VERSION,
-        scenes=[_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
+        scenes=[scene_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
         figures={
             "recipe": recipe_values(project),
             "pixels": pixels, "observed_share": round(observed / pixels, 4) if pixels else 0.0,
@@ -335,12 +346,6 @@ def _receipt(
             "blocks_made": len(now) - len([b for b in now if b.status == "failed"]), "blocks_failed": len(bad), "blocks_kept": len(blocks) - len(now),
             **money(now),
         },
-    )  # fmt: skip
-
-
-def _use(scene: Scene) -> SceneUse:
-    return SceneUse(
-        id=scene.item_id, collection=scene.collection, time=scene.time, solar_day=scene.solar_day, baseline=scene.baseline, offset=scene.dn_offset, hrefs=dict(scene.hrefs)
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def _of_region(task: PyramidTask, store: Store, writer: BlockWriter) -> int:
     readers = [(below.block_geobox(block), opened[changes]) for block, changes in task.below]
 
     def strips(name: str) -> Iterator[tuple[int, Pixels]]:
-        label, fill = _label(name, first), dict(task.arrays)[name]
+        label, fill = _label(name, first), next(f for n, f, _ in task.arrays if n == name)
         for top in range(0, below.region_px, step):
             strip: Pixels | None = None
             for box, reader in readers:
@@ -100,16 +100,16 @@ def _of_region(task: PyramidTask, store: Store, writer: BlockWriter) -> int:
 
 
 def _make(
-    writer: BlockWriter, task: PyramidTask, array: tuple[str, float], strips: Iterator[tuple[int, Pixels]],
+    writer: BlockWriter, task: PyramidTask, array: tuple[str, float, bool], strips: Iterator[tuple[int, Pixels]],
     places: Sequence[tuple[int, PixelGrid, GeoBox]],
 ) -> int:  # fmt: skip
     """Halve strips of an array level by level, and write each level's shard; returns how many hold something."""
-    name, fill = array
+    name, fill, classes = array
     shards: list[Pixels] = []
     for top, strip in strips:
         row, pixels = top, strip
         for i, (_, _, box) in enumerate(places):
-            row, pixels = row // 2, halve(pixels, fill)
+            row, pixels = row // 2, halve(pixels, fill, classes=classes)
             if i == len(shards):
                 shards.append(np.full((*box.shape, *pixels.shape[2:]), fill, pixels.dtype))
             shards[i][row : row + len(pixels)] = pixels

@@ -8,6 +8,7 @@ from typing import Any
 
 from geo_assets.errors import ComputeError, PartitionError
 from geo_assets.model import path
+from geo_assets.model.cf import CATEGORICAL
 from geo_assets.model.geometry import Block, PixelGrid
 from geo_assets.model.levels import blockwise, levels
 from geo_assets.model.period import Periods
@@ -171,7 +172,7 @@ def make_pyramid(
         snapshot = session.commit(changes, message, _commit_metadata(receipt)) or snapshot
     receipt = receipt.model_copy(update={"snapshot": snapshot})
     if changes:
-        update_overview(storage, receipt, plan.grid, cube, project.cube, periods.index(str(receipt.month)))
+        update_overview(storage, receipt, plan.grid, cube, project.cube, sensor, periods.index(str(receipt.month)))
     elif plan.previous is None:  # a picture that is there is of a cube that was replaced
         storage.delete(path.quicklook(PRODUCT, receipt.region, str(receipt.month)))
     storage.write_receipt(receipt)
@@ -194,7 +195,7 @@ class _Maker:
         self._held = self._stored(cube, [v.name for v in names], time_index)
         self._common: dict[str, Any] = {
             "region": plan.composite.region, "month": str(plan.composite.month), "time_index": time_index, "grid": plan.grid,
-            "arrays": tuple((v.name, v.fill) for v in names), "store": project.cube.store, "writer": handle,
+            "arrays": tuple((v.name, v.fill, bool(v.attrs.get(CATEGORICAL))) for v in names), "store": project.cube.store, "writer": handle,
         }  # fmt: skip
 
     def make(self) -> Steps[tuple[list[BlockReceipt], list[BlockReceipt], list[bytes]]]:

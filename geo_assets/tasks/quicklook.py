@@ -9,11 +9,13 @@ import zarr
 from geo_assets.eo.picture import Picture, blank, decode_png, encode_png, to_rgb
 from geo_assets.errors import StoreError
 from geo_assets.model import path
+from geo_assets.model.band import Band
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.levels import level_path, levels
 from geo_assets.model.plugin import Cube
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.model.recipe import CubeRecipe
+from geo_assets.model.sensor import Sensor
 from geo_assets.storage import Storage
 from geo_assets.tasks.composite import BlockResult
 from geo_assets.tasks.pixels import read_window
@@ -24,7 +26,8 @@ _CLOSEUP_PX = 320
 
 
 def update_pictures(
-    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], cube: Cube, recipe: CubeRecipe, time_index: int, *, anew: bool
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], cube: Cube, recipe: CubeRecipe, sensor: Sensor,
+    time_index: int, *, anew: bool,
 ) -> None:  # fmt: skip
     """Draw both pictures of a partition of which blocks were made; one that cannot be drawn is told, since they are committed.
 
@@ -35,13 +38,14 @@ def update_pictures(
         done: Blocks that were made.
         cube: Holds them.
         recipe: Of the cube.
+        sensor: Of the cube.
         time_index: Place of the partition's period on the time axis.
         anew: Whether pictures that are there may show something else, such as a cube that was replaced.
     """
     try:
         if done:
-            update_quicklook(storage, receipt, grid, done, recipe.bands, anew=anew)
-            update_closeup(storage, receipt, grid, cube, recipe, time_index)
+            update_quicklook(storage, receipt, grid, done, [sensor.bands[b] for b in recipe.bands], anew=anew)
+            update_closeup(storage, receipt, grid, cube, recipe, sensor, time_index)
         elif anew:
             for name in (path.quicklook, path.closeup):
                 storage.delete(name(receipt.product, receipt.region, str(receipt.month)))
@@ -50,7 +54,7 @@ def update_pictures(
 
 
 def update_quicklook(
-    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], bands: list[str], *, anew: bool
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, done: Sequence[BlockResult], bands: Sequence[Band], *, anew: bool
 ) -> None:  # fmt: skip
     """Paste the new blocks' previews into the picture of the region, or into an empty one."""
     region, n = Region.parse(receipt.region), grid.region_blocks
@@ -86,8 +90,8 @@ def _chunk_slices(result: BlockResult, grid: PixelGrid, side: int) -> list[tuple
 
 
 def update_closeup(
-    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, cube: Cube, recipe: CubeRecipe, time_index: int
-) -> None:
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, cube: Cube, recipe: CubeRecipe, sensor: Sensor, time_index: int
+) -> None:  # fmt: skip
     """Write a picture of all that is made of a partition, in full resolution, where that is a small area."""
     name = path.closeup(receipt.product, receipt.region, str(receipt.month))
     rows, cols = _window(receipt, grid)
@@ -97,7 +101,7 @@ def update_closeup(
     faults: tuple[type[Exception], ...] = (StoreError, *cube.faults)
     try:
         group = zarr.open_group(cube.zarr_store(), path=grid.group, mode="r", zarr_format=3)
-        picture = _read(cube, group, recipe, (time_index, rows, cols))
+        picture = _read(cube, group, recipe, sensor, (time_index, rows, cols))
     except faults as e:  # such as of a block that this run did not make
         _log.warning("%s %s: no close-up: %s", receipt.region, receipt.month, e)
         storage.delete(name)
@@ -106,8 +110,8 @@ def update_closeup(
 
 
 def update_overview(
-    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, cube: Cube, recipe: CubeRecipe, time_index: int
-) -> None:
+    storage: Storage, receipt: PartitionReceipt, grid: PixelGrid, cube: Cube, recipe: CubeRecipe, sensor: Sensor, time_index: int
+) -> None:  # fmt: skip
     """Write a picture of the region from the last level of its pyramid; one that cannot be drawn is told."""
     name, coarser = path.quicklook(receipt.product, receipt.region, str(receipt.month)), levels(grid)
     window = coarser[-1].array_slices(coarser[-1].region_geobox(Region.parse(receipt.region)))
@@ -115,7 +119,7 @@ def update_overview(
     try:
         place = level_path(grid.group, len(coarser))
         group = zarr.open_group(cube.zarr_store(), path=place, mode="r", zarr_format=3)
-        storage.write(name, encode_png(_read(cube, group, recipe, (time_index, *window)), max_px=_CLOSEUP_PX))
+        storage.write(name, encode_png(_read(cube, group, recipe, sensor, (time_index, *window)), max_px=_CLOSEUP_PX))
     except faults as e:  # the levels are committed, and count
         _log.warning("%s %s: no picture of the pyramid: %s", receipt.region, receipt.month, e)
 
@@ -132,11 +136,13 @@ def _window(receipt: PartitionReceipt, grid: PixelGrid) -> tuple[slice, slice]:
     return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
 
 
-def _read(cube: Cube, group: zarr.Group, recipe: CubeRecipe, window: tuple[int, slice, slice]) -> Picture:
+def _read(
+    cube: Cube, group: zarr.Group, recipe: CubeRecipe, sensor: Sensor, window: tuple[int, slice, slice]
+) -> Picture:
     colours: list[str] = [b for b in ("red", "green", "blue") if b in recipe.bands]
     bands = colours if len(colours) == 3 else recipe.bands[:1]
     if recipe.layout == "stacked":
         stack = read_window(cube, group[recipe.varname], *window)[..., [recipe.bands.index(b) for b in bands]]
     else:
         stack = np.stack([read_window(cube, group[b], *window) for b in bands], axis=-1)
-    return to_rgb(stack, bands)
+    return to_rgb(stack, [sensor.bands[b] for b in bands])

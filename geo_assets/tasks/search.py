@@ -10,17 +10,19 @@ import shapely
 from geo_assets.eo.scenes import decide, read_scenes, scenes_of, write_scenes
 from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
 from geo_assets.model.project import Project
 from geo_assets.model.receipt import Dropped, PartitionReceipt
-from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe, digest
+from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, digest
 from geo_assets.model.scene import Scene, SceneQuery
 from geo_assets.model.sensor import Sensor
-from geo_assets.registry import load
+from geo_assets.registry import load, sensor_of
 from geo_assets.storage import Storage
 
 CODE_VERSION = "1"  # raise it when the same items give other decisions
+STATIC_SPAN = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # a date of what has none says nothing
 _SPAN_MONTHS = 12  # of one search; longer spans are asked for in parts, so that no answer gets huge
 _DAY = dt.timedelta(days=1)
 
@@ -33,31 +35,75 @@ def search(
     catalog: CatalogRecipe,
     sensor: SensorRecipe,
     mask: MaskRecipe,
+    beyond: gpd.GeoDataFrame | None = None,
 ) -> dict[str, gpd.GeoDataFrame]:
-    """Scene tables of a region by period key: what overlaps the region, by solar day.
+    """Scene tables of a region by period key: what overlaps the region, by solar day; of a static sensor always the same.
 
     What cannot be used is listed, too: without a footprint on its day in UTC, without a time in every period.
 
     The search is a day wider on both sides, since the solar day may differ from the day in UTC.
 
+    Args:
+        region: Which one.
+        grid: Pixel grid of its group.
+        periods: What is searched.
+        catalog: Where.
+        sensor: Of the scenes.
+        mask: For the greatest cloud cover.
+        beyond: Cells of the region; those that it owns are searched to their ends, which may lie in the next region. None
+            where nothing is made of whole cells.
+
     Raises:
         CatalogError: The search failed.
     """
-    plugin, facts = load("catalogs", catalog.kind), load("sensors", sensor.sensor)
-    collections = tuple(sensor.collections) or facts.collections_in(catalog.kind)
-    area = grid.region_geobox(region).lonlat()
+    if sensor_of(sensor).static:
+        table = search_static(region, grid, catalog=catalog, sensor=sensor, mask=mask, beyond=beyond)
+        return {period.key: table for period in periods}
     tables = {}
     for part in _spans(periods):
-        query = SceneQuery(collections, area, part[0].start - _DAY, part[-1].end + _DAY)
-        table = decide(
-            plugin.search(catalog, query), facts, max_cloud_cover=mask.max_cloud_cover, exclude=sensor.exclude
-        )
-        near = table[shapely.intersects(table.geometry.to_numpy(), area) | table.geometry.isna().to_numpy()]
+        near = _near(_area(region, grid, beyond), (part[0].start - _DAY, part[-1].end + _DAY), catalog, sensor, mask)
         for period in part:
             listed = [_lists(period, *times) for times in zip(near["solar_day"], near["time"], strict=True)]
             tables[period.key] = near[np.array(listed, bool)].reset_index(drop=True)
-            tables[period.key].attrs = dict(table.attrs)
+            tables[period.key].attrs = dict(near.attrs)
     return tables
+
+
+def search_static(
+    region: Region, grid: PixelGrid, *, catalog: CatalogRecipe, sensor: SensorRecipe, mask: MaskRecipe, beyond: gpd.GeoDataFrame | None = None,
+) -> gpd.GeoDataFrame:  # fmt: skip
+    """The scene table of a region for a sensor whose scenes have no date.
+
+    Raises:
+        CatalogError: The search failed.
+    """
+    near = _near(_area(region, grid, beyond), STATIC_SPAN, catalog, sensor, mask)
+    table = near.reset_index(drop=True)
+    table.attrs = dict(near.attrs)
+    return table
+
+
+def _area(region: Region, grid: PixelGrid, cells: gpd.GeoDataFrame | None) -> shapely.Geometry:
+    """The region, and the cells that it owns as far as they reach."""
+    whole = grid.region_geobox(region).lonlat()
+    if cells is None:
+        return whole
+    own = cells.geometry[cells["region"] == region.key].to_numpy()
+    out = own[~shapely.covers(whole, own)]
+    return shapely.union_all([whole, *out]) if len(out) else whole
+
+
+def _near(
+    area: shapely.Geometry, days: tuple[dt.date, dt.date], catalog: CatalogRecipe, sensor: SensorRecipe, mask: MaskRecipe
+) -> gpd.GeoDataFrame:  # fmt: skip
+    """What a search of some days finds that overlaps an area, and what has no footprint."""
+    plugin, facts = load("catalogs", catalog.kind), sensor_of(sensor)
+    collections = tuple(sensor.collections) or facts.collections_in(catalog.kind)
+    found = plugin.search(catalog, SceneQuery(collections, area, *days))
+    table = decide(found, facts, max_cloud_cover=mask.max_cloud_cover, exclude=sensor.exclude)
+    near = table[shapely.intersects(table.geometry.to_numpy(), area) | table.geometry.isna().to_numpy()]
+    near.attrs = dict(table.attrs)
+    return near
 
 
 def _lists(period: Period, solar_day: object, time: object) -> bool:
@@ -101,8 +147,9 @@ def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], m
     scenes = tuple(sorted(scenes_of(table, wanted), key=lambda s: (s.time, s.item_id)))
     nowhere = [band for band, without in lacking(scenes, wanted).items() if len(without) == len(scenes)]
     if nowhere:
+        named = ", ".join(f"{band} ({' or '.join(sensor.bands[band].assets)})" for band in nowhere)
         raise ConfigError(
-            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {', '.join(nowhere)}: leave it out of cube.bands, "
+            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {named}: leave it out of cube.bands, "
             "or of the mask by mask.kind none, or name a collection that has it under sensors"
         )
     return scenes
@@ -127,9 +174,10 @@ def product(sensor: str) -> str:
 def search_hash(project: Project, sensor: str) -> str:
     """Fingerprint of the settings that a scene table depends on."""
     entry = project.sensor(sensor)
-    where = [project.catalog.kind, project.catalog.url, list(entry.collections)]
+    catalog = project.catalog_of(sensor)
+    where = [catalog.kind, catalog.url, list(entry.collections)]
     left_out = [sorted(entry.exclude)] if entry.exclude else []  # as it was before there was a choice
-    return digest([where, project.mask.max_cloud_cover, *left_out])
+    return digest([where, project.mask.max_cloud_cover, *left_out, *([entry.facts] if entry.described else [])])
 
 
 def _readable(content: bytes | None) -> bool:
@@ -144,9 +192,16 @@ def _readable(content: bytes | None) -> bool:
 
 
 def store_scenes(
-    storage: Storage, project: Project, sensor: Sensor, region: str, month: str, table: gpd.GeoDataFrame, *, run_id: str
+    storage: Storage,
+    project: Project,
+    sensor: Sensor,
+    region: str,
+    month: str | None,
+    table: gpd.GeoDataFrame,
+    *,
+    run_id: str,
 ) -> tuple[PartitionReceipt, bool]:
-    """Write a partition's scene table, if a decision in it changed, and its receipt.
+    """Write a partition's scene table, if a decision in it changed, and its receipt; ``month`` is None of a static sensor.
 
     Returns:
         The receipt, and whether the table was written.

@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from affine import Affine
 
+from geo_assets.eo import series
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import Access
 from geo_assets.model.lonlat import to_lonlat
@@ -24,7 +25,7 @@ _CRS, _LEFT, _TOP, _SIZE = "EPSG:32633", 500_000, 5_200_000, 128
 
 
 def warm() -> float:
-    """Makes tiny composites of computed pixels on several grids; returns the seconds that it took."""
+    """Makes tiny composites of computed pixels on several grids, and a tiny year; returns the seconds that it took."""
     began = time.perf_counter()
     sensor = load("sensors", "sentinel-2-l2a")
     with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +37,17 @@ def warm() -> float:
                 made = dict(pixels.bands())
                 if not made["red"].any():
                     raise RuntimeError(f"a composite on {box.crs} came out empty")
+    _year()
     return time.perf_counter() - began
+
+
+def _year() -> None:
+    """Steps and months, of stored numbers and of reflectance, with a gap."""
+    clear, days = np.ones((2, 8, 8), bool), [100, 130]
+    for dtype in ("uint16", "float32"):
+        steps = series.composites(np.ones((2, 1, 8, 8), dtype), clear, days, series.step_days(2024), nodata=0)
+        if not np.allclose(series.monthly(steps), 1):
+            raise RuntimeError("a year that does not change came out otherwise")
 
 
 def _cases() -> Iterator[tuple[GeoBox, CubeRecipe, MaskRecipe]]:

@@ -74,7 +74,7 @@ def _search(run: PlainRun, region: str, months: Sequence[str] | None) -> None:
     sensor = project.sensor(project.cube.sensor)
     grid = cells.region_grid(region, project.cube)
     found = search.search(
-        Region.parse(region), grid, periods, catalog=project.catalog, sensor=sensor, mask=project.mask
+        Region.parse(region), grid, periods, catalog=project.catalog_of(sensor.sensor), sensor=sensor, mask=project.mask
     )
     for month, table in found.items():
         search.store_scenes(loaded.storage, project, loaded.sensor, region, month, table, run_id=_RUN)

@@ -1,15 +1,15 @@
-"""A small world with known surface reflectance, and Sentinel-2 scenes of it as a static STAC catalog with real COGs.
+"""A small world whose ground is known, and Sentinel-2 scenes of it as a static STAC catalog with real COGs.
 
 Everything is computed from a seed. The scenes have what real ones have: clouds that the classification misses or
 invents, shadows, haze, swath edges, overlapping tiles, two ways of storing the offset, an outdated duplicate and a
-damaged file, and since the truth is known a composite of them can be judged.
+damaged file, and since the truth is known a composite of them can be judged. Where they are asked for, Sentinel-1,
+Landsat, a height model and land cover maps of the same world stand beside them, each with its truth.
 """
 
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +19,17 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.crs import parse_resolution, reproject
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.period import Month
-from geo_assets.testing.world_land import BANDS, F32, MARGIN_PX, Landscape, Mask, landscape
+from geo_assets.testing import world_landsat, world_radar
+from geo_assets.testing.world_land import BANDS, F32, SPECTRA, Landscape, fine, inner, landscape
+from geo_assets.testing.world_observe import observe
 from geo_assets.testing.world_plan import Granule, Observation, Tile, exact_box, make_tiles, month_plan, outdated
-from geo_assets.testing.world_sky import HAZE, SHADOW, Sky, sky_of
+from geo_assets.testing.world_sky import sky_of
+from geo_assets.testing.world_stac import COLLECTIONS
+from geo_assets.testing.world_static import U8, Cover, Terrain
 
 COLLECTION = "sentinel-2-l2a"
 RESOLUTION_M = 10
 SCL_RESOLUTION_M = 20
-NOISE = 0.01  # standard deviation of a pixel's reflectance
-SHIFT_PX = 0.5  # greatest misregistration in x and in y
-_BRIGHTNESS = np.array([1.0, 0.99, 1.02, 1.05], np.float32)[:, None, None]  # of cloud, by band
-_POOL = 1 << 21
-_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,11 @@ class SampleWorld:
         internal_px: Side of a COG's internal tiles.
         with_broken: Whether one file is damaged.
         with_duplicate: Whether one acquisition has two items.
+        crs: Of the pixels.
+        codes: MGRS names of the two tiles.
+        sensors: What the catalog has: ``sentinel-2-l2a``, ``sentinel-1-rtc``, ``landsat-c2-l2``, ``dem``, ``landcover``.
+        bands: Of Sentinel-2: the four of 10 m, and after them any of 20 m: ``rededge1``, ``rededge2``, ``rededge3``,
+            ``nir08``, ``swir16``, ``swir22``.
     """
 
     seed: int = 7
@@ -88,6 +92,8 @@ class SampleWorld:
     with_duplicate: bool = True
     crs: str = "EPSG:32633"
     codes: tuple[str, str] = ("33TVN", "33TWN")
+    sensors: tuple[str, ...] = (COLLECTION,)
+    bands: tuple[str, ...] = BANDS
 
     def __post_init__(self) -> None:
         rows, cols = self.size_px
@@ -97,6 +103,10 @@ class SampleWorld:
             )
         if not 1 <= self.days <= 26:
             raise ConfigError(f"days {self.days}: give 1 to 26")
+        if not self.sensors or not set(self.sensors) <= set(COLLECTIONS):
+            raise ConfigError(f"sensors {self.sensors}: give some of {', '.join(COLLECTIONS)}")
+        if self.bands[: len(BANDS)] != BANDS or not set(self.bands) <= set(SPECTRA):
+            raise ConfigError(f"bands {self.bands}: give {', '.join(BANDS)} and then any of {', '.join(SPECTRA)}")
 
     @functools.cached_property
     def box(self) -> GeoBox:
@@ -193,16 +203,99 @@ class SampleWorld:
 
         Args:
             month: Such as ``2024-03``; any year.
-            band: ``red``, ``green``, ``blue`` or ``nir``.
+            band: One of ``bands``. A pixel of a band of 20 m shows the mean of four of these.
             box: Pixels of the world's 10 m grid, which may reach beyond it; by default the world.
 
         Raises:
             ConfigError: Unknown band, or ``box`` is not on the world's grid.
         """
-        if band not in BANDS:
-            raise ConfigError(f"the sample world has no band {band!r}, only {', '.join(BANDS)}")
-        whole = self._land.reflectance(Month.parse(month).first_day.month)[BANDS.index(band)]
-        return self.cut(whole[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX], box or self.box)
+        if band not in self.bands:
+            raise ConfigError(f"the sample world has no band {band!r}, only {', '.join(self.bands)}")
+        number = Month.parse(month).first_day.month
+        if band in BANDS:
+            whole = self._land.reflectance(number)[BANDS.index(band)]
+        else:
+            whole = self._land.mixed(number, SPECTRA[band])
+        return self.cut(inner(whole), box or self.box)
+
+    def truth_backscatter(self, month: str, polarization: str, box: GeoBox | None = None) -> F32:
+        """True gamma0 without speckle, dims (y, x), float32, linear power, NaN outside the world.
+
+        Args:
+            month: Such as ``2024-03``; any year.
+            polarization: ``vv`` or ``vh``.
+            box: Pixels of the world's 10 m grid, which may reach beyond it; by default the world.
+
+        Raises:
+            ConfigError: Unknown polarization, or ``box`` is not on the world's grid.
+        """
+        if polarization not in world_radar.POLARIZATIONS:
+            raise ConfigError(f"no polarization {polarization!r}, only {', '.join(world_radar.POLARIZATIONS)}")
+        number = Month.parse(month).first_day.month
+        return self.cut(world_radar.backscatter(self._land, number, polarization), box or self.box)
+
+    def truth_landsat(self, month: str, band: str, box: GeoBox | None = None) -> F32:
+        """Truth of a band of Landsat, dims (y, x), float32, NaN outside the world; its pixels show means of these.
+
+        Args:
+            month: Such as ``2024-03``; any year.
+            band: ``blue``, ``green``, ``red``, ``nir08``, ``swir16`` or ``swir22``, reflectance, unit 1; or
+                ``lwir11``, surface temperature, kelvin.
+            box: Pixels of the world's 10 m grid, which may reach beyond it; by default the world.
+
+        Raises:
+            ConfigError: Unknown band, or ``box`` is not on the world's grid.
+        """
+        if band not in world_landsat.BANDS:
+            raise ConfigError(f"Landsat has no band {band!r} here, only {', '.join(world_landsat.BANDS)}")
+        number = Month.parse(month).first_day.month
+        return self.cut(world_landsat.ground_truth(self._land, number, band), box or self.box)
+
+    def truth_landcover(self, box: GeoBox | None = None, year: int = 2021) -> U8:
+        """True land cover by the codes of ESA WorldCover, dims (y, x), uint8, 0 outside the world.
+
+        Args:
+            box: Pixels of the world's 10 m grid, which may reach beyond it; by default the world.
+            year: Before 2021 the field ``cover.changed`` is grassland.
+
+        Raises:
+            ConfigError: ``box`` is not on the world's grid.
+        """
+        classes = self.cut(self.cover.classes(year).astype(np.float32), box or self.box)
+        return np.nan_to_num(classes, nan=0).astype(np.uint8)
+
+    def truth_height(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """True height at places of the world's CRS, float64, metres, 0 in the sea; ``terrain`` has slope and aspect."""
+        return self.terrain.height(x, y)
+
+    @functools.cached_property
+    def terrain(self) -> Terrain:
+        """Heights, slope and aspect."""
+        return Terrain(self.seed, self.box)
+
+    @functools.cached_property
+    def cover(self) -> Cover:
+        """Land cover, and the field that changes."""
+        return Cover(self.seed, self.box)
+
+    @functools.cached_property
+    def radar_scenes(self) -> tuple[world_radar.RadarScene, ...]:
+        """All Sentinel-1 scenes in the order of time, written only if ``sensors`` name them."""
+        return world_radar.radar_scenes(self.months, self.box)
+
+    @functools.cached_property
+    def landsat_scenes(self) -> tuple[world_landsat.LandsatScene, ...]:
+        """All Landsat scenes in the order of time, written only if ``sensors`` name them; the first is RT, then T1."""
+        return world_landsat.landsat_scenes(self.months, self.box)
+
+    def observe_radar(self, scene: world_radar.RadarScene) -> world_radar.RadarObservation:
+        """What a Sentinel-1 scene shows."""
+        return world_radar.observe(scene, self._land, self.seed)
+
+    def observe_landsat(self, scene: world_landsat.LandsatScene) -> world_landsat.LandsatObservation:
+        """What a Landsat scene shows. The sky of a pass is one over both tiles."""
+        sky = sky_of(self.seed, self.size_px, self.days, scene.seeds, scene.cloud_share)
+        return world_landsat.observe(scene, self._land, sky, self.terrain, self.seed)
 
     def cut(self, values: F32, box: GeoBox) -> F32:
         """Values of the world's pixels on another window of its grid, NaN outside.
@@ -226,47 +319,8 @@ class SampleWorld:
 
     def observe(self, granule: Granule) -> Observation:
         """What a scene shows. The sky of a day is one over both tiles; noise and misregistration are the scene's own."""
-        rows, cols = granule.tile.box.shape
         sky = sky_of(self.seed, self.size_px, self.days, granule.seeds, granule.cloud_share)
-        half = slice(granule.tile.col // 2, (granule.tile.col + cols) // 2)
-        rng = np.random.default_rng([self.seed, 5, *granule.seeds, granule.tile.col, int(granule.bias > 0)])
-        valid = granule.valid()
-        ground = self._shifted(granule, rng.uniform(-SHIFT_PX, SHIFT_PX, 2))
-        shadow, haze, cloud = (_fine(part[:, half]) for part in (sky.shadow, sky.haze, sky.cloud))
-        opacity = _fine(sky.opacity[:, half])
-        ground *= np.where(shadow, np.float32(SHADOW), np.float32(1))
-        ground += np.float32(HAZE) * haze + np.float32(granule.bias)
-        ground *= 1 - opacity
-        ground += opacity * _fine(sky.brightness[:, half]) * _BRIGHTNESS
-        for band in ground:
-            band += _noise(rng, self.seed, (rows, cols))
-        dn = np.clip(np.rint(ground * 10_000) + granule.stored_offset, 1, 65_535).astype(np.uint16)
-        dn[:, ~valid] = 0
-        ground[:, ~valid] = np.nan
-        return Observation(
-            granule, valid, valid & ~(cloud | shadow | haze), cloud, shadow, haze, self._scl(granule, sky, half, valid),
-            dict(zip(BANDS, ground, strict=True)), dict(zip(BANDS, dn, strict=True)),
-        )  # fmt: skip
-
-    def _shifted(self, granule: Granule, shift: npt.NDArray[np.float64]) -> F32:
-        """The ground under a tile, displaced by a part of a pixel; bilinear, so a little more blurred."""
-        land = self._land.reflectance(granule.sensed.month)
-        rows, cols = granule.tile.box.shape
-        top, left = (int(np.floor(s)) for s in shift)
-        fy, fx = (np.float32(s - np.floor(s)) for s in shift)
-        r, c = MARGIN_PX + top, MARGIN_PX + granule.tile.col + left
-        part = land[:, r : r + rows + 1, c : c + cols + 1]
-        part = part[:, :-1] * (1 - fy) + part[:, 1:] * fy
-        return np.asarray(part[:, :, :-1] * (1 - fx) + part[:, :, 1:] * fx, np.float32)
-
-    def _scl(self, granule: Granule, sky: Sky, half: slice, valid: Mask) -> npt.NDArray[np.uint8]:
-        inner = slice(MARGIN_PX + granule.tile.col, MARGIN_PX + granule.tile.col + valid.shape[1], 2)
-        rows = slice(MARGIN_PX, MARGIN_PX + valid.shape[0], 2)
-        green = self._land.cover(granule.sensed.month)[rows, inner]
-        ground = np.where(self._land.water[rows, inner], 6, np.where(green > 0.4, 4, 5)).astype(np.uint8)
-        seen = sky.classes[:, half]
-        whole = valid[::2, ::2] & valid[1::2, ::2] & valid[::2, 1::2] & valid[1::2, 1::2]
-        return np.where(whole, np.where(seen, seen, ground), 0).astype(np.uint8)
+        return observe(granule, self._land, sky, self.seed, self.bands)
 
     def clear_median(self, month: str, band: str) -> tuple[F32, npt.NDArray[np.uint16]]:
         """What a perfect cloud mask would give: median over the solar days that are truly clear, and their number.
@@ -281,7 +335,8 @@ class SampleWorld:
             layer = days.setdefault(seen.granule.solar_day, np.full(self.size_px, np.nan, np.float32))
             part = layer[:, seen.granule.tile.col : seen.granule.tile.col + seen.box.shape[1]]
             first = np.isnan(part) & seen.clear
-            part[first] = seen.reflectance[band][first]
+            values = seen.reflectance[band]
+            part[first] = (values if values.shape == seen.box.shape else fine(values))[first]
         stack = np.stack(list(days.values()))
         count = (~np.isnan(stack)).sum(0).astype(np.uint16)
         median = np.nanmedian(np.where(count > 0, stack, 0), axis=0)
@@ -299,20 +354,3 @@ class SampleWorld:
         from geo_assets.testing.world_files import write_world  # it needs this module's names
 
         return write_world(self, Path(folder))
-
-
-@functools.lru_cache(maxsize=4)
-def _pool(seed: int) -> F32:
-    return np.random.default_rng([seed, 3]).standard_normal(_POOL, dtype=np.float32) * np.float32(NOISE)
-
-
-def _noise(rng: np.random.Generator, seed: int, shape: tuple[int, int]) -> F32:
-    """White noise: a random piece of a pool, since drawing afresh would take most of the time of a world."""
-    pool, size = _pool(seed), shape[0] * shape[1]
-    start = int(rng.integers(_POOL))
-    return np.take(pool, np.arange(start, start + size), mode="wrap").reshape(shape)
-
-
-def _fine(coarse: npt.NDArray[_T]) -> npt.NDArray[_T]:
-    """20 m pixels as 10 m pixels."""
-    return coarse.repeat(2, 0).repeat(2, 1)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +15,67 @@ import numpy as np
 import numpy.typing as npt
 import pyogrio
 import rasterio
-import shapely
 from affine import Affine
 
 from geo_assets.errors import ConfigError
+from geo_assets.testing import world_landsat, world_radar, world_static
 from geo_assets.testing.world import COLLECTION, RESOLUTION_M, SCL_RESOLUTION_M, BrokenAsset, SampleWorld
 from geo_assets.testing.world_land import BANDS
 from geo_assets.testing.world_plan import Granule, Observation
 from geo_assets.testing.world_sky import CLOUD_CLASSES
+from geo_assets.testing.world_stac import (
+    COLLECTIONS,
+    MEDIA,
+    dump,
+    extensions,
+    north_up,
+    stac_item,
+    write_cog,
+    write_collection,
+    write_item,
+)  # fmt: skip
 
 STAMP = "sample-world.json"
 AOI_FILE = "aoi.gpkg"
-_EXTENSIONS = [
-    f"https://stac-extensions.github.io/{name}/schema.json"
-    for name in ("eo/v1.1.0", "projection/v1.1.0", "raster/v1.1.0", "grid/v1.1.0")
-]
-_MEDIA = "image/tiff; application=geotiff; profile=cloud-optimized"
-_WAVELENGTH_UM = {"red": 0.665, "green": 0.560, "blue": 0.490, "nir": 0.842}
+_EXTENSIONS = extensions("eo/v1.1.0", "projection/v1.1.0", "raster/v1.1.0", "grid/v1.1.0")
+_WAVELENGTH_UM = {
+    "red": 0.665, "green": 0.560, "blue": 0.490, "nir": 0.842, "rededge1": 0.704, "rededge2": 0.740,
+    "rededge3": 0.783, "nir08": 0.865, "swir16": 1.610, "swir22": 2.190,
+}  # fmt: skip
+_Written = list[tuple[str, int]]  # collections and the number of their items
 _log = logging.getLogger(__name__)
 
 
 def write_world(world: SampleWorld, folder: Path) -> Path:
     """Writes a world into a folder and returns its ``catalog.json``; see ``SampleWorld.write``."""
     stamp, catalog = folder / STAMP, folder / "catalog.json"
-    wanted = {"world": json.loads(json.dumps(dataclasses.asdict(world))), "code": code_version(), "complete": True}
+    wanted = {"world": _choices(world), "code": code_version(), "complete": True}
+    known = [folder / name for names in COLLECTIONS.values() for name in names]
     if stamp.exists():
         if json.loads(stamp.read_text()) == wanted:
             return catalog
-        shutil.rmtree(folder / COLLECTION, ignore_errors=True)
-    elif (folder / COLLECTION).exists() or catalog.exists():
+        for old in known:
+            shutil.rmtree(old, ignore_errors=True)
+    elif catalog.exists() or any(path.exists() for path in known):
         raise ConfigError(f"{folder} holds a catalog that is not a sample world: choose an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _dump(stamp, wanted | {"complete": False})
-    items = [_write_scene(world, seen, folder / COLLECTION) for seen in world.observations()]
-    _write_collection(world, items, folder)
+    dump(stamp, wanted | {"complete": False})
+    scenes = {
+        name: n for sensor in COLLECTIONS if sensor in world.sensors for name, n in _WRITERS[sensor](world, folder)
+    }
+    _write_catalog(world, list(scenes), catalog)
     _write_aoi(world, folder / AOI_FILE)
-    _dump(stamp, wanted)
-    _log.info("sample world with %d scenes written to %s", len(items), folder)
+    dump(stamp, wanted)
+    _log.info("sample world with %d scenes written to %s", sum(scenes.values()), folder)
     return catalog
+
+
+def _choices(world: SampleWorld) -> dict[str, Any]:
+    """What was asked for; sensors and bands only where they are not the usual ones."""
+    plain = {f.name: f.default for f in dataclasses.fields(world) if f.name in ("sensors", "bands")}
+    chosen = dataclasses.asdict(world)
+    document: dict[str, Any] = json.loads(json.dumps({k: v for k, v in chosen.items() if plain.get(k) != v}))
+    return document
 
 
 def code_version() -> str:
@@ -63,38 +86,32 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def _dump(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=1) + "\n")
-
-
 def _write_scene(world: SampleWorld, seen: Observation, folder: Path) -> dict[str, Any]:
     granule = seen.granule
     home = folder / granule.item_id
     home.mkdir(parents=True, exist_ok=True)
-    size = world.internal_px
-    for band in BANDS:
-        _write_cog(home / f"{band}.tif", seen.dn[band], granule, resolution=RESOLUTION_M, size=size)
-    _write_cog(home / "scl.tif", seen.scl, granule, resolution=SCL_RESOLUTION_M, size=size)
+    for band in world.bands:
+        _write_band(home / f"{band}.tif", seen.dn[band], granule, resolution=_step(band), size=world.internal_px)
+    _write_band(home / "scl.tif", seen.scl, granule, resolution=SCL_RESOLUTION_M, size=world.internal_px)
     if world.broken and world.broken.item_id == granule.item_id:
-        damage(home / f"{world.broken.band}.tif", world.broken, size)
-    item = _item(seen)
-    _dump(home / f"{granule.item_id}.json", item)
+        damage(home / f"{world.broken.band}.tif", world.broken, world.internal_px)
+    item = _item(seen, world.bands)
+    write_item(item, folder)
     return item
+
+
+def _step(band: str) -> int:
+    return RESOLUTION_M if band in BANDS else SCL_RESOLUTION_M
 
 
 def _transform(granule: Granule, resolution: int) -> Affine:
     box = granule.tile.box
-    return Affine(resolution, 0, float(box.left), 0, -resolution, float(box.top))
+    return north_up(box.left, box.top, resolution, resolution)
 
 
-def _write_cog(path: Path, values: npt.NDArray[Any], granule: Granule, *, resolution: int, size: int) -> None:
-    rows, cols = values.shape
-    with rasterio.open(
-        path, "w", driver="COG", dtype=values.dtype, count=1, height=rows, width=cols, nodata=0,
-        crs=granule.tile.box.crs, transform=_transform(granule, resolution),
-        blocksize=size, compress="DEFLATE", predictor="YES", level=1, overview_resampling="NEAREST", num_threads=1,
-    ) as sink:  # fmt: skip
-        sink.write(values, 1)
+def _write_band(path: Path, values: npt.NDArray[Any], granule: Granule, *, resolution: int, size: int) -> None:
+    transform = _transform(granule, resolution)
+    write_cog(path, values, crs=granule.tile.box.crs, transform=transform, nodata=0, size=size)
 
 
 def damage(path: Path, broken: BrokenAsset, size: int) -> None:
@@ -119,23 +136,25 @@ def _raster_band(granule: Granule, band: str) -> dict[str, Any]:
         "nodata": 0,
         "data_type": "uint16",
         "bits_per_sample": 15,
-        "spatial_resolution": RESOLUTION_M,
+        "spatial_resolution": _step(band),
         "scale": 0.0001,
     }
     return facts | offset
 
 
 def _asset(granule: Granule, band: str) -> dict[str, Any]:
-    step = SCL_RESOLUTION_M if band == "scl" else RESOLUTION_M
+    step = _step(band)
     rows, cols = (n * RESOLUTION_M // step for n in granule.tile.box.shape)
     asset: dict[str, Any] = {
-        "href": f"./{band}.tif", "type": _MEDIA, "title": "Scene classification (SCL)" if band == "scl" else band.title(),
+        "href": f"./{band}.tif", "type": MEDIA, "title": "Scene classification (SCL)" if band == "scl" else band.title(),
         "roles": ["data", "reflectance"] if band != "scl" else ["data"], "gsd": step,
         "proj:shape": [rows, cols], "proj:transform": [*_transform(granule, step)[:6]],
         "raster:bands": [_raster_band(granule, band)],
     }  # fmt: skip
     if band != "scl":
-        asset["eo:bands"] = [{"name": band, "common_name": band, "center_wavelength": _WAVELENGTH_UM[band]}]
+        asset["eo:bands"] = [
+            {"name": band, "common_name": band.rstrip("123"), "center_wavelength": _WAVELENGTH_UM[band]}
+        ]
     return asset
 
 
@@ -163,46 +182,76 @@ def _properties(seen: Observation) -> dict[str, Any]:
     return properties
 
 
-def _item(seen: Observation) -> dict[str, Any]:
-    footprint = seen.granule.footprint()
-    return {
-        "type": "Feature", "stac_version": "1.0.0", "stac_extensions": _EXTENSIONS, "id": seen.granule.item_id,
-        "collection": COLLECTION, "properties": _properties(seen),
-        "bbox": [round(v, 7) for v in footprint.bounds],
-        "geometry": shapely.geometry.mapping(shapely.set_precision(footprint, 1e-7)),
-        "links": [
-            {"rel": "root", "href": "../../catalog.json", "type": "application/json"},
-            {"rel": "collection", "href": "../collection.json", "type": "application/json"},
-            {"rel": "parent", "href": "../collection.json", "type": "application/json"},
-        ],
-        "assets": {band: _asset(seen.granule, band) for band in (*BANDS, "scl")},
-    }  # fmt: skip
+def _item(seen: Observation, bands: tuple[str, ...]) -> dict[str, Any]:
+    return stac_item(
+        seen.granule.item_id, COLLECTION, footprint=seen.granule.footprint(), properties=_properties(seen),
+        assets={band: _asset(seen.granule, band) for band in (*bands, "scl")}, schemas=_EXTENSIONS,
+    )  # fmt: skip
 
 
-def _write_collection(world: SampleWorld, items: list[dict[str, Any]], folder: Path) -> None:
-    times = sorted(item["properties"]["datetime"] for item in items)
-    boxes = np.array([item["bbox"] for item in items])
-    bbox = [*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist()]
-    collection = {
-        "type": "Collection", "stac_version": "1.0.0", "id": COLLECTION, "license": "CC0-1.0",
-        "title": "Sentinel-2 Level-2A, made up", "description": "Computed scenes of a world whose reflectance is known.",
-        "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [[times[0], times[-1]]]}},
-        "links": [
-            {"rel": "root", "href": "../catalog.json", "type": "application/json"},
-            {"rel": "parent", "href": "../catalog.json", "type": "application/json"},
-            *({"rel": "item", "href": f"./{i['id']}/{i['id']}.json", "type": "application/geo+json"} for i in items),
-        ],
-    }  # fmt: skip
+def _write_optical(world: SampleWorld, folder: Path) -> _Written:
+    home = folder / COLLECTION
+    items = [_write_scene(world, seen, home) for seen in world.observations()]
+    text = "Computed scenes of a world whose reflectance is known."
+    write_collection(items, home, title="Sentinel-2 Level-2A, made up", description=text)
+    return [(COLLECTION, len(items))]
+
+
+def _write_radar(world: SampleWorld, folder: Path) -> _Written:
+    home = folder / world_radar.COLLECTION
+    items = [world_radar.write_scene(world.observe_radar(s), home, world.internal_px) for s in world.radar_scenes]
+    text = f"Computed gamma0 of a world whose backscatter is known, with speckle of {world_radar.LOOKS} looks."
+    write_collection(items, home, title="Sentinel-1 terrain-corrected, made up", description=text)
+    return [(home.name, len(items))]
+
+
+def _write_landsat(world: SampleWorld, folder: Path) -> _Written:
+    home = folder / "landsat-c2-l2"
+    seen = (world.observe_landsat(scene) for scene in world.landsat_scenes)
+    items = [world_landsat.write_scene(s, world.box, home, world.internal_px) for s in seen]
+    text = "Computed scenes of a world whose reflectance and temperature are known."
+    write_collection(items, home, title="Landsat Collection 2 Level-2, made up", description=text)
+    return [(home.name, len(items))]
+
+
+def _write_dem(world: SampleWorld, folder: Path) -> _Written:
+    written = []
+    for name, arcsec in (("cop-dem-glo-30", 1), ("cop-dem-glo-90", 3)):
+        items = world_static.write_dem(world.terrain, folder / name, arcsec, world.internal_px)
+        text = "Heights of a world as a known function of place."
+        write_collection(items, folder / name, title=f"Copernicus DEM GLO-{30 * arcsec}, made up", description=text)
+        written.append((name, len(items)))
+    return written
+
+
+def _write_landcover(world: SampleWorld, folder: Path) -> _Written:
+    years = sorted({2020, 2021, *(int(month[:4]) for month in world.months)})
+    covers, annual = folder / world_static.WORLDCOVER, folder / world_static.ANNUAL_LULC
+    maps = world_static.write_worldcover(world.cover, covers, world.internal_px)
+    yearly = world_static.write_annual(world.cover, years, world.codes[0][:3], annual, world.internal_px)
+    text = "Land cover of a made-up world."
+    write_collection(maps, covers, title="ESA WorldCover, made up", description=text)
+    write_collection(yearly, annual, title="Annual land cover of Impact Observatory, made up", description=text)
+    return [(covers.name, len(maps)), (annual.name, len(yearly))]
+
+
+_WRITERS: dict[str, Callable[[SampleWorld, Path], _Written]] = {
+    "sentinel-2-l2a": _write_optical, "sentinel-1-rtc": _write_radar, "landsat-c2-l2": _write_landsat,
+    "dem": _write_dem, "landcover": _write_landcover,
+}  # fmt: skip
+
+
+def _write_catalog(world: SampleWorld, collections: list[str], path: Path) -> None:
+    what = "Sentinel-2 scenes" if world.sensors == (COLLECTION,) else ", ".join(collections)
     catalog = {
         "type": "Catalog", "stac_version": "1.0.0", "id": "geo-assets-sample-world", "title": "Sample world",
-        "description": f"A made-up piece of land with Sentinel-2 scenes of {world.months[0]} to {world.months[-1]}.",
+        "description": f"A made-up piece of land with {what} of {world.months[0]} to {world.months[-1]}.",
         "links": [
             {"rel": "root", "href": "./catalog.json", "type": "application/json"},
-            {"rel": "child", "href": f"./{COLLECTION}/collection.json", "type": "application/json"},
+            *({"rel": "child", "href": f"./{n}/collection.json", "type": "application/json"} for n in collections),
         ],
     }  # fmt: skip
-    _dump(folder / COLLECTION / "collection.json", collection)
-    _dump(folder / "catalog.json", catalog)
+    dump(path, catalog)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The ground of the sample world: what grows where, and its true surface reflectance in every month."""
 
 import functools
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +12,40 @@ MARGIN_PX = 2  # beyond the world, so that a misregistered scene still has groun
 
 _PARCEL_PX = 26
 _STREET_PX = 7
-_SOIL = (0.17, 0.13, 0.10, 0.24)
-_CROP = (0.045, 0.075, 0.035, 0.44)
-_TREES = (0.028, 0.048, 0.025, 0.34)
-_TOWN = (0.16, 0.14, 0.12, 0.21)
-_WATER = (0.035, 0.050, 0.060, 0.018)
+
+
+class Ground(NamedTuple):
+    """What pure ground of each kind gives in one channel; the pixels of a landscape are mixtures of them."""
+
+    soil: float
+    crop: float
+    trees: float
+    town: float
+    water: float
+
+
+# Surface reflectance, unit 1
+SPECTRA = {
+    "red": Ground(0.17, 0.045, 0.028, 0.16, 0.035),
+    "green": Ground(0.13, 0.075, 0.048, 0.14, 0.050),
+    "blue": Ground(0.10, 0.035, 0.025, 0.12, 0.060),
+    "nir": Ground(0.24, 0.44, 0.34, 0.21, 0.018),
+    "rededge1": Ground(0.19, 0.11, 0.08, 0.17, 0.033),
+    "rededge2": Ground(0.21, 0.32, 0.22, 0.19, 0.024),
+    "rededge3": Ground(0.23, 0.41, 0.30, 0.20, 0.020),
+    "nir08": Ground(0.25, 0.45, 0.35, 0.22, 0.016),
+    "swir16": Ground(0.30, 0.21, 0.13, 0.26, 0.010),
+    "swir22": Ground(0.25, 0.10, 0.06, 0.24, 0.006),
+}
 # Month of greatest cover, width in months, least and greatest green cover: winter cereal, maize, grassland, fallow
 _CROPS = np.array([(5.2, 1.7, 0.12, 0.92), (7.8, 1.6, 0.04, 0.95), (6.0, 3.2, 0.45, 0.80), (6.0, 2.5, 0.05, 0.20)])
 _CROP_SHARE = (0.34, 0.30, 0.24, 0.12)
+TREES, GRASSLAND, CROPLAND, TOWN, BARE, WATER = 10, 30, 40, 50, 60, 80  # ESA WorldCover Product User Manual v2.0
+_FIELD_CLASSES = np.array([CROPLAND, CROPLAND, GRASSLAND, BARE], np.uint8)  # of the kinds of field above
 
 F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+_T = TypeVar("_T", bound=np.generic)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) -> F32:
@@ -67,8 +91,10 @@ class Landscape:
             np.float32
         )
         self._parcel = parcel
+        self._kinds = kinds
         self._soil = (1 + rng.normal(0, 0.12, len(kinds))).astype(np.float32)
         self.reflectance = functools.lru_cache(maxsize=3)(self._reflectance)
+        self.mixed = functools.lru_cache(maxsize=12)(self._mixed)
 
     def _river(self, rng: np.random.Generator) -> Mask:
         rows, cols = self.shape
@@ -110,19 +136,52 @@ class Landscape:
     def _reflectance(self, month: int) -> F32:
         """True surface reflectance of a month (1 to 12), dims (band, y, x) with margin, unit 1, no nodata."""
         green = self.cover(month)
+        return np.stack([self._mixture(green, SPECTRA[band]) for band in BANDS])
+
+    def _mixed(self, month: int, ground: Ground) -> F32:
+        """A channel in a month (1 to 12), dims (y, x) with margin, in the unit of ``ground``, no nodata."""
+        return self._mixture(self.cover(month), ground)
+
+    def _mixture(self, green: F32, pure: Ground) -> F32:
         soil = self._soil[self._parcel]
-        out = np.empty((len(BANDS), *self.shape), np.float32)
-        for band in range(len(BANDS)):
-            bare = np.where(self.forest, 0.6 * _SOIL[band], _SOIL[band] * soil)
-            bare = np.where(self.town, _TOWN[band] * self._roofs, bare)
-            leaf = np.where(self.forest, _TREES[band], _CROP[band])
-            ground = (bare * (1 - green) + leaf * green) * self._brightness
-            ground = np.where(self.water, _WATER[band], ground).astype(np.float32)
-            out[band] = ndimage.gaussian_filter(ground, 0.8, mode="nearest", truncate=2.5)  # the instrument's blur
-        return out
+        bare = np.where(self.forest, 0.6 * pure.soil, pure.soil * soil)
+        bare = np.where(self.town, pure.town * self._roofs, bare)
+        leaf = np.where(self.forest, pure.trees, pure.crop)
+        ground = (bare * (1 - green) + leaf * green) * self._brightness
+        ground = np.where(self.water, pure.water, ground).astype(np.float32)
+        # The instrument's blur
+        return np.asarray(ndimage.gaussian_filter(ground, 0.8, mode="nearest", truncate=2.5), np.float32)
+
+    @functools.cached_property
+    def classes(self) -> npt.NDArray[np.uint8]:
+        """Land cover by the codes of ESA WorldCover, dims (y, x) with margin, uint8, no nodata."""
+        fields = _FIELD_CLASSES[self._kinds][self._parcel]
+        ground = np.where(self.water, WATER, np.where(self.town, TOWN, np.where(self.forest, TREES, fields)))
+        return ground.astype(np.uint8)
+
+    @functools.cached_property
+    def largest_field(self) -> Mask:
+        """The largest piece of cropland of one field, dims (y, x) with margin."""
+        crops = self.classes == CROPLAND
+        return np.asarray(crops & (self._parcel == np.bincount(self._parcel[crops]).argmax()))
 
 
 @functools.lru_cache(maxsize=2)
 def landscape(seed: int, shape: tuple[int, int]) -> Landscape:
     """The ground of a world, kept for the next caller."""
     return Landscape(seed, shape)
+
+
+def inner(values: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """The world's own pixels of an array with margin, dims (y, x)."""
+    return values[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+
+def fine(coarse: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """20 m pixels as 10 m pixels."""
+    return coarse.repeat(2, 0).repeat(2, 1)
+
+
+def coarse(values: F32) -> F32:
+    """10 m pixels as 20 m pixels: their means, dims (y, x)."""
+    return np.asarray((values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]) / 4, np.float32)

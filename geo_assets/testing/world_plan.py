@@ -124,7 +124,7 @@ class Observation:
         haze: True in haze.
         scl: Scene classification as stored, 20 m, uint8, 0 outside the swath.
         reflectance: Band to measured reflectance with noise, cloud and misregistration; float32, NaN outside the swath.
-        dn: Band to stored numbers; uint16, 0 outside the swath.
+        dn: Band to stored numbers; uint16, 0 outside the swath. Bands of 20 m have 20 m pixels in both.
     """
 
     granule: Granule

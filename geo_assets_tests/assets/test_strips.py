@@ -62,7 +62,9 @@ def test_the_quicklook_of_a_small_area_is_a_close_up(made: Tiny) -> None:
     window = cube.isel(x=slice(0, 128)).where(cube.x < 512_000, drop=True)
     seen = (window.n_clear > 0).any("x")
     colours = np.stack([np.nan_to_num(window[b].sel(y=seen) * 1e4).round() for b in ("red", "green", "blue")], axis=-1)
-    np.testing.assert_array_equal(closeup, to_rgb(colours.astype("uint16"), ["red", "green", "blue"]))
+    np.testing.assert_array_equal(
+        closeup, to_rgb(colours.astype("uint16"), [made.loaded.sensor.bands[b] for b in ("red", "green", "blue")])
+    )
     whole = decode_png(storage.read(path.quicklook("composite", WEST, "2024-03")) or b"")
     assert whole.shape == (128, 128, 3)  # the region, of which the area is the middle
     np.testing.assert_array_equal(whole[32:96], closeup)

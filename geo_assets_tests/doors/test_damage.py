@@ -213,7 +213,7 @@ def test_closeup_when_a_chunk_is_cut_off_then_there_is_none_and_nothing_is_raise
     receipt = loaded.storage.read_receipt("composite", region, MONTHS[0])
     truncate_chunks(tiny)
     grid = region_grid(region, loaded.project.cube)
-    update_closeup(loaded.storage, receipt, grid, loaded.cube, loaded.project.cube, 0)
+    update_closeup(loaded.storage, receipt, grid, loaded.cube, loaded.project.cube, loaded.sensor, 0)
     assert loaded.storage.read(name) is None
     assert "no close-up: variable utm33n/red of the cube is damaged" in caplog.text
 

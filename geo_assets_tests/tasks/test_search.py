@@ -10,9 +10,10 @@ import pytest
 from geo_assets.eo.scenes import read_scenes, write_scenes
 from geo_assets.errors import ConfigError
 from geo_assets.model import path
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Month, Period
-from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, SensorRecipe
+from geo_assets.model.recipe import CatalogRecipe, MaskRecipe
 from geo_assets.model.scene import SceneQuery
 from geo_assets.project import load_project
 from geo_assets.registry import load

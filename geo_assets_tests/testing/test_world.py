@@ -1,7 +1,9 @@
+import datetime as dt
 import hashlib
 import itertools
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +15,22 @@ from pystac.validation import validate_dict
 from rio_cogeo import cogeo
 from scipy import ndimage
 
+from geo_assets.catalogs.static import StaticCatalog
 from geo_assets.eo.scenes import decide
 from geo_assets.errors import ConfigError
 from geo_assets.model.crs import reproject
+from geo_assets.model.recipe import CatalogRecipe
+from geo_assets.model.scene import SceneQuery
 from geo_assets.sensors.sentinel_2_l2a import PLUGIN
 from geo_assets.testing.world import SampleWorld
 from geo_assets.testing.world_land import BANDS
+from geo_assets_tests.testing.conftest import EVERYTHING
 
 KEEP = (2, 4, 5, 6, 7, 11)
 NAIVE = ("no_mask", "no_offset", "double_offset", "bilinear_scl", "mean")
 SMALL = SampleWorld(months=("2024-05", "2024-06", "2024-07"), size_px=(320, 512), overlap_px=64, internal_px=128)
 TINY = SampleWorld(months=("2024-06",), size_px=(128, 256), overlap_px=64, days=2, internal_px=64)
+TINY_OF_ALL = replace(TINY, sensors=EVERYTHING, bands=(*BANDS, "swir22"))
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +99,138 @@ def test_write_when_the_folder_holds_another_catalog_then_it_is_refused(tmp_path
     assert (tmp_path / "catalog.json").read_text() == "{}"
 
 
+def facts(folder: Path) -> str:
+    """Checksum of what the catalog's documents say, without what is measured in pixels or comes from PROJ."""
+    documents = []
+    for path in sorted(folder.rglob("*.json")):
+        document = json.loads(path.read_text())
+        for name in ("bbox", "geometry", "extent", "code"):
+            document.pop(name, None)
+        for name in ("eo:cloud_cover", "s2:nodata_pixel_percentage"):
+            document.get("properties", {}).pop(name, None)
+        documents.append([str(path.relative_to(folder)), document])
+    return hashlib.sha256(json.dumps(documents).encode()).hexdigest()
+
+
+def test_write_when_no_further_sensor_is_asked_for_then_the_world_is_as_it_always_was(tmp_path):
+    TINY.write(tmp_path)
+    # As before there were other sensors; pixels are summed, since last digits differ between processors
+    assert facts(tmp_path) == "60f5c2134139b9119efcb8c45f8a25098c4fb3d4762dcab95573a7dfcaabc73a"
+    sums = {"red": 354252632, "blue": 346212100, "nir": 479295233, "scl": 169699}
+    for band, expected in sums.items():
+        total = 0
+        for path in tmp_path.glob(f"sentinel-2-l2a/*/{band}.tif"):
+            with rasterio.open(path) as source:
+                total += int(source.read(1).sum(dtype=np.int64))
+        assert total == pytest.approx(expected, rel=1e-6)
+
+
+def test_write_when_other_sensors_are_asked_for_then_they_are_added_and_the_scenes_stay(tmp_path):
+    more = replace(TINY, sensors=("sentinel-2-l2a", "dem", "landcover"))
+    TINY.write(tmp_path / "a")
+    more.write(tmp_path / "b")
+    plain, rich = (checksums(tmp_path / n) for n in "ab")
+    assert set(rich) > set(plain)
+    assert {n for n in plain if plain[n] != rich[n]} == {"catalog.json", "sample-world.json"}
+    catalog = pystac.Catalog.from_file(str(tmp_path / "b" / "catalog.json"))
+    assert [c.id for c in catalog.get_children()] == [
+        "sentinel-2-l2a", "cop-dem-glo-30", "cop-dem-glo-90", "esa-worldcover", "io-lulc-annual-v02",
+    ]  # fmt: skip
+
+
+def test_write_when_other_sensors_were_there_then_they_are_replaced(tmp_path):
+    replace(TINY, sensors=("dem", "landcover")).write(tmp_path)
+    TINY.write(tmp_path)
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"sentinel-2-l2a"}
+    replace(TINY, sensors=("landsat-c2-l2",)).write(tmp_path)
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {"landsat-c2-l2"}
+
+
+@pytest.fixture(scope="module")
+def tiny_of_all(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny_of_all")
+    TINY_OF_ALL.write(path)
+    return path
+
+
+def test_write_when_all_sensors_are_written_again_then_the_bytes_are_equal(tmp_path, tiny_of_all):
+    TINY_OF_ALL.write(tmp_path)
+    assert checksums(tmp_path) == checksums(tiny_of_all)
+
+
+def test_write_when_the_same_world_of_all_sensors_is_there_then_nothing_is_touched(tiny_of_all):
+    before = {p: p.stat().st_mtime_ns for p in tiny_of_all.rglob("*") if p.is_file()}
+    TINY_OF_ALL.write(tiny_of_all)
+    assert before == {p: p.stat().st_mtime_ns for p in tiny_of_all.rglob("*") if p.is_file()}
+
+
+def test_write_when_the_seed_differs_then_every_raster_of_every_sensor_does(tmp_path, tiny_of_all):
+    replace(TINY_OF_ALL, seed=8).write(tmp_path)
+    a, b = checksums(tiny_of_all), checksums(tmp_path)
+    rasters = [n for n in a if n.endswith((".tif", ".TIF", ".tiff"))]
+    assert len(rasters) > 50
+    assert {n for n in rasters if a[n] == b[n]} == set()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("sensors", ("modis",)), ("sensors", ()), ("bands", ("red",)), ("bands", (*BANDS, "coastal"))],
+)
+def test_world_when_a_sensor_or_band_is_unknown_then_it_is_refused(option, value):
+    with pytest.raises(ConfigError, match=option):
+        SampleWorld(**{option: value})
+
+
+def test_catalog_when_it_has_all_sensors_then_pystac_reads_it_and_every_item_is_valid(everything):
+    catalog = pystac.Catalog.from_file(str(everything.folder / "catalog.json"))
+    read_back = list(catalog.get_items(recursive=True))
+    assert {i.id for i in read_back} == {i for items in everything.items.values() for i in items}
+    for thing in (catalog, *catalog.get_children(), *read_back):
+        validate_dict(thing.to_dict(transform_hrefs=False) | {"stac_extensions": []})
+    assert all(Path(a.get_absolute_href()).is_file() for i in read_back for a in i.assets.values())
+    assert all(s.startswith("https://") for i in read_back for s in i.stac_extensions)
+
+
+def test_catalog_when_it_is_searched_then_each_collection_is_found(everything):
+    first, last = dt.date(2020, 1, 1), dt.date(2024, 12, 31)
+    recipe = CatalogRecipe(kind="static", path=str(everything.folder / "catalog.json"))
+    for collection, items in everything.items.items():
+        query = SceneQuery((collection,), everything.world.aoi, first, last)
+        assert {i["id"] for i in StaticCatalog().search(recipe, query)} == set(items)
+
+
+@pytest.mark.parametrize("band", ["rededge1", "nir08", "swir16"])
+def test_bands_when_20_m_ones_are_asked_for_then_clear_pixels_are_the_truth_at_20_m(everything, band):
+    world = everything.world
+    items = everything.items["sentinel-2-l2a"]
+    for o in world.observations():
+        if world.duplicate and o.granule.item_id == world.duplicate.loser_id:
+            continue
+        item = items[o.granule.item_id]
+        with everything.open(item, band) as source:
+            stored = source.read(1)
+            assert (source.dtypes[0], source.nodata, source.res) == ("uint16", 0, (20.0, 20.0))
+            assert [*source.shape] == item["assets"][band]["proj:shape"]
+        assert np.array_equal(stored, o.dn[band])
+        assert np.array_equal(stored > 0, o.scl > 0)
+        truth = world.truth(o.granule.month, band, o.box).reshape(o.scl.shape[0], 2, -1, 2).mean((1, 3))
+        clear = o.clear[::2, ::2] & o.clear[1::2, ::2] & o.clear[::2, 1::2] & o.clear[1::2, 1::2]
+        error = ((stored.astype(float) + PLUGIN.dn_offset(item).dn) * 1e-4 - truth)[clear]
+        assert abs(np.median(error)) < 0.005
+        assert np.sqrt(np.mean(error**2)) < 0.02
+        assert item["assets"][band]["raster:bands"][0]["spatial_resolution"] == 20
+
+
+def test_bands_when_20_m_ones_are_asked_for_then_those_of_10_m_and_their_median_stay(everything):
+    world = everything.world
+    plain = replace(world, bands=BANDS)
+    ours, theirs = (next(w.observations("2024-06")) for w in (world, plain))
+    assert all(np.array_equal(ours.dn[b], theirs.dn[b]) for b in BANDS)
+    median, days = world.clear_median("2024-06", "swir16")
+    assert median.shape == days.shape == world.size_px
+    assert abs(np.nanmedian(median - world.truth("2024-06", "swir16"))) < 0.01
+
+
 def test_observations_when_fewer_months_are_asked_for_then_they_are_the_same():
     alone = SampleWorld(months=("2024-06",), size_px=SMALL.size_px, overlap_px=64, with_duplicate=False)
     ours, theirs = (next(w.observations("2024-06")) for w in (SMALL, alone))
@@ -158,8 +297,6 @@ def test_truth_when_asked_for_a_window_then_it_is_that_part_and_nan_outside():
 
 
 def test_truth_when_the_window_is_off_the_grid_or_the_band_unknown_then_it_is_refused():
-    from dataclasses import replace
-
     with pytest.raises(ConfigError, match="grid"):
         SMALL.truth("2024-06", "nir", replace(SMALL.box, left=SMALL.box.left + 5))
     with pytest.raises(ConfigError, match="no band"):

@@ -119,9 +119,8 @@ def _disk(loaded: LoadedProject, pixels: int, keys: int) -> Iterator[Finding]:
 
 def catalog_findings(loaded: LoadedProject) -> Iterator[Finding]:
     """One search: the whole area and time of a catalog in files, or a small part of what an API has."""
-    recipe = loaded.project.catalog
-    whole = in_files(loaded)
     for entry in loaded.project.sensors:
+        recipe, whole = loaded.project.catalog_of(entry.sensor), in_files(loaded, entry)
         name = f"{recipe.kind}, {entry.sensor}"
         try:
             found = ask(loaded, entry)

@@ -1,0 +1,101 @@
+"""What analysis-ready layers would read, take and cost, before anything is spent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from geo_assets.assets.context import Workspace
+from geo_assets.model.compute import Compute
+from geo_assets.model.cost import Estimate, Load
+from geo_assets.model.geometry import Region
+from geo_assets.model.period import Period
+from geo_assets.registry import sensor_of
+from geo_assets.storage import DamagedError
+from geo_assets.tasks import search as search_task
+from geo_assets.tasks.ard_partition import ard_sensors, cell_boxes, plan_ard, product
+from geo_assets.tasks.forecast import MOST, ArdForecast
+
+_PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
+
+
+class ArdEstimate:
+    """Sums over partitions and sensors, as the receipts of this storage let expect them.
+
+    Args:
+        workspace: The project.
+        backend: That is to run the tasks.
+        overhead_s: What a task takes there beside its own time.
+        wanted: Whether such layers are to be made at all.
+        overwrite: Whether what is fresh is made again.
+
+    Attributes:
+        sensors: Whose layers are to be made.
+    """
+
+    def __init__(
+        self, workspace: Workspace, backend: Compute, overhead_s: float, *, wanted: bool, overwrite: bool
+    ) -> None:
+        self._workspace, self._backend, self._overwrite = workspace, backend, overwrite
+        project = workspace.project
+        self.sensors = ard_sensors(project) if wanted else []
+        self._partitions = dict.fromkeys(self.sensors, 0)
+        self._bytes = dict.fromkeys(self.sensors, 0.0)
+        self._items: dict[str, set[tuple[str, str]]] = {name: set() for name in self.sensors}
+        self._loads: dict[str, list[Load]] = {name: [] for name in self.sensors}
+        self._forecasts = {
+            name: ArdForecast(
+                project, sensor_of(project.sensor(name)), workspace.storage.receipts(product(name), most=MOST),
+                backend=project.compute.backend, overhead_s=overhead_s,
+            )
+            for name in self.sensors
+        }  # fmt: skip
+
+    def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
+        """Take a region and its periods; searches the catalog, reads no pixel.
+
+        Raises:
+            CatalogError: The search failed.
+        """
+        workspace, project = self._workspace, self._workspace.project
+        for name in self.sensors:
+            entry = project.sensor(name)
+            sensor, grid = sensor_of(entry), workspace.grid(region)
+            found = search_task.search(
+                Region.parse(region), grid, periods, catalog=project.catalog_of(name), sensor=entry, mask=project.mask, beyond=cells
+            )  # fmt: skip
+            tables = [(None, next(iter(found.values())))] if sensor.static else [*found.items()]
+            boxes = cell_boxes(cells, region, project)
+            for month, table in tables:
+                self._partitions[name] += 1
+                plan = plan_ard(
+                    project, sensor, region=region, month=month, cells=boxes, table=table, previous=self._previous(name, region, month),
+                    overwrite=self._overwrite,
+                )  # fmt: skip
+                self._items[name] |= {(s.collection, s.item_id) for s in plan.scenes}
+                for todo in plan.todo:
+                    volume = self._forecasts[name].bytes_of(todo.cells, len(todo.scenes))
+                    self._bytes[name] += volume
+                    self._loads[name].append(Load(1, self._forecasts[name].pace.seconds(volume), name))
+
+    def _previous(self, sensor: str, region: str, month: str | None) -> Any:
+        try:
+            return self._workspace.storage.read_receipt(product(sensor), region, month)
+        except DamagedError:
+            return None  # as the run will: everything of it is made again
+
+    def work(self, sensor: str) -> Estimate:
+        """Seconds and USD of a sensor's tasks."""
+        return self._backend.estimate(self._workspace.project.compute, self._loads[sensor])
+
+    def scenes(self, sensor: str) -> int:
+        """Scenes of a sensor that are used."""
+        return len(self._items.get(sensor, ()))
+
+    def figures(self, sensor: str) -> dict[str, Any]:
+        """Of a product's plan."""
+        work = self.work(sensor)
+        static = sensor_of(self._workspace.project.sensor(sensor)).static
+        return {
+            "product": product(sensor), "partitions": self._partitions[sensor], "scenes": self.scenes(sensor), "bytes": int(self._bytes[sensor]),
+            "seconds": round(work.seconds + self._partitions[sensor] * _PARTITION_S, 1), "usd": round(work.usd, 6),
+            **({"months": 0} if static else {}),
+        }  # fmt: skip

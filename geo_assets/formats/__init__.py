@@ -1,0 +1,1 @@
+"""Formats of single images, one file each."""

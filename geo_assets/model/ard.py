@@ -1,0 +1,100 @@
+"""Analysis-ready scenes: what is asked for, and what of it one worker makes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from geo_assets.model.collection import SensorRecipe
+from geo_assets.model.geometry import GeoBox
+from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, Recipe, ResolutionText, digest
+from geo_assets.model.scene import Scene
+
+Format = Literal["cog", "zarr", "both"]
+
+
+class ArdRecipe(Recipe):
+    """Analysis-ready scenes on the cells' grids."""
+
+    sensors: list[str] = Field(default_factory=list, description="sensors; empty: all of the project")
+    bands: dict[str, list[str]] = Field(
+        default_factory=dict, description="bands by sensor; of one that is left out: its usual ones"
+    )
+    resolution: ResolutionText | None = Field(
+        default=None, description="side of a pixel in units of cube.crs; left out: cube.resolution"
+    )
+    resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field(
+        default="bilinear", description="for bands; classes are always nearest"
+    )
+    backscatter: Literal["power", "db"] = Field(
+        default="power", description="unit of radar bands: linear power, or decibel"
+    )
+    format: Format = Field(
+        default="cog", description="cog: one GeoTIFF a scene and cell; zarr: one Zarr group; or both"
+    )
+
+    @field_validator("bands")
+    @classmethod
+    def _distinct(cls, bands: dict[str, list[str]]) -> dict[str, list[str]]:
+        for sensor, names in bands.items():
+            if not names or len(set(names)) != len(names):
+                raise ValueError(f"bands of {sensor}: name at least one, and each once")
+        return bands
+
+
+@dataclass(frozen=True)
+class CellBox:
+    """A cell as an array of pixels.
+
+    Attributes:
+        id: Of the cell.
+        box: Its pixels.
+        outline: Its outline in EPSG:4326 as WKB.
+    """
+
+    id: str
+    box: GeoBox
+    outline: bytes
+
+
+@dataclass(frozen=True)
+class ArdTask:
+    """Scenes that become one layer of each of some cells: one scene; or all of a sensor whose scenes have no date.
+
+    Attributes:
+        name: Of the layer: the scene's id, or ``mosaic``.
+        region: Key of the region that owns the cells.
+        month: Key of its period; None for what has no date.
+        cells: Cells that the scenes may reach.
+        scenes: In the order in which they fill a layer.
+        sensor: Their sensor, as the project has it.
+        bands: Names of the bands to make.
+        ard: Recipe.
+        mask: Recipe of the mask, as it is for the sensor.
+        catalog: Where the scenes came from.
+        root: Of the storage.
+        reader: Name of the reader plugin.
+    """
+
+    name: str
+    region: str
+    month: str | None
+    cells: tuple[CellBox, ...]
+    scenes: tuple[Scene, ...]
+    sensor: SensorRecipe
+    bands: tuple[str, ...]
+    ard: ArdRecipe
+    mask: MaskRecipe
+    catalog: CatalogRecipe
+    root: str
+    reader: str = "native"
+
+    @property
+    def source(self) -> str:
+        """The sensor that it reads, by which ``compute.regions`` says where it runs."""
+        return self.sensor.sensor
+
+
+def ard_settings(ard: ArdRecipe, sensor: str, bands: tuple[str, ...]) -> str:
+    """Fingerprint of what the recipe says of one sensor's pixels and files."""
+    return digest([ard.model_dump(mode="json", exclude={"sensors", "bands"}), sensor, list(bands)])

@@ -1,0 +1,123 @@
+"""One analysis-ready layer of some cells: read, mask, align, harmonise, write one file a cell.
+
+A scene is read once for all cells of its region: windows that follow each other share the tiles under them.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_assets.eo.scale import unobserved
+from geo_assets.model import path
+from geo_assets.model.ard import ArdTask, CellBox
+from geo_assets.model.band import Band
+from geo_assets.model.plugin import Format, Image
+from geo_assets.registry import load
+from geo_assets.storage import Storage
+from geo_assets.tasks.ard_pixels import LayerPixels, finished
+
+CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels or files
+MOSAIC = "mosaic"  # the layer of a sensor whose scenes have no date
+
+Pixels = npt.NDArray[Any]
+Bits = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ArdResult:
+    """What a worker sends back, beside which the pixels are in the storage.
+
+    Attributes:
+        rows: Of the table of layers, one a cell in which something is observed.
+        bytes_read: Of source files.
+        requests: Reads of a file or range.
+        notes: What a person should know.
+        wall_s: How long it took.
+        cpu_s: CPU seconds of its thread.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    bytes_read: int = 0
+    requests: int = 0
+    notes: tuple[str, ...] = ()
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+def run(task: ArdTask) -> ArdResult:
+    """Make a layer of each cell that its scenes reach, and write it into the storage.
+
+    Raises:
+        SourceError: An asset is missing, unreadable or refused; files that were written count for nothing.
+        StoreError: A file could not be written.
+    """
+    began, cpu = time.perf_counter(), time.thread_time()
+    catalog, storage = load("catalogs", task.catalog.kind), Storage(task.root)
+    rows = []
+    with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
+        for cell, read in LayerPixels(task, session).cells():
+            bands, values = finished(task, cell.box, read)
+            rows.append(_stored(task, storage, cell, bands, values))
+        usage = session.usage
+    return ArdResult(
+        rows, usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
+    )  # fmt: skip
+
+
+def _stored(
+    task: ArdTask, storage: Storage, cell: CellBox, bands: Sequence[Band], values: Sequence[Pixels]
+) -> dict[str, Any]:
+    """Write a cell's files; returns its row of the table of layers."""
+    base = path.ard_layer(task.sensor.sensor, task.region, task.month, cell.id, task.name)
+    one = task.scenes[0]
+    single = task.name != MOSAIC
+    image = Image(bands, values, cell.box, one.time if single else "", _tags(task, cell))
+    hrefs = {}
+    for kind in ("cog", "zarr") if task.ard.format == "both" else (task.ard.format,):
+        made: Format = load("formats", kind)
+        for suffix, content in made.encode(image).items():
+            storage.write(base + suffix, content)
+        hrefs[kind] = base + made.ending
+    observed = ~np.logical_or.reduce([unobserved(v, b.fill) for v, b in zip(values, bands, strict=True)])
+    footprint = shapely.from_wkb(cell.outline)
+    if single:
+        footprint = shapely.intersection(footprint, shapely.from_wkb(one.footprint))
+    return {
+        "cell_id": cell.id, "layer": task.name, "item_ids": [s.item_id for s in task.scenes], "time": one.time if single else None,
+        "solar_day": one.solar_day if single else None, "observed_share": round(float(observed.mean()), 6),
+        "crs": cell.box.crs, "transform": list(cell.box.transform)[:6], "shape": list(cell.box.shape),
+        "offset": one.dn_offset if single else 0, "baseline": one.baseline if single else "",
+        "bands": {b.name: _figures(b, v) for b, v in zip(bands, values, strict=True)}, "hrefs": hrefs, "footprint": shapely.to_wkb(footprint),
+    }  # fmt: skip
+
+
+def _tags(task: ArdTask, cell: CellBox) -> dict[str, str]:
+    one = task.scenes[0]
+    ids = [s.item_id for s in task.scenes]
+    return {
+        "GEO_ASSETS_PRODUCT": f"ard/{task.sensor.sensor}", "GEO_ASSETS_REGION": task.region, "GEO_ASSETS_CELL": cell.id,
+        "GEO_ASSETS_SCENES": " ".join(ids), "GEO_ASSETS_CODE_VERSION": CODE_VERSION, "GEO_ASSETS_MASK": task.mask.kind,
+        **({"GEO_ASSETS_MONTH": task.month, "GEO_ASSETS_SOLAR_DAY": one.solar_day, "GEO_ASSETS_OFFSET": str(one.dn_offset)} if task.month else {}),
+    }  # fmt: skip
+
+
+def _figures(band: Band, stored: Pixels) -> dict[str, float]:
+    """Statistics of a band's observed pixels, in values and not in stored numbers; of classes the pixels of each."""
+    seen = stored[~unobserved(stored, band.fill)]
+    if band.categorical:
+        codes, counts = np.unique(seen, return_counts=True)
+        each = {f"class_{code}": float(n) for code, n in zip(codes, counts, strict=True)}
+        return {"count": float(seen.size)} | each
+    if not seen.size:
+        return {"count": 0.0}
+    p01, p50, p99 = (band.value(float(v)) for v in np.percentile(seen, [1, 50, 99]))
+    wide = seen.astype(np.float64)
+    return {
+        "count": float(seen.size), "min": band.value(float(seen.min())), "max": band.value(float(seen.max())), "mean": band.value(float(wide.mean())),
+        "std": float(wide.std()) * abs(band.scale), "p01": p01, "p50": p50, "p99": p99,
+    }  # fmt: skip

@@ -1,0 +1,359 @@
+"""One partition of analysis-ready layers: which are still to be made, why, and how they are made and recorded."""
+
+import datetime as dt
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from geo_assets.errors import ComputeError, ConfigError
+from geo_assets.model.ard import ArdTask, CellBox, ard_settings
+from geo_assets.model.collection import mask_for
+from geo_assets.model.crs import reproject
+from geo_assets.model.lonlat import densify
+from geo_assets.model.project import Project
+from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, scene_use
+from geo_assets.model.recipe import digest
+from geo_assets.model.scene import Scene
+from geo_assets.model.sensor import Sensor
+from geo_assets.model.task import TaskResult, scene_hash
+from geo_assets.registry import sensor_of
+from geo_assets.storage import Storage
+from geo_assets.tasks import ard, composite
+from geo_assets.tasks.ard_pixels import read_bands
+from geo_assets.tasks.ard_table import read_layers, write_layers
+from geo_assets.tasks.cells import region_grid
+from geo_assets.tasks.jobs import Jobs, money
+from geo_assets.tasks.search import dropped, used_scenes
+from geo_assets.tasks.steps import Batch, Steps
+
+MOST_PX = 8192  # side of a cell: a worker holds all bands of one
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
+
+
+def product(sensor: str) -> str:
+    """Name of a sensor's analysis-ready layers as a product: in receipts, on the command line and in Dagster."""
+    return f"ard/{sensor}"
+
+
+def ard_sensors(project: Project) -> list[str]:
+    """Sensors of which analysis-ready layers are made."""
+    return list(project.ard.sensors) or [s.sensor for s in project.sensors]
+
+
+def ard_bands(project: Project, sensor: Sensor) -> tuple[str, ...]:
+    """Bands of a sensor's layers: those of the recipe, else the sensor's usual ones and those that are derived."""
+    return tuple(project.ard.bands.get(sensor.name) or [*sensor.default_bands, *sensor.derived])
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A layer that is to be made.
+
+    Attributes:
+        name: Of the layer.
+        scenes: It is made from.
+        cells: In which it is made now; not all that are wanted if only some are missing.
+        wanted: Cells that it may reach.
+        key: Fingerprint of its scenes, the recipe and the code.
+        reason: Why.
+    """
+
+    name: str
+    scenes: tuple[Scene, ...]
+    cells: tuple[CellBox, ...]
+    wanted: tuple[str, ...]
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ArdPlan:
+    """What a partition needs.
+
+    Attributes:
+        sensor: Name of the sensor.
+        region: Key of its region.
+        month: Key of its period; None for a sensor whose scenes have no date.
+        todo: Layers to make.
+        fresh: Receipts of the layers that are as they should be.
+        previous: Receipt of the partition as it is now.
+        scenes: Scenes that are used.
+        dropped: Scenes that are not.
+    """
+
+    sensor: str
+    region: str
+    month: str | None
+    todo: tuple[Todo, ...]
+    fresh: tuple[BlockReceipt, ...]
+    previous: PartitionReceipt | None
+    scenes: tuple[Scene, ...]
+    dropped: tuple[Dropped, ...]
+
+    @property
+    def done(self) -> PartitionReceipt | None:
+        """The receipt that is there, if it says what is wanted; else there is something to make, or to put right in it."""
+        if self.previous is None or self.todo or self.previous.failures:
+            return None
+        return self.previous if layers_version(list(self.fresh)) == self.previous.data_version else None
+
+    @property
+    def reason(self) -> str:
+        """Why it is not fresh, in the words of its layers, or ""."""
+        reasons = [t.reason for t in self.todo]
+        if not reasons and self.previous is not None and self.done is None:
+            reasons = ["scenes withdrawn"]
+        return "; ".join(dict.fromkeys(reasons))
+
+
+def layers_version(blocks: Sequence[BlockReceipt]) -> str:
+    """Data version of a partition from its layers' keys and cells; their order does not count."""
+    return digest([ard.CODE_VERSION, sorted([b.name, b.key, sorted(b.cells)] for b in blocks if b.key)])
+
+
+def plan_ard(
+    project: Project, sensor: Sensor, *, region: str, month: str | None, cells: Sequence[CellBox], table: gpd.GeoDataFrame,
+    previous: PartitionReceipt | None, overwrite: bool = False, only: frozenset[str] | None = None, fault: str = "",
+) -> ArdPlan:  # fmt: skip
+    """Compare what is wanted with what the receipt says; reads no pixel.
+
+    Args:
+        project: The recipes.
+        sensor: Whose scenes are made ready.
+        region: Key of the region.
+        month: Key of the period, or None.
+        cells: Cells that the region owns.
+        table: Scene table of the partition.
+        previous: Receipt of the partition, if there is one.
+        overwrite: Make everything again.
+        only: Cells that are made now; the others stay as they are. None is all.
+        fault: What is wrong with the receipt that is there, which is why ``previous`` is None.
+
+    Raises:
+        ConfigError: No scene has an asset for a band.
+    """
+    entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
+    bands = ard_bands(project, sensor)
+    scenes = used_scenes(table, sensor, read_bands(sensor, bands), mask)
+    settings = [
+        ard_settings(project.ard, sensor.name, bands),
+        composite.pixel_mask(mask),
+        entry.facts,
+        ard.CODE_VERSION,
+    ]
+    known = {b.name: b for b in previous.blocks} if previous else {}
+    todo, fresh = [], []
+    for name, group, reached in _layers(sensor, scenes, cells):
+        key = digest([settings, [list(map(str, s.identity)) for s in group]])
+        had = known.get(name)
+        same = had is not None and had.key == key and not overwrite
+        made = set(had.cells) if had is not None and same else set()
+        now = tuple(c for c in reached if c.id not in made and (only is None or c.id in only))
+        ok = had is not None and had.status == "ok"
+        if had is not None and same and not now and (ok or not _asked(had, only)):
+            gone = made - {c.id for c in reached}
+            fresh.append(had if not gone else had.model_copy(update={"cells": sorted(made - gone)}))
+            continue
+        if now:
+            reason = fault or _reason(previous, had, same=same, overwrite=overwrite)
+            todo.append(Todo(name, group, now, tuple(c.id for c in reached), key, reason))
+        elif had is not None:  # it is another one by now, but not of cells that are made now
+            fresh.append(had)
+    return ArdPlan(sensor.name, region, month, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
+
+
+def _asked(had: BlockReceipt, only: frozenset[str] | None) -> bool:
+    """Whether a layer that failed is to be tried again."""
+    return only is None or bool(only & {*had.missing})
+
+
+def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:
+    if overwrite:
+        return "overwrite"
+    if previous is None:
+        return "missing"
+    if had is None:
+        return "new scenes"
+    if had.status == "failed":
+        return f"failed: {had.cause}"
+    if same:
+        return "new cells"
+    return (
+        f"code {previous.code_version} -> {ard.CODE_VERSION}"
+        if previous.code_version != ard.CODE_VERSION
+        else "scenes or recipe changed"
+    )
+
+
+def _layers(
+    sensor: Sensor, scenes: tuple[Scene, ...], cells: Sequence[CellBox]
+) -> list[tuple[str, tuple[Scene, ...], tuple[CellBox, ...]]]:
+    """Name, scenes and reached cells of each layer: one a scene, or one of all scenes where they have no date."""
+    if not scenes or not cells:
+        return []
+    hits = _reached(scenes, cells)
+    if sensor.static:
+        anyhow: npt.NDArray[np.bool_] = np.any(hits, axis=0)
+        reached = tuple(c for c, hit in zip(cells, anyhow, strict=True) if hit)
+        return [(ard.MOSAIC, scenes, reached)] if reached else []
+    counts = Counter(s.item_id for s in scenes)
+    found: list[tuple[str, tuple[Scene, ...], tuple[CellBox, ...]]] = []
+    for scene, row in zip(scenes, hits, strict=True):
+        reached = tuple(c for c, hit in zip(cells, row, strict=True) if hit)
+        if reached:
+            found.append((_name(scene, twice=counts[scene.item_id] > 1), (scene,), reached))
+    return found
+
+
+def _name(scene: Scene, *, twice: bool) -> str:
+    """A scene's id where it can be the name of a file; two items of one id are told apart by their collections."""
+    mark = digest([scene.collection, scene.item_id])[:8]
+    if not _FILE_NAME.fullmatch(scene.item_id) or ".." in scene.item_id or scene.item_id == ard.MOSAIC:
+        return f"scene-{mark}"
+    return f"{scene.item_id}-{mark}" if twice else scene.item_id
+
+
+def _reached(scenes: Sequence[Scene], cells: Sequence[CellBox]) -> npt.NDArray[np.bool_]:
+    """Whether a scene may have pixels in a cell, dims (scene, cell)."""
+    footprints = composite.Footprints(tuple(scenes), cells[0].box.crs)
+    order = {id(s): i for i, s in enumerate(scenes)}
+    hits = np.zeros((len(scenes), len(cells)), bool)
+    for n, cell in enumerate(cells):
+        for scene in footprints.reaching(cell.box):
+            hits[order[id(scene)], n] = True
+    return hits
+
+
+def make_ard(
+    plan: ArdPlan, project: Project, *, storage: Storage, run_id: str, backend: str = "", expected_usd: Mapping[Any, float] | None = None
+) -> Steps[PartitionReceipt]:  # fmt: skip
+    """The steps that make what a plan lists, write the table of layers and the receipt, which they return.
+
+    Layers that fail keep what is stored of them; the receipt is then ``partial`` and names the causes.
+
+    Args:
+        plan: What to make.
+        project: The recipes.
+        storage: Holds files, table and receipt.
+        run_id: For the receipt.
+        backend: Name of the compute backend, for the receipt.
+        expected_usd: What each layer is expected to cost, by its name, for the receipt.
+
+    Raises:
+        StoreError: The table or the receipt was not written; both are as before.
+    """
+    began, jobs = time.perf_counter(), Jobs(run_id, backend, expected_usd or {})
+    tasks = [_task(t, plan, project, storage) for t in plan.todo]
+    results = yield Batch(ard.run, tasks)
+    if len(results) != len(tasks):
+        raise ComputeError(
+            f"{plan.sensor} {plan.region} {plan.month}: {len(tasks) - len(results)} tasks gave no answer"
+        )
+    known = {b.name: b for b in plan.previous.blocks} if plan.previous else {}
+    blocks, rows = list(plan.fresh), []
+    for todo, result in zip(plan.todo, results, strict=True):
+        if result.status == "ok":
+            rows += result.value.rows
+            blocks.append(jobs.noted(_made(todo, result.value, known.get(todo.name)), result))
+        else:
+            blocks.append(jobs.noted(_failed(todo, result, known.get(todo.name)), result))
+    receipt = _receipt(
+        plan, project, sorted(blocks, key=lambda b: b.name), run_id=run_id, seconds=time.perf_counter() - began
+    )
+    gone = write_layers(
+        storage,
+        plan.sensor,
+        plan.region,
+        plan.month,
+        blocks,
+        rows,
+        read_layers(storage, plan.sensor, plan.region, plan.month),
+    )
+    storage.write_receipt(receipt)
+    for name in gone:  # last: until now the table that was there might have named them
+        storage.delete(name)
+    return receipt
+
+
+def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:
+    entry = project.sensor(plan.sensor)
+    sensor = sensor_of(entry)
+    return ArdTask(
+        name=todo.name, region=plan.region, month=plan.month, cells=todo.cells, scenes=todo.scenes, sensor=entry, bands=ard_bands(project, sensor),
+        ard=project.ard, mask=mask_for(project.mask, sensor), catalog=project.catalog_of(plan.sensor), root=storage.root, reader=project.cube.reader,
+    )  # fmt: skip
+
+
+def _made(todo: Todo, result: ard.ArdResult, had: BlockReceipt | None) -> BlockReceipt:
+    before = set(had.cells) if had is not None and had.key == todo.key else set()
+    pixels = sum(cell.box.shape[0] * cell.box.shape[1] for cell in todo.cells)
+    sizes = {cell.id: cell.box.shape[0] * cell.box.shape[1] for cell in todo.cells}
+    observed = sum(round(r["observed_share"] * sizes[r["cell_id"]]) for r in result.rows)
+    return BlockReceipt(
+        row=0, col=0, name=todo.name, key=todo.key, chunks=[], cells=sorted(before | sizes.keys()), scene_ids=[s.item_id for s in todo.scenes],
+        days=len({s.solar_day for s in todo.scenes}), pixels=pixels, observed=observed, bytes_read=result.bytes_read, requests=result.requests,
+        notes=list(result.notes), wall_s=result.wall_s, cpu_s=result.cpu_s,
+    )  # fmt: skip
+
+
+def _failed(todo: Todo, result: TaskResult, had: BlockReceipt | None) -> BlockReceipt:
+    """The receipt of a layer that could not be made: what is still stored of it, and the cause."""
+    held = had or BlockReceipt(row=0, col=0, name=todo.name, key="", chunks=[])
+    changed = {
+        "status": "failed", "cause": result.cause, "error": result.error, "missing": [c.id for c in todo.cells], "bytes_read": 0, "requests": 0,
+        "wall_s": round(result.run_s, 3),
+    }  # fmt: skip
+    return held.model_copy(update=changed)
+
+
+def _receipt(
+    plan: ArdPlan, project: Project, blocks: list[BlockReceipt], *, run_id: str, seconds: float
+) -> PartitionReceipt:
+    bad, now = [b for b in blocks if b.status == "failed"], [b for b in blocks if b.name in {t.name for t in plan.todo}]
+    pixels = sum(b.pixels for b in blocks)
+    sensor = sensor_of(project.sensor(plan.sensor))
+    return PartitionReceipt(
+        product=product(plan.sensor), region=plan.region, month=plan.month, run_id=run_id, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
+        status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=layers_version(blocks),
+        recipe_hash=ard_settings(project.ard, plan.sensor, ard_bands(project, sensor)), scene_hash=scene_hash(plan.scenes),
+        code_version=ard.CODE_VERSION, scenes=[scene_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
+        figures={
+            "layers": len([b for b in blocks if b.key]), "cells": len({c for b in blocks for c in b.cells}), "pixels": pixels,
+            "observed_share": round(sum(b.observed for b in blocks) / pixels, 4) if pixels else 0.0,
+            "bytes_read": sum(b.bytes_read for b in now), "requests": sum(b.requests for b in now), "cpu_s": round(sum(b.cpu_s for b in now), 3),
+            "blocks_made": len([b for b in now if b.status == "ok"]), "blocks_failed": len(bad), "blocks_kept": len(blocks) - len(now), **money(now),
+        },
+    )  # fmt: skip
+
+
+def cell_boxes(table: gpd.GeoDataFrame, region: str, project: Project) -> list[CellBox]:
+    """The cells that a region owns as arrays of pixels in the CRS of its group, sorted by id.
+
+    A cell's pixels are those of the cube's pixel grid at ``ard.resolution``: edges at origin + k * resolution, out to the
+    cell's bounds.
+    """
+    grid = region_grid(region, project.cube)
+    if project.ard.resolution is not None:
+        grid = project.cube.model_copy(update={"resolution": project.ard.resolution}).pixel_grid(grid.crs)
+    own = table[table["region"] == region].sort_values("cell_id")
+    outlines = shapely.to_wkb(own.geometry.to_numpy())
+    bounds = shapely.bounds(reproject(densify(own.geometry.to_numpy()), "EPSG:4326", grid.crs))
+    found = [
+        CellBox(str(i), grid.box_around((w, s, e, n)), bytes(outline))
+        for i, outline, (w, s, e, n) in zip(own["cell_id"], outlines, bounds.tolist(), strict=True)
+    ]
+    for cell in found:
+        if max(cell.box.shape) > MOST_PX:
+            raise ConfigError(
+                f"cell {cell.id} has {cell.box.shape[0]} x {cell.box.shape[1]} pixels, and {MOST_PX} a side is the most: "
+                "choose smaller cells, or a coarser ard.resolution"
+            )
+    return found
