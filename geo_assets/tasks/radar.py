@@ -15,6 +15,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import without_query
+from geo_assets.model.radar import annotations
 from geo_assets.readers._radar import RadarFiles
 
 FLATTEN = ("angle", "area")
@@ -30,6 +31,16 @@ class RadarScene:
     product: str
     calibration: str
     noise: str
+
+    @classmethod
+    def of(cls, measurement: str) -> "RadarScene":
+        """The files of a measurement, with the annotations that lie beside it.
+
+        Raises:
+            SourceError: It does not lie where a product has it.
+        """
+        beside = annotations(measurement)
+        return cls(measurement, beside.product, beside.calibration, beside.noise)
 
 
 @dataclass(frozen=True)
