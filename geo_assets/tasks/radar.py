@@ -71,7 +71,7 @@ def around(box: GeoBox, margin_px: int = HALO_PX) -> GeoBox:
 
 def backscatter(
     files: RadarFiles, scene: RadarScene, box: GeoBox, height: npt.NDArray[np.floating], *,
-    geoid_m: float, margin_px: int = HALO_PX, flatten: str = "angle",
+    geoid_m: float, margin_px: int = HALO_PX, flatten: str = "angle", denoise: bool = True,
 ) -> Backscatter | None:  # fmt: skip
     """Gamma0 of a window, calibrated, without thermal noise and without the terrain's effect on brightness.
 
@@ -87,6 +87,7 @@ def backscatter(
             by ``area`` it is missing in the samples near the edge: ``sar_area.reach_px`` says how many the relief needs.
         flatten: ``angle`` divides by the cosine of the local angle of incidence; ``area`` by the area that the radar sees,
             which is right where slopes face it, and takes twice as long.
+        denoise: Whether thermal noise is taken off. Products of 2014 and 2015 whose noise is not in DN^2 are only made without.
 
     Returns:
         None where the image does not reach the window.
@@ -111,7 +112,7 @@ def backscatter(
     if part is None:
         return None
     table = parse_calibration(files.annotation(scene.calibration), without_query(scene.calibration)).gamma
-    noise = parse_noise(files.annotation(scene.noise), without_query(scene.noise))
+    noise = parse_noise(files.annotation(scene.noise), without_query(scene.noise)) if denoise else None
     power = calibrate(image.read(part), part, table, noise)
     found = floored(sample(power, part, seen.line, seen.pixel, looks=looks))
     ground = facing(seen, gradient(near, box))

@@ -45,10 +45,10 @@ def heights(box, margin_px=1):
     return WORLD.height(*degrees(around(box, margin_px))).astype(np.float32) - np.float32(GEOID_M)
 
 
-def made(folder, scene, box, *, height=None, geoid_m=GEOID_M, margin_px=1, flatten="angle"):
+def made(folder, scene, box, *, height=None, geoid_m=GEOID_M, margin_px=1, **options):
     height = heights(box, margin_px) if height is None else height
     with RadarFiles(Access(roots=(str(folder),)), lambda href: href) as files:
-        return backscatter(files, scene, box, height, geoid_m=geoid_m, margin_px=margin_px, flatten=flatten)
+        return backscatter(files, scene, box, height, geoid_m=geoid_m, margin_px=margin_px, **options)
 
 
 def off(found, box):
@@ -135,3 +135,12 @@ def test_backscatter_when_asked_for_what_there_is_not_then_refused(folder, scene
         made(folder, scene, box, flatten="no")
     with pytest.raises(ValueError, match="a margin of 1 px"):
         made(folder, scene, box, height=heights(box, 2))
+
+
+def test_backscatter_when_noise_is_of_an_early_processor_then_made_only_without(folder):
+    early = RadarWorld(east=WORLD.east, north=WORLD.north, noise=1e-9, old_noise=True)
+    files = RadarScene.of(str(early.write(folder / "early")["measurement"]))
+    box = box_of(shape=(40, 40))
+    with pytest.raises(SourceError, match=r"noise-iw-vv\.xml: noise of at most"):
+        made(folder, files, box)
+    assert off(made(folder, files, box, denoise=False), box).max() < 0.015
