@@ -68,3 +68,35 @@ def _add(total, row, col, piece):
             r, c = first_row + down, first_col + over
             if 0 <= r < total.shape[0] and 0 <= c < total.shape[1]:
                 total[r, c] += piece * (below if down else 1 - below) * (right if over else 1 - right)
+
+
+@kernel
+def cast(height, margin, away_row, away_col, step_m, tan, low, high, shadow, layover):
+    """Marks pixels that other ground hides from the radar, or that appear in the same sample as other ground.
+
+    ``away_row`` and ``away_col`` are the step from pixel to pixel along the line of sight, away from the radar, and
+    ``step_m`` its length. ``height`` reaches ``margin`` pixels further than the others.
+    """
+    for y in range(shadow.shape[0]):
+        for x in range(shadow.shape[1]):
+            row, col, own = y + margin, x + margin, height[y + margin, x + margin]
+            slope, metres = tan[y, x], step_m[y, x]
+            if not (own == own and metres > 0):
+                continue
+            # No ground is higher or lower than that, so none further away matters
+            behind = min(margin, int(max((high - own) * slope, (own - low) / slope) / metres) + 1)
+            for n in range(1, behind + 1):
+                rise = _height(height, row - n * away_row[y, x], col - n * away_col[y, x]) - own
+                shadow[y, x] |= rise * slope > n * metres
+                layover[y, x] |= -rise >= n * metres * slope
+            for n in range(1, min(margin, int((high - own) / slope / metres) + 1) + 1):
+                rise = _height(height, row + n * away_row[y, x], col + n * away_col[y, x]) - own
+                layover[y, x] |= rise >= n * metres * slope
+
+
+@kernel
+def _height(height, row, col):
+    r, c = min(max(math.floor(row), 0), height.shape[0] - 2), min(max(math.floor(col), 0), height.shape[1] - 2)
+    y, x = row - r, col - c
+    upper = height[r, c] * (1 - x) + height[r, c + 1] * x
+    return upper * (1 - y) + (height[r + 1, c] * (1 - x) + height[r + 1, c + 1] * x) * y

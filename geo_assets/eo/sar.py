@@ -135,7 +135,7 @@ def sample(image: F32, part: Window, line: F64, pixel: F64, *, looks: int = 1) -
 def facing(seen: View, slope: Gradient) -> Facing:
     """How a window of the ground faces the radar.
 
-    Shadow and layover are those of the ground itself; what a mountain casts on level ground beside it is not found.
+    Shadow and layover are those of the ground itself; ``sar_cast.with_cast`` adds what it casts on other ground.
 
     Args:
         seen: The window as the radar sees it.

@@ -314,7 +314,10 @@ def _ranges(root: ET.Element, start: dt.datetime, where: str) -> GroundRange:
     if (np.diff(seconds) <= 0).any():
         raise SourceError(f"{where}: its conversions to ground range are not in the order of time")
     origin = np.array([_number(v, "sr0", where) for v in found])
-    return GroundRange(seconds, origin, tuple(_numbers(v, "srgrCoefficients", where) for v in found))
+    coefficients = tuple(_numbers(v, "srgrCoefficients", where) for v in found)
+    if min(map(len, coefficients)) < 2:
+        raise SourceError(f"{where}: a conversion to ground range has fewer than 2 coefficients")
+    return GroundRange(seconds, origin, coefficients)
 
 
 def _root(content: bytes, where: str, tag: str) -> ET.Element:

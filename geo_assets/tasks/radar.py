@@ -8,12 +8,14 @@ import numpy.typing as npt
 from geo_assets.eo.sar import Facing, calibrate, facing, flattened, floored, sample, window
 from geo_assets.eo.sar_annotation import parse_calibration, parse_noise, parse_product
 from geo_assets.eo.sar_area import flattened_by_area, illuminated_area, level_area
+from geo_assets.eo.sar_cast import with_cast
 from geo_assets.eo.sar_place import OrbitGeolocation, View, view
 from geo_assets.eo.terrain import HALO_PX, gradient
 from geo_assets.errors import SourceError
 from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.href import without_query
+from geo_assets.model.radar import annotations
 from geo_assets.readers._radar import RadarFiles
 
 FLATTEN = ("angle", "area")
@@ -29,6 +31,16 @@ class RadarScene:
     product: str
     calibration: str
     noise: str
+
+    @classmethod
+    def of(cls, measurement: str) -> "RadarScene":
+        """The files of a measurement, with the annotations that lie beside it.
+
+        Raises:
+            SourceError: It does not lie where a product has it.
+        """
+        beside = annotations(measurement)
+        return cls(measurement, beside.product, beside.calibration, beside.noise)
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ def around(box: GeoBox, margin_px: int = HALO_PX) -> GeoBox:
 
 def backscatter(
     files: RadarFiles, scene: RadarScene, box: GeoBox, height: npt.NDArray[np.floating], *,
-    geoid_m: float, margin_px: int = HALO_PX, flatten: str = "angle",
+    geoid_m: float, margin_px: int = HALO_PX, flatten: str = "angle", denoise: bool = True,
 ) -> Backscatter | None:  # fmt: skip
     """Gamma0 of a window, calibrated, without thermal noise and without the terrain's effect on brightness.
 
@@ -71,10 +83,11 @@ def backscatter(
         box: The window.
         height: Metres above the geoid on ``around(box, margin_px)``, dims (y, x), float, nodata NaN; sea is 0.
         geoid_m: Height of the geoid above the WGS 84 ellipsoid there. It matters: 50 m are 6 pixels.
-        margin_px: Pixels around the window that ``height`` has. By ``area`` it has to be ``sar_area.reach_px`` of the relief,
-            or else ground is missing in the samples near the edge.
+        margin_px: Pixels around the window that ``height`` has. What lies beyond casts neither shadow nor layover on it, and
+            by ``area`` it is missing in the samples near the edge: ``sar_area.reach_px`` says how many the relief needs.
         flatten: ``angle`` divides by the cosine of the local angle of incidence; ``area`` by the area that the radar sees,
             which is right where slopes face it, and takes twice as long.
+        denoise: Whether thermal noise is taken off. Products of 2014 and 2015 whose noise is not in DN^2 are only made without.
 
     Returns:
         None where the image does not reach the window.
@@ -99,10 +112,11 @@ def backscatter(
     if part is None:
         return None
     table = parse_calibration(files.annotation(scene.calibration), without_query(scene.calibration)).gamma
-    noise = parse_noise(files.annotation(scene.noise), without_query(scene.noise))
+    noise = parse_noise(files.annotation(scene.noise), without_query(scene.noise)) if denoise else None
     power = calibrate(image.read(part), part, table, noise)
     found = floored(sample(power, part, seen.line, seen.pixel, looks=looks))
     ground = facing(seen, gradient(near, box))
+    ground = with_cast(ground, box, seen, height, margin_px=margin_px)
     if flatten == "angle":
         gamma0 = flattened(found.power, seen, ground)
     else:

@@ -227,12 +227,18 @@ class RadarWorld:
         return np.clip(np.rint(np.sqrt(power)), 1, 65535).astype(np.uint16)
 
     def write(self, folder: Path) -> dict[str, Path]:
-        """The files of the product: measurement, product, calibration and noise."""
+        """The files of the product, in its folders and by its names: measurement, product, calibration and noise."""
+        (folder / "measurement").mkdir(parents=True)
+        (folder / "annotation" / "calibration").mkdir(parents=True)
+        found = {
+            "measurement": folder / "measurement" / "iw-vv.tiff",
+            "product": folder / "annotation" / "iw-vv.xml",
+            "calibration": folder / "annotation" / "calibration" / "calibration-iw-vv.xml",
+            "noise": folder / "annotation" / "calibration" / "noise-iw-vv.xml",
+        }
         texts = {"product": self.product_xml(), "calibration": self.calibration_xml(), "noise": self.noise_xml()}
-        found = {name: folder / f"{name}-iw-vv.xml" for name in texts}
         for name, text in texts.items():
             found[name].write_text(text, encoding="utf-8")
-        found["measurement"] = folder / "iw-vv.tiff"
         points = [GroundControlPoint(row=r, col=c, x=x, y=y, z=z) for r, c, x, y, z, _ in self._points()]
         with rasterio.open(
             found["measurement"], "w", driver="GTiff", dtype="uint16", count=1, height=self.shape[0],

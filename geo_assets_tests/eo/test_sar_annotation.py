@@ -1,5 +1,7 @@
 """Annotations of Sentinel-1 products: made-up ones, real ones, and ones that lie."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,12 @@ def test_product_when_file_lies_then_source_error(case):
     assert old in text
     with pytest.raises(SourceError, match=message):
         parse_product(text.replace(old, new).encode(), "x.xml")
+
+
+def test_product_when_a_polynomial_has_no_coefficients_then_source_error():
+    text = re.sub(r"<srgrCoefficients.*?</srgrCoefficients>", "<srgrCoefficients/>", WORLD.product_xml())
+    with pytest.raises(SourceError, match="fewer than 2"):
+        parse_product(text.encode(), "x.xml")
 
 
 def test_grid_points_when_one_is_missing_or_twice_then_refused():

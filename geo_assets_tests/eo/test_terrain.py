@@ -22,6 +22,9 @@ CRSS = {
     "EPSG:3035": Fraction(10),
 }
 
+# All but the equator in Europe's projection, which is far out of its reach
+PLACES = [(crs, lat) for crs in CRSS for lat in (0, 45, 60, 80) if (crs, lat) != ("EPSG:3035", 0)]
+
 
 def window(crs, lat, shape=(37, 41), lon=LON):
     """A window around a place, off the lattice that coordinates are counted from."""
@@ -40,18 +43,14 @@ def plane(box, lat, east=EAST, north=NORTH, lon=LON):
 
 
 @pytest.mark.parametrize("method", ["central", "horn"])
-@pytest.mark.parametrize("lat", [0, 45, 60, 80])
-@pytest.mark.parametrize("crs", CRSS)
+@pytest.mark.parametrize(("crs", "lat"), PLACES)
 def test_slope_and_aspect_when_plane_is_known_in_true_metres_then_exact(crs, lat, method):
-    if crs == "EPSG:3035" and lat == 0:
-        pytest.skip("far out of Europe's projection")
     box = window(crs, lat)
     found = gradient(plane(box, lat), box, method=method)
     assert slope(found).shape == box.shape
     np.testing.assert_allclose(slope(found), STEEP, atol=2e-4)
-    np.testing.assert_allclose(
-        aspect(found), FACES, atol=0.02
-    )  # north turns by that much across the window at 80 degrees
+    # North turns by that much across the window at 80 degrees
+    np.testing.assert_allclose(aspect(found), FACES, atol=0.02)
     np.testing.assert_allclose(found.east, EAST, rtol=1e-3)
 
 

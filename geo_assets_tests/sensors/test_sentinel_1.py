@@ -2,6 +2,8 @@
 
 import pytest
 
+from geo_assets.errors import SourceError
+from geo_assets.model.radar import annotations
 from geo_assets.sensors import sentinel_1_grd, sentinel_1_rtc
 from geo_assets_tests.sensors.items import found_bands, real_items
 
@@ -67,21 +69,18 @@ def test_acquisition_when_items_are_real_then_all_differ():
 def test_annotations_when_items_are_real_then_beside_the_measurement_and_never_that_of_interference():
     misled = 0
     for _, item in real_items(GRD):
-        for band in item["properties"]["sar:polarizations"]:
-            found = sentinel_1_grd.annotations(item, band.lower())
-            assert found.calibration.rsplit("/", 1)[1].startswith("calibration-")
-            assert found.noise.rsplit("/", 1)[1].startswith("noise-")
-            assert "/annotation/" in found.product
-            assert "/rfi/" not in found.product
-            listed = item["assets"][f"schema-product-{band.lower()}"]["href"]
-            if "/rfi/" in listed:
+        for band in map(str.lower, item["properties"]["sar:polarizations"]):
+            found = annotations(item["assets"][band]["href"])
+            listed = {k: item["assets"][f"schema-{k}-{band}"]["href"] for k in ("product", "calibration", "noise")}
+            assert (found.calibration, found.noise) == (listed["calibration"], listed["noise"])
+            if "/rfi/" in listed["product"]:
                 misled += 1
             else:
-                assert found.product == listed
+                assert found.product == listed["product"]
     assert misled > 5  # so many real items name the wrong file
 
 
-def test_annotations_when_a_band_is_missing_then_said():
-    item = {"id": "S1A_x", "properties": {}, "assets": {"vv": {"href": "s3://b/vv.tiff"}}}
-    with pytest.raises(ValueError, match="S1A_x lacks the measurement vv or"):
-        sentinel_1_grd.annotations(item, "vv")
+@pytest.mark.parametrize("href", ["s3://b/vv.tiff", "s3://b/measurement/vv.xml", "measurement/iw-vv.tiff?sig=1"])
+def test_annotations_when_the_measurement_lies_elsewhere_then_said(href):
+    with pytest.raises(SourceError, match="folder named measurement"):
+        annotations(href)

@@ -25,7 +25,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scene(folder):
-    return RadarScene(**{name: str(path) for name, path in WORLD.write(folder).items()})
+    files = WORLD.write(folder)
+    found = RadarScene.of(str(files["measurement"]))
+    assert found == RadarScene(**{name: str(path) for name, path in files.items()})
+    return found
 
 
 def box_of(res=10, shape=(120, 110), east=0):
@@ -42,10 +45,10 @@ def heights(box, margin_px=1):
     return WORLD.height(*degrees(around(box, margin_px))).astype(np.float32) - np.float32(GEOID_M)
 
 
-def made(folder, scene, box, *, height=None, geoid_m=GEOID_M, margin_px=1, flatten="angle"):
+def made(folder, scene, box, *, height=None, geoid_m=GEOID_M, margin_px=1, **options):
     height = heights(box, margin_px) if height is None else height
     with RadarFiles(Access(roots=(str(folder),)), lambda href: href) as files:
-        return backscatter(files, scene, box, height, geoid_m=geoid_m, margin_px=margin_px, flatten=flatten)
+        return backscatter(files, scene, box, height, geoid_m=geoid_m, margin_px=margin_px, **options)
 
 
 def off(found, box):
@@ -72,7 +75,6 @@ def test_backscatter_when_pixels_are_coarse_then_the_mean_of_the_samples(folder,
     found = made(folder, scene, box)
     assert off(found, box).max() < 0.012  # what is left of rounding is less, and the truth bends within 30 m
     speckled = RadarWorld(east=-0.25, north=0.1, looks=4)
-    (folder / "speckled").mkdir()
     files = {name: str(path) for name, path in speckled.write(folder / "speckled").items()}
     fine, coarse = (off(made(folder, RadarScene(**files), b), b).std() for b in (box_of(), box))
     assert coarse < 0.55 * fine
@@ -108,7 +110,6 @@ def test_backscatter_when_window_is_cut_from_a_larger_one_then_the_same(folder, 
 
 def test_backscatter_when_files_are_of_two_products_then_refused(folder, scene):
     other = RadarWorld(shape=(100, 120))
-    (folder / "other").mkdir()
     files = {name: str(path) for name, path in other.write(folder / "other").items()}
     mixed = RadarScene(scene.measurement, files["product"], scene.calibration, scene.noise)
     with pytest.raises(SourceError, match=r"its annotation says \(100, 120\)"):
@@ -120,7 +121,6 @@ def test_backscatter_when_files_are_of_two_products_then_refused(folder, scene):
 
 def test_backscatter_when_by_area_then_the_truth_of_ground_that_is_as_bright_as_its_area(folder):
     world = RadarWorld(east=WORLD.east, north=WORLD.north, by_area=True)
-    (folder / "by area").mkdir()
     files = RadarScene(**{name: str(path) for name, path in world.write(folder / "by area").items()})
     box = box_of(shape=(80, 70))
     wide, narrow = (made(folder, files, box, margin_px=m, flatten="area") for m in (20, 1))
@@ -135,3 +135,12 @@ def test_backscatter_when_asked_for_what_there_is_not_then_refused(folder, scene
         made(folder, scene, box, flatten="no")
     with pytest.raises(ValueError, match="a margin of 1 px"):
         made(folder, scene, box, height=heights(box, 2))
+
+
+def test_backscatter_when_noise_is_of_an_early_processor_then_made_only_without(folder):
+    early = RadarWorld(east=WORLD.east, north=WORLD.north, noise=1e-9, old_noise=True)
+    files = RadarScene.of(str(early.write(folder / "early")["measurement"]))
+    box = box_of(shape=(40, 40))
+    with pytest.raises(SourceError, match=r"noise-iw-vv\.xml: noise of at most"):
+        made(folder, files, box)
+    assert off(made(folder, files, box, denoise=False), box).max() < 0.015
