@@ -1,4 +1,4 @@
-"""Areas of interest: from a bounding box or any vector file to polygons in EPSG:4326, mended, split and bounded.
+"""Areas of interest: from a bounding box, a vector file or a table of tiles to polygons in EPSG:4326, mended, split, bounded.
 
 Every doubt is either settled and noted (``Aoi.notes``) or refused with the reason; nothing is dropped in silence.
 """
@@ -15,6 +15,7 @@ import pyproj
 import shapely
 from shapely import MultiPolygon
 
+from geo_assets.eo.tile_table import tile_boxes
 from geo_assets.eo.vector import read_vector
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import polygons_of
@@ -50,7 +51,8 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
 
     Args:
         name: What the project calls it.
-        recipe: Its file or bounding box.
+        recipe: Its bounding box or its file: a vector file, or CSV with the columns X, Y, Y_tile and X_tile, which stands
+            for the boxes of these 1/18 degree tiles.
         base_dir: Folder that a relative path counts from.
 
     Raises:
@@ -59,14 +61,22 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
     try:
         if recipe.bbox is not None:
             return Aoi(name, box_geometry(recipe.bbox))
-        path = Path(base_dir) / str(recipe.path)
-        geometries, crs, notes = read_vector(path, layer=recipe.layer)
+        geometries, crs, notes = _shapes(Path(base_dir) / str(recipe.path), recipe.layer)
         geometry, more = clean_geometry(geometries, crs)
     except ConfigError as e:
         raise ConfigError(f"AOI {name!r}: {e}") from e
     for note in notes:
         warnings.warn(f"AOI {name!r}: {note}", UserWarning, stacklevel=2)
     return Aoi(name, geometry, (*notes, *more))
+
+
+def _shapes(path: Path, layer: str | None) -> tuple[Geometries, str, tuple[str, ...]]:
+    """Geometries of a vector file, or the tiles of a table; their CRS, and notes on what was assumed."""
+    if path.suffix.lower() != ".csv":
+        return read_vector(path, layer=layer)
+    if layer is not None:
+        raise ConfigError(f"{path.name} is a table of tiles and has no layers: leave layer out")
+    return tile_boxes(path), "EPSG:4326", ()
 
 
 def box_geometry(bbox: Iterable[float]) -> MultiPolygon:

@@ -70,10 +70,11 @@ class TileTable:
         Raises:
             ConfigError: Two rows have the same numbers.
         """
-        if not (np.diff(keys) > 0).all():
-            order = np.argsort(keys, kind="stable")
-            keys, x, y = keys[order], x[order], y[order]
-        twice = np.flatnonzero(np.diff(keys) == 0)
+        if not (keys[1:] > keys[:-1]).all():
+            order = np.argsort(keys)
+            keys = keys[order]
+            x, y = x[order], y[order]
+        twice = np.flatnonzero(keys[1:] == keys[:-1])
         if len(twice):
             key = int(keys[twice[0]])
             count = int((keys == key).sum())
@@ -110,14 +111,17 @@ def read_tile_table(path: Path) -> TileTable:
     Raises:
         ConfigError: Not such a table, too large, with a position that is none, or with a tile twice.
     """
-    keys, xs, ys = [], [], []
+    # As long as a table may be: the system gives memory only to the part that is filled, which is never copied
+    keys, x, y = np.empty(MAX_ROWS, np.int64), np.empty(MAX_ROWS), np.empty(MAX_ROWS)
+    count = 0
     for piece in pieces(path, numbers=("X_tile", "Y_tile")):
-        keys.append(key_of(piece.columns["X_tile"], piece.columns["Y_tile"]))
-        xs.append(piece.x)
-        ys.append(piece.y)
-    if not keys:
+        rows = slice(count, count + len(piece.x))
+        keys[rows] = key_of(piece.columns["X_tile"], piece.columns["Y_tile"])
+        x[rows], y[rows] = piece.x, piece.y
+        count = rows.stop
+    if not count:
         raise ConfigError(f"{path.name} has no rows: give a table with tiles")
-    return TileTable.of(path.name, np.concatenate(keys), np.concatenate(xs), np.concatenate(ys))
+    return TileTable.of(path.name, keys[:count], x[:count], y[:count])
 
 
 def tile_boxes(path: Path) -> Geometries:

@@ -52,6 +52,8 @@ def _from_centres(path: Path, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:
     names = table_columns(path)
     if spec.id_column is not None and spec.id_column not in names:
         raise ConfigError(f"{path.name} has no column {spec.id_column!r}; it has {', '.join(names)[:200]}")
+    if spec.id_column in ("X", "Y"):
+        raise ConfigError(f"{path.name}: X and Y are positions and no names: set id_column to another column")
     if spec.id_column is None and not {"X_tile", "Y_tile"} <= set(names):
         raise ConfigError(f"{path.name} does not name its cells: set id_column, or add the columns X_tile and Y_tile")
     ids, x, y = _near(path, aoi, spec.id_column)
@@ -66,7 +68,8 @@ def _near(path: Path, aoi: Area, id_column: str | None) -> tuple[Any, Floats, Fl
     half = TILE_DEG / 2
     west, south, east, north = aoi.bounds
     ids: list[str] = []
-    xs, ys = [np.empty(0)], [np.empty(0)]
+    xs: list[Floats] = [np.empty(0)]
+    ys: list[Floats] = [np.empty(0)]
     numbers, texts = (("X_tile", "Y_tile"), ()) if id_column is None else ((), (id_column,))
     for piece in pieces(path, numbers=numbers, texts=texts):
         x, y = piece.x, piece.y

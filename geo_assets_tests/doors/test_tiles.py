@@ -20,12 +20,12 @@ def test_tiles_when_a_table_names_partitions_then_each_is_made_once_in_order(tmp
         'product,region,month,block,cells,kind,cause\ncomposite,utm33n_r1_c2,2024-02,"1,2",a b,error,"x, y\nz"\n'
         "composite,utm33n_r1_c2,2024-02,,,,\ncomposite,utm33n_r1_c1,2024-03,,,,\n",
     )
-    assert read_tiles(file, REGIONS, MONTHS) == [("utm33n_r1_c1", "2024-03"), ("utm33n_r1_c2", "2024-02")]
+    assert read_tiles(file, REGIONS, MONTHS).partitions == [("utm33n_r1_c1", "2024-03"), ("utm33n_r1_c2", "2024-02")]
 
 
 def test_tiles_when_a_month_is_empty_then_it_is_all_of_them(tmp_path):
     file = table(tmp_path, "﻿region,month\nutm33n_r1_c1,\n")
-    assert read_tiles(file, REGIONS, MONTHS) == [("utm33n_r1_c1", m) for m in MONTHS]
+    assert read_tiles(file, REGIONS, MONTHS).partitions == [("utm33n_r1_c1", m) for m in MONTHS]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_tiles_when_it_is_no_text_or_not_there_then_it_is_refused(tmp_path):
 def test_tiles_when_a_field_is_long_then_it_is_read_all_the_same(tmp_path):
     cells = " ".join(f"utm33n_{i:06}" for i in range(20_000))
     file = table(tmp_path, f'region,month,cells\nutm33n_r1_c1,2024-01,"{cells}"\n')
-    assert read_tiles(file, REGIONS, MONTHS) == [("utm33n_r1_c1", "2024-01")]
+    assert read_tiles(file, REGIONS, MONTHS).partitions == [("utm33n_r1_c1", "2024-01")]
 
 
 def test_tiles_when_headers_are_written_by_hand_then_they_are_known(tmp_path):
