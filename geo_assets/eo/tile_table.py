@@ -26,7 +26,7 @@ MAX_ROWS = 5_000_000
 MAX_AREA_ROWS = 200_000
 _MAX_BYTES = 500_000_000
 _HEAD_BYTES = 65_536
-_PIECE_BYTES, _PIECE_ROWS = 4 * 2**20, 131_072
+_PIECE_BYTES, _PIECE_ROWS = 2**20, 131_072
 _DECIMALS = 9  # 0.1 mm: edges of neighbours that rounding has parted meet again
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from geo_assets.eo.tile_table import TileTable, key_of
 
@@ -22,7 +24,7 @@ def table(rows: int, *, seed: int = 1) -> pd.DataFrame:
 def write(frame: pd.DataFrame, file: Path) -> Path:
     """As CSV or parquet, by the name."""
     if file.suffix == ".csv":
-        frame.to_csv(file, index=False)
+        pa.csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), file)
     else:
         frame.to_parquet(file, index=False)
     return file
