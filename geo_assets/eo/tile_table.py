@@ -214,7 +214,9 @@ def find_columns(names: Iterable[str], wanted: Iterable[str], *, where: str) -> 
         same = exact or [n for n in there if n.strip().lower() == name.lower()]
         if not same:
             listed = ", ".join(there)[:200] or "none"
-            raise ConfigError(f"{where}: column {name!r} is missing; it has {listed}")
+            raise ConfigError(
+                f"{where}: column {name!r} is missing; it has {listed}; a table of tiles has {', '.join(TILE_COLUMNS)}"
+            )
         if len(same) > 1:
             raise ConfigError(f"{where} has {len(same)} columns {name!r}: leave one of them")
         found[name] = same[0]
