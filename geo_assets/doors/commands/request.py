@@ -3,14 +3,16 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geo_assets.doors.commands.options import JsonOption, VerboseOption
 from geo_assets.doors.terminal import err, out, print_error, session
-from geo_assets.eo.tile_request import Answer, Note, tiles_csv
 from geo_assets.errors import ConfigError
+
+if TYPE_CHECKING:
+    from geo_assets.eo.tile_request import Answer, Note
 
 _SHOWN = 80
 
@@ -41,6 +43,7 @@ def request(
     year`; `given`, the number of all three; and `csv`, the file that was written, if one was asked for.
     """
     from geo_assets.doors.request import answer_file, refuse_target, write_tiles
+    from geo_assets.eo.tile_request import tiles_csv
 
     with session(verbose=verbose):
         target = refuse_target(csv, file, tiles) if csv is not None else None
@@ -61,7 +64,7 @@ def request(
     raise typer.Exit(1 if answer.refused else 0)
 
 
-def _end_without_tiles(answer: Answer, *, json_: bool) -> None:
+def _end_without_tiles(answer: "Answer", *, json_: bool) -> None:
     why = f"its {answer.given:,} entries are refused" if answer.given else "it has no entries"
     message = f"no tile is left of the request and nothing was written: {why}; correct its ids, or give another table"
     if json_:
@@ -72,13 +75,13 @@ def _end_without_tiles(answer: Answer, *, json_: bool) -> None:
     raise typer.Exit(2)
 
 
-def _list_notes(answer: Answer) -> None:
+def _list_notes(answer: "Answer") -> None:
     for word, notes in (("refused", answer.refused), ("duplicate", answer.duplicates)):
         for note in notes:
             err.print(f"{word}: {_line(note)}", style="yellow", markup=False, highlight=False)
 
 
-def _line(note: Note) -> str:
+def _line(note: "Note") -> str:
     # As JSON writes it, blanks and unprintable characters of an id can be seen, and none steers the screen
     token = json.dumps(note.token[:_SHOWN]) + ("..." if len(note.token) > _SHOWN else "")
     return f"{token} of project {json.dumps(note.project[:_SHOWN])}, {note.year}: {note.reason}"
