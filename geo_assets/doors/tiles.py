@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
+import shapely
 
 from geo_assets.eo.tile_table import TILE_DEG
 from geo_assets.errors import ConfigError, StoreError
@@ -97,6 +98,15 @@ class _OddRowError(Exception):
     """A row names what the project does not have."""
 
 
+class _Cell(NamedTuple):
+    """A cell of a project."""
+
+    cell_id: str
+    region: str
+    regions: Sequence[str]
+    bounds: tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class _Known:
     """What a project has."""
@@ -105,9 +115,12 @@ class _Known:
     months: tuple[str, ...]
     cells: gpd.GeoDataFrame
 
-    def named(self, ids: set[str]) -> dict[str, Any]:
-        """Those of some cells that there are, as rows by id."""
-        return {str(c.cell_id): c for c in self.cells[self.cells["cell_id"].isin(ids)].itertuples()}
+    def named(self, ids: set[str]) -> dict[str, _Cell]:
+        """Those of some cells that there are, by id."""
+        found = self.cells[self.cells["cell_id"].isin(ids)]
+        bounds = map(tuple, shapely.bounds(found.geometry.to_numpy()).tolist())
+        rows = zip(found["cell_id"], found["region"], found["regions"], bounds, strict=True)
+        return {str(row[0]): _Cell(*row) for row in rows}
 
     def of_region(self, region: str) -> set[str]:
         """Ids of all cells that touch a region."""
@@ -139,7 +152,7 @@ def _of_tiles(file: str, rows: Sequence[Row], known: _Known) -> Asked:
 
 
 def _place(
-    row: Mapping[str, str], cell_id: str | None, cells: Mapping[str, Any], known: _Known
+    row: Mapping[str, str], cell_id: str | None, cells: Mapping[str, _Cell], known: _Known
 ) -> tuple[str, list[str]]:
     """Region and months of a row.
 
@@ -154,7 +167,7 @@ def _place(
         _refuse_elsewhere(row, cell)
         if region and region not in cell.regions:
             raise _OddRowError(f"{cell_id} does not touch {region}")
-        region = region or str(cell.region)
+        region = region or cell.region
     elif not region:
         raise _OddRowError("neither a tile nor a region")
     months = _months(month, year, known.months, any_year=cell_id is None)
@@ -171,7 +184,7 @@ def _months(month: str, year: str, months: Sequence[str], *, any_year: bool) -> 
     return [m for m in months if number is not None and m[:4] == f"{number:04d}" and month in ("", m)]
 
 
-def _refuse_elsewhere(row: Mapping[str, str], cell: Any) -> None:
+def _refuse_elsewhere(row: Mapping[str, str], cell: _Cell) -> None:
     """Refuses a row whose position is not that of its cell: the id is that of another table.
 
     Raises:
@@ -181,7 +194,7 @@ def _refuse_elsewhere(row: Mapping[str, str], cell: Any) -> None:
         x, y = float(row["x"]), float(row["y"])
     except ValueError:
         raise _OddRowError(f"{cell.cell_id} has no position: X and Y are no numbers") from None
-    west, south, east, north = cell.geometry.bounds
+    west, south, east, north = cell.bounds
     half = TILE_DEG / 2  # a cell may be cut at the border of its area: its centre then lies beside it
     if not (west - half < x < east + half and south - half < y < north + half):
         raise _OddRowError(

@@ -15,7 +15,7 @@ import pyproj
 import shapely
 from shapely import MultiPolygon
 
-from geo_assets.eo.tile_table import tile_boxes
+from geo_assets.eo.tile_table import joined, tile_boxes
 from geo_assets.eo.vector import read_vector
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import polygons_of
@@ -61,7 +61,10 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
     try:
         if recipe.bbox is not None:
             return Aoi(name, box_geometry(recipe.bbox))
-        geometries, crs, notes = _shapes(Path(base_dir) / str(recipe.path), recipe.layer)
+        path = Path(base_dir) / str(recipe.path)
+        if path.suffix.lower() == ".csv":
+            return Aoi(name, _of_tiles(path, recipe.layer))
+        geometries, crs, notes = read_vector(path, layer=recipe.layer)
         geometry, more = clean_geometry(geometries, crs)
     except ConfigError as e:
         raise ConfigError(f"AOI {name!r}: {e}") from e
@@ -70,13 +73,11 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
     return Aoi(name, geometry, (*notes, *more))
 
 
-def _shapes(path: Path, layer: str | None) -> tuple[Geometries, str, tuple[str, ...]]:
-    """Geometries of a vector file, or the tiles of a table; their CRS, and notes on what was assumed."""
-    if path.suffix.lower() != ".csv":
-        return read_vector(path, layer=layer)
+def _of_tiles(path: Path, layer: str | None) -> MultiPolygon:
+    """Union of the tiles of a table."""
     if layer is not None:
         raise ConfigError(f"{path.name} is a table of tiles and has no layers: leave layer out")
-    return tile_boxes(path), "EPSG:4326", ()
+    return MultiPolygon(list(shapely.get_parts(joined(tile_boxes(path)))))
 
 
 def box_geometry(bbox: Iterable[float]) -> MultiPolygon:

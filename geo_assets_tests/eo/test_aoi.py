@@ -524,6 +524,21 @@ def test_read_aoi_of_a_table_of_tiles_is_the_union_of_their_boxes(tmp_path):
     assert alone.bounds == pytest.approx((100 - 1 / 36, -1 / 36, 100 + 1 / 36, 1 / 36), abs=1e-8)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12),
+    st.sampled_from([1 / 18, 1 / 36, 0.05, 0.0556]),
+)
+def test_read_aoi_of_tiles_that_touch_overlap_or_lie_apart_is_their_union(tmp_path_factory, places, step):
+    centres = [(10 + x * step, 50 + y * step) for x, y in places]
+    found = read(write_tiles(tmp_path_factory.mktemp("t") / "t.csv", *centres)).geometry
+    half = 1 / 36
+    wanted = shapely.union_all(
+        [shapely.box(x - half, y - half, x + half, y + half) for x, y in centres], grid_size=1e-9
+    )
+    assert found.is_valid
+    assert shapely.symmetric_difference(found, wanted).area < 1e-7
+
+
 def test_read_aoi_of_a_table_of_failures_leaves_its_other_columns_alone(tmp_path):
     (tmp_path / "failed.csv").write_text(
         'Year,x,y,y_tile,x_tile,cause\n2023,10.5,0.5,1,1,"a,\nb"\n2024,10.5,0.5,1,1,c\n'
