@@ -28,6 +28,7 @@ MAX_AREA_ROWS = 200_000
 _MAX_BYTES = 500_000_000
 _HEAD_BYTES = 65_536
 _PIECE_BYTES, _PIECE_ROWS = 2**20, 131_072
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 _DECIMALS = 9  # 0.1 mm: edges of neighbours that rounding has parted meet again
 
 
@@ -247,10 +248,15 @@ def _csv(path: Path, names: list[str], texts: set[str]) -> Iterator[Any]:
 
 
 def _parquet(path: Path, names: list[str], texts: set[str]) -> Iterator[Any]:
-    with pq.ParquetFile(path) as file:
+    # Text as numbers of a dictionary: a long one that many rows share is there once
+    with pq.ParquetFile(path, read_dictionary=sorted(texts)) as file:
         rows = file.metadata.num_rows
         if rows > MAX_ROWS:
             raise ConfigError(f"{path.name} has {rows:,} rows and {MAX_ROWS:,} is the most: split it")
+        for name in names:
+            kind = file.schema_arrow.field(name).type
+            if name not in texts and not any(fits(kind) for fits in _NUMBERS):
+                raise ConfigError(f"{path.name}: column {name!r} holds {str(kind)[:80]}: write it as numbers")
         for batch in file.iter_batches(batch_size=_PIECE_ROWS, columns=names):
             columns = [batch.column(n) if n in texts else batch.column(n).cast(pa.float64()) for n in names]
             yield pa.RecordBatch.from_arrays(columns, names=names)

@@ -370,6 +370,15 @@ def test_tiles_of_centres_with_an_id_column_keep_its_text(tmp_path):
             cells("tiles", PARIS, path=str(tmp_path / "t.csv"), id_column=column)
 
 
+def test_tiles_of_a_parquet_table_are_named_by_text_or_numbers(tmp_path):
+    area, path = shapely.box(10, 1, 10.01, 1.01), str(tmp_path / "t.parquet")
+    pd.DataFrame({"X": 10.0, "Y": 1.0, "code": ["a", "b", None], "n": [1, 2, 3], "twice": "a"}).to_parquet(path)
+    assert list(cells("tiles", area, path=path, id_column="n").cell_id) == ["1", "2", "3"]
+    for column, said in (("twice", "'a' occurs 3 times"), ("code", "'' is not a cell id")):
+        with pytest.raises(ConfigError, match=said):
+            cells("tiles", area, path=path, id_column=column)
+
+
 # A user's function
 
 
