@@ -31,7 +31,7 @@ def request(
 ) -> None:
     """Look up tiles by their ids, and write them as a table for `run --tiles`; lists what it refused.
 
-    Example: `geo-assets request missing.json --tiles tiledb.parquet --csv tiles.csv`
+    Example: `geo-assets request missing.json --tiles all_tiles.parquet --csv tiles.csv`
 
     FILE is JSON: `{"project": {"2023": {"missing_tiles": ["1035X727Y"]}}}`; of an id the first number is X_tile, the
     second Y_tile. The table has the columns `Year,X,Y,Y_tile,X_tile` and is sorted by Year, X_tile and Y_tile.
