@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from geo_assets.doors.commands import areas, export, look, make
+from geo_assets.doors.commands import areas, export, look, make, request
 from geo_assets.doors.terminal import err, print_error
 from geo_assets.errors import GeoAssetsError
 
@@ -24,6 +24,7 @@ for command in (
     look.plan,
     make.run,
     look.status,
+    request.request,
     look.ui,
     look.plugins,
 ):

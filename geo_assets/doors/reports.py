@@ -63,7 +63,7 @@ def write_reports(loaded: LoadedProject, summary: Summary, folder: Path | None =
             write_project_report(loaded, folder / _PROJECT, title=loaded.project.name)
         return write_run_report(
             folder if folder is not None else place, summary.id, jobs, summary.document(), title=loaded.project.name, command=command,
-            beside=_PROJECT if folder is not None else "",
+            beside=_PROJECT if folder is not None else "", cells=place,
         )  # fmt: skip
     except OSError as e:
         raise StoreError(f"{folder}: the report cannot be written: {e}; what the run made stays") from e

@@ -84,7 +84,8 @@ def run_project(
     run = _Run(runner, place, products, options, progress)
     keys = [(r, m) for r in regions for m in months]
     if options.tiles is not None:
-        keys = read_tiles(options.tiles, regions, months)
+        tiles = table.cells if loaded.project.grid.kind == "tiles" else None
+        keys = read_tiles(options.tiles, regions, months, cells=tiles).partitions
     if options.retry_failed:
         keys = run.failed(keys)
     keys = keys[: options.limit]

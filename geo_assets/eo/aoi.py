@@ -1,4 +1,4 @@
-"""Areas of interest: from a bounding box or any vector file to polygons in EPSG:4326, mended, split and bounded.
+"""Areas of interest: from a bounding box, a vector file or a table of tiles to polygons in EPSG:4326, mended, split, bounded.
 
 Every doubt is either settled and noted (``Aoi.notes``) or refused with the reason; nothing is dropped in silence.
 """
@@ -15,6 +15,7 @@ import pyproj
 import shapely
 from shapely import MultiPolygon
 
+from geo_assets.eo.tile_table import joined, tile_boxes
 from geo_assets.eo.vector import read_vector
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import polygons_of
@@ -50,7 +51,8 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
 
     Args:
         name: What the project calls it.
-        recipe: Its file or bounding box.
+        recipe: Its bounding box or its file: a vector file, or CSV with the columns X, Y, Y_tile and X_tile, which stands
+            for the boxes of these 1/18 degree tiles.
         base_dir: Folder that a relative path counts from.
 
     Raises:
@@ -60,6 +62,8 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
         if recipe.bbox is not None:
             return Aoi(name, box_geometry(recipe.bbox))
         path = Path(base_dir) / str(recipe.path)
+        if path.suffix.lower() == ".csv":
+            return Aoi(name, _of_tiles(path, recipe.layer))
         geometries, crs, notes = read_vector(path, layer=recipe.layer)
         geometry, more = clean_geometry(geometries, crs)
     except ConfigError as e:
@@ -67,6 +71,13 @@ def read_aoi(name: str, recipe: AoiRecipe, base_dir: Path | str) -> Aoi:
     for note in notes:
         warnings.warn(f"AOI {name!r}: {note}", UserWarning, stacklevel=2)
     return Aoi(name, geometry, (*notes, *more))
+
+
+def _of_tiles(path: Path, layer: str | None) -> MultiPolygon:
+    """Union of the tiles of a table."""
+    if layer is not None:
+        raise ConfigError(f"{path.name} is a table of tiles and has no layers: leave layer out")
+    return MultiPolygon(list(shapely.get_parts(joined(tile_boxes(path)))))
 
 
 def box_geometry(bbox: Iterable[float]) -> MultiPolygon:

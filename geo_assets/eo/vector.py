@@ -159,7 +159,9 @@ def _checked(path: Path) -> str:
             f"the file {path} {what}: give the path of a vector file; in a project file it counts from there"
         )
     if suffix not in _BEGINS:
-        raise ConfigError(f"{path.name} has the extension {suffix or '(none)'}: give one of {_KNOWN}")
+        raise ConfigError(
+            f"{path.name} has the extension {suffix or '(none)'}: give one of {_KNOWN}, or a .csv table of tiles"
+        )
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise ConfigError(

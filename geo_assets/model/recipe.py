@@ -97,7 +97,8 @@ class AoiRecipe(Recipe):
     """One area of interest: a vector file or a bounding box."""
 
     path: str | None = Field(
-        default=None, description="vector file that geopandas reads: gpkg, shp, geojson, gml, kml, fgb, parquet"
+        default=None,
+        description="vector file that geopandas reads: gpkg, shp, geojson, gml, kml, fgb, parquet; or a csv table of tiles with X, Y, Y_tile and X_tile",
     )
     layer: str | None = Field(default=None, description="layer of the file; its first layer if it has only one")
     bbox: list[float] | None = Field(

@@ -1,12 +1,16 @@
-"""Jobs as CSV: all of them, and those that failed in the form that ``run --tiles`` takes back."""
+"""Jobs as CSV: all of them, and those that failed in the form that ``run --tiles`` takes back: partitions, or tiles."""
 
 import csv
 import dataclasses
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
+from geo_assets.eo.tile_request import COLUMNS, Tile
 from geo_assets.report.jobs import Job
+from geo_assets.report.tiles import StoredTiles
 
 JOBS = tuple(f.name for f in dataclasses.fields(Job))
 FAILED = ("product", "region", "month", "block", "cells", "kind", "cause")
@@ -21,17 +25,37 @@ def jobs_csv(jobs: Iterable[Job]) -> str:
     return _csv(JOBS, sorted(jobs, key=lambda j: j.ended_at))
 
 
-def failed_csv(jobs: Iterable[Job]) -> str:
-    """A line a job that failed; ``month`` is empty for products that have none."""
-    return _csv(FAILED, [j for j in jobs if j.status != "ok"])
+def failed_csv(jobs: Sequence[Job], tiles: StoredTiles | None = None) -> str:
+    """A line a job that failed; ``month`` is empty for products that have none.
+
+    Args:
+        jobs: Of the run.
+        tiles: Where the cells are stored. If they are tiles, there is a line for each cell of a job that failed, which
+            begins with the columns of a table of tiles. These are empty where nobody knows the cells: the region is meant.
+    """
+    failed = [j for j in jobs if j.status != "ok"]
+    if tiles is None or not tiles.there(failed):
+        return _csv(FAILED, failed)
+    rows: list[tuple[Job, Tile | None]] = []
+    for job in failed:
+        found = tiles.of(job)
+        rows += [(replace(job, cells=(cell,)), tile) for cell, tile in found]
+        if not found or not {*job.cells} <= {cell for cell, _ in found}:
+            rows.append((job, None))
+    before = [[repr(getattr(tile, c)) if tile else "" for c in COLUMNS] for _, tile in rows]
+    return _csv(FAILED, [job for job, _ in rows], before=before, names=COLUMNS)
 
 
-def _csv(columns: Sequence[str], jobs: Iterable[Job]) -> str:
+def _csv(
+    columns: Sequence[str], jobs: Iterable[Job], *, before: Iterable[Sequence[str]] = (), names: Sequence[str] = ()
+) -> str:
+    """Columns of jobs, and other ones before them."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow([*names, *columns])
     readers: list[Callable[[Job], str]] = [_reader(c) for c in columns]
-    writer.writerows([read(job) for read in readers] for job in jobs)
+    others = before if names else itertools.repeat(())
+    writer.writerows([*other, *(read(job) for read in readers)] for other, job in zip(others, jobs, strict=False))
     return buffer.getvalue()
 
 

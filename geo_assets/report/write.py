@@ -16,6 +16,7 @@ from geo_assets.report.plots import plots
 from geo_assets.report.rows import failed_csv, jobs_csv
 from geo_assets.report.summary import summary
 from geo_assets.report.text import run_text
+from geo_assets.report.tiles import StoredTiles
 from geo_assets.report.verdict import advice
 from geo_assets.storage import Storage
 
@@ -25,7 +26,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 def write_run_report(
     target: Path | Storage, run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str = "geo-assets run",
-    beside: str = "",
+    beside: str = "", cells: Storage | None = None,
 ) -> str:  # fmt: skip
     """Write the report of a run.
 
@@ -37,6 +38,7 @@ def write_run_report(
         title: Name of the project.
         command: That runs the project, as a shell reads it, without options.
         beside: Name of the project's own report in the same folder, if it is there.
+        cells: Where the cells are stored, if the target is a folder: failed.csv names those that are tiles.
 
     Returns:
         Path or URI of the folder.
@@ -50,15 +52,25 @@ def write_run_report(
     storage = Storage(str(target.absolute())) if isinstance(target, Path) else target
     folder = "" if isinstance(target, Path) else path.run(run_id, "")
     where = storage.uri(folder).rstrip("/")
+    stored = cells if isinstance(target, Path) else target
+    tiles = StoredTiles(stored) if stored is not None else None
     for name, content in report_files(
-        run_id, jobs, document, title=title, command=command, folder=where, beside=beside
+        run_id,
+        jobs,
+        document,
+        title=title,
+        command=command,
+        folder=where,
+        beside=beside,
+        tiles=tiles,
     ).items():
         storage.write(folder + name, content)
     return where
 
 
 def report_files(
-    run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str, folder: str, beside: str = ""
+    run_id: str, jobs: Sequence[Job], document: Mapping[str, Any], *, title: str, command: str, folder: str, beside: str = "",
+    tiles: StoredTiles | None = None,
 ) -> dict[str, bytes]:  # fmt: skip
     """Contents of the report's files by name; see ``write_run_report``.
 
@@ -70,6 +82,7 @@ def report_files(
         command: That runs the project.
         folder: Where the files will lie.
         beside: Name of the project's own report in the same folder, if it is there.
+        tiles: The project's cells, if they are stored.
     """
     failures = [dict(f) | {"cause": without_secrets(str(f.get("cause") or ""))} for f in document.get("failures", ())]
     told = with_failures(jobs, failures)
@@ -79,7 +92,7 @@ def report_files(
     whole = {**document, "report": folder, **({"failures": failures} if failures else {}), "jobs": figures}
     texts = {
         JOBS: jobs_csv(told),
-        FAILED: failed_csv(told),
+        FAILED: failed_csv(told, tiles),
         TEXT: run_text(title, run_id, told, next_, document),
         PAGE: run_page(title, run_id, told, next_, document.get("partitions") or {}, beside=beside),
         SUMMARY: json.dumps(whole, indent=1),

@@ -17,7 +17,7 @@ from geo_assets.doors.home import open_instance
 from geo_assets.testing.stac_server import Answer, serve
 
 BBOX = [11.0, 47.0, 11.1, 47.1]
-COMMANDS = ("init", "demo", "doctor", "plan", "run", "status", "plugins", "aoi add", "aoi list", "aoi remove", "export cog")  # fmt: skip
+COMMANDS = ("init", "demo", "doctor", "plan", "run", "status", "request", "plugins", "aoi add", "aoi list", "aoi remove", "export cog")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from geo_assets.doors import cli
+from geo_assets.tasks.cells import read_cells
 from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
 
 FILES = {"summary.json", "jobs.csv", "failed.csv", "report.txt", "report.html", "plots/local.png"}
@@ -117,3 +119,79 @@ def test_run_when_the_report_cannot_be_written_then_what_was_made_counts(tiny, c
     assert (code, summary["partitions"]["failed"]) == (1, 0)
     assert "runs" in said
     assert summary["partitions"]["ok"] == summary["partitions"]["total"] > 0
+
+
+# A project of tiles: two of them, whose common edge runs through the area, cut at its border
+
+TILES = "X,Y,Y_tile,X_tile\n15.1252222222,47.25,727,-1035\n15.1807777778,47.25,727,1036\n"
+COLUMNS = ["Year", "X", "Y", "Y_tile", "X_tile"]
+
+
+@pytest.fixture
+def of_tiles(tiny: Tiny) -> Tiny:
+    (tiny.folder / "tiles.csv").write_text(TILES)
+    document = yaml.safe_load(tiny.file.read_text())
+    tiny.file.write_text(yaml.safe_dump(document | {"grid": {"kind": "tiles", "path": "tiles.csv", "clip": True}}))
+    return tiny
+
+
+@pytest.mark.heavy
+def test_run_when_blocks_of_tiles_failed_then_its_table_of_failures_is_one_of_tiles(of_tiles, called, tmp_path):
+    WORLD.write(tmp_path / "world")
+    of_tiles.change(catalog={"path": str(tmp_path / "world" / "catalog.json")})
+    broken = next(f for f in sorted((tmp_path / "world").rglob("*.tif")) if "red" in f.name.lower())
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    code, summary, _ = called("--report-dir", str(tmp_path / "r"))
+    assert code == 1
+    failed = rows(tmp_path / "r", "failed.csv")
+    assert list(failed[0])[:5] == COLUMNS
+    named = {
+        (f["product"], f["region"], f["month"], f["block"], cell) for f in summary["failures"] for cell in f["cells"]
+    }
+    assert {(f["product"], f["region"], f["month"], f["block"], f["cells"].strip()) for f in failed} == named
+    assert all(f["cells"].strip() == f"{f['X_tile']}X{f['Y_tile']}Y" and f["Year"] == f["month"][:4] for f in failed)
+    assert {(f["X_tile"], f["X"], f["Y"]) for f in failed} <= {("-1035", "15.1252222222", "47.25"), ("1036", "15.1807777778", "47.25")}  # fmt: skip
+    broken.write_bytes(whole)
+    code, again, _ = called("--tiles", str(tmp_path / "r" / "failed.csv"))
+    assert code == 0
+    assert again["partitions"]["total"] == again["partitions"]["ok"] == len({(f["region"], f["month"]) for f in failed})
+    below = Path(again["report"]) / "failed.csv"
+    assert below.read_text().startswith("Year,X,Y,Y_tile,X_tile,product,region,month")
+    assert below.read_text().count("\n") == 1
+
+
+def test_run_when_partitions_of_tiles_failed_whole_then_all_their_cells_are_named(of_tiles, called, tmp_path):
+    assert called("--products", "cells")[0] == 0
+    WORLD.write(tmp_path / "world")
+    of_tiles.change(catalog={"path": str(tmp_path / "world" / "catalog.json")})
+    for file in (tmp_path / "world").glob("*/*/*.json"):
+        file.write_text("{")
+    code, summary, _ = called("--products", "scenes")
+    assert code in (1, 2)
+    failed = rows(Path(summary["report"]), "failed.csv")
+    cells = {r: set(of_tiles_cells(of_tiles, r)) for r in {f["region"] for f in summary["failures"]}}
+    wanted = {(f["region"], f["month"], c) for f in summary["failures"] if f["month"] for c in cells[f["region"]]}
+    assert {(f["region"], f["month"], f["cells"].strip()) for f in failed} == wanted
+    assert failed
+    assert all(f["X"] and f["Year"] for f in failed)
+
+
+def of_tiles_cells(tiny: Tiny, region: str) -> list[str]:
+    content = tiny.loaded.storage.read(f"cells/{region}.parquet")
+    assert content is not None
+    return [str(c) for c in read_cells(content)["cell_id"]]
+
+
+def test_run_when_a_request_is_its_table_then_what_was_asked_for_is_made(
+    of_tiles, called, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "r.json").write_text(json.dumps({"p": {MONTHS[0][:4]: {"missing_tiles": ["1036X727Y"]}}}))
+    arguments = ["request", "r.json", "--tiles", str(of_tiles.folder / "tiles.csv"), "--csv", "asked.csv"]
+    monkeypatch.setattr(sys, "argv", ["geo-assets", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    capsys.readouterr()
+    code, summary, _ = called("--tiles", "asked.csv", "--products", "scenes")
+    assert (code, summary["partitions"]["total"]) == (0, 2)

@@ -504,3 +504,66 @@ def test_read_aoi_beyond_what_its_crs_can_show_is_refused(tmp_path, crs, box):
     gpd.GeoDataFrame(geometry=[shapely.box(*box)], crs=crs).to_file(tmp_path / "a.gpkg")
     with pytest.raises(ConfigError, match="can be shown"):
         read(tmp_path / "a.gpkg")
+
+
+# Tables of tiles
+
+
+def write_tiles(path, *centres, head="X,Y,Y_tile,X_tile"):
+    path.write_text("\n".join([head, *(f"{x!r},{y!r},{n},{n + 7}" for n, (x, y) in enumerate(centres))]) + "\n")
+    return path
+
+
+def test_read_aoi_of_a_table_of_tiles_is_the_union_of_their_boxes(tmp_path):
+    row = [((k + 0.5) / 18, (900.5) / 18) for k in range(-50, 50)]
+    found = read(write_tiles(tmp_path / "tiles.csv", *row, *row[:9], (100.0, 0.0)))
+    assert found.notes == ()
+    strip, alone = sorted(found.geometry.geoms, key=lambda g: -g.area)
+    assert strip.bounds == pytest.approx((-50 / 18, 50, 50 / 18, 50 + 1 / 18), abs=1e-8)
+    assert len(shapely.remove_repeated_points(shapely.simplify(strip, 1e-10)).exterior.coords) == 5
+    assert alone.bounds == pytest.approx((100 - 1 / 36, -1 / 36, 100 + 1 / 36, 1 / 36), abs=1e-8)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12),
+    st.sampled_from([1 / 18, 1 / 36, 0.05, 0.0556]),
+)
+def test_read_aoi_of_tiles_that_touch_overlap_or_lie_apart_is_their_union(tmp_path_factory, places, step):
+    centres = [(10 + x * step, 50 + y * step) for x, y in places]
+    found = read(write_tiles(tmp_path_factory.mktemp("t") / "t.csv", *centres)).geometry
+    half = 1 / 36
+    wanted = shapely.union_all(
+        [shapely.box(x - half, y - half, x + half, y + half) for x, y in centres], grid_size=1e-9
+    )
+    assert found.is_valid
+    assert shapely.symmetric_difference(found, wanted).area < 1e-7
+
+
+def test_read_aoi_of_a_table_of_failures_leaves_its_other_columns_alone(tmp_path):
+    (tmp_path / "failed.csv").write_text(
+        'Year,x,y,y_tile,x_tile,cause\n2023,10.5,0.5,1,1,"a,\nb"\n2024,10.5,0.5,1,1,c\n'
+    )
+    assert read(tmp_path / "failed.csv").geometry.area == pytest.approx(1 / 18**2)
+
+
+def test_read_aoi_of_a_tile_at_the_antimeridian_goes_on_at_the_other_side(tmp_path):
+    found = read(write_tiles(tmp_path / "t.csv", (180.0, 0.0)))
+    assert sorted(g.bounds[0] for g in found.geometry.geoms) == pytest.approx([-180, 180 - 1 / 36])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lon,lat\n1,1\n", "column 'X' is missing; it has lon, lat; a table of tiles has X, Y, Y_tile, X_tile"), ("X,Y\n1,1\n", "column 'X_tile' is missing"),
+        ("X,Y,X_tile,Y_tile\n", "has no rows"), ("X,Y,X_tile,Y_tile\n1,1,1,1\n500000,1,1,1\n", "row 2: X and Y are no longitude"), ("X,Y,X_tile,Y_tile\n,,,\n", "row 1"),
+    ],
+)  # fmt: skip
+def test_read_aoi_of_a_csv_that_is_no_table_of_tiles_says_why(tmp_path, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ConfigError, match=f"AOI 'test': a.csv.*{said}"):
+        read(tmp_path / "a.csv")
+
+
+def test_read_aoi_of_a_table_of_tiles_has_no_layers(tmp_path):
+    with pytest.raises(ConfigError, match="leave layer out"):
+        read(write_tiles(tmp_path / "t.csv", (1.0, 1.0)), layer="a")

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_assets import registry
+from geo_assets.eo.aoi import read_aoi
 from geo_assets.errors import ConfigError, PluginError
 from geo_assets.grids import majortom_eg, square
 from geo_assets.model.cell import cells_of
 from geo_assets.model.crs import reproject
 from geo_assets.model.geohash import geohash_at
-from geo_assets.model.recipe import GridRecipe
+from geo_assets.model.recipe import AoiRecipe, GridRecipe
+from geo_assets_tests.eo.tile_tables import ids, table, write
 
 WORLD = shapely.box(-180, -90, 180, 90)
 PARIS = shapely.box(2.349, 48.849, 2.351, 48.851)
@@ -336,6 +338,45 @@ def test_tiles_with_a_repeated_name_are_refused(tmp_path):
     gpd.GeoDataFrame({"id": ["a", "a"]}, geometry=[PARIS, PARIS], crs="EPSG:4326").to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ConfigError, match="'a' occurs 2 times"):
         cells("tiles", PARIS, path=str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tiles_of_a_large_table_are_those_of_the_area_in_the_order_of_the_table(tmp_path, suffix):
+    frame = table(200_000)
+    path = write(frame, tmp_path / f"t.{suffix}")
+    found = cells("tiles", shapely.box(10.01, 40.01, 12.99, 42.99), path=str(path))
+    near = frame[frame.X.between(10, 13) & frame.Y.between(40, 43)]
+    assert len(near) > 20
+    assert list(found.cell_id) == ids(near)
+    assert list(found.x) == list(near.X)
+
+
+def test_tiles_of_an_area_that_is_a_table_are_its_rows_and_no_neighbours(tmp_path):
+    frame = table(3_000_000)
+    frame = frame[frame.X.between(10, 13) & frame.Y.between(40, 43)]
+    asked = frame.sample(60, random_state=2)
+    write(frame, tmp_path / "all.parquet")
+    area = read_aoi("a", AoiRecipe(path=str(write(asked, tmp_path / "asked.csv"))), ".").geometry
+    assert set(cells("tiles", area, path=str(tmp_path / "all.parquet")).cell_id) == set(ids(asked))
+
+
+def test_tiles_of_centres_with_an_id_column_keep_its_text(tmp_path):
+    (tmp_path / "t.csv").write_text("X,Y,code\n10,1,007\n")
+    assert list(
+        cells("tiles", shapely.box(10, 1, 10.01, 1.01), path=str(tmp_path / "t.csv"), id_column="code").cell_id
+    ) == ["007"]
+    for column, said in (("none", "no column 'none'; it has X, Y, code"), ("X", "no names: set id_column")):
+        with pytest.raises(ConfigError, match=said):
+            cells("tiles", PARIS, path=str(tmp_path / "t.csv"), id_column=column)
+
+
+def test_tiles_of_a_parquet_table_are_named_by_text_or_numbers(tmp_path):
+    area, path = shapely.box(10, 1, 10.01, 1.01), str(tmp_path / "t.parquet")
+    pd.DataFrame({"X": 10.0, "Y": 1.0, "code": ["a", "b", None], "n": [1, 2, 3], "twice": "a"}).to_parquet(path)
+    assert list(cells("tiles", area, path=path, id_column="n").cell_id) == ["1", "2", "3"]
+    for column, said in (("twice", "'a' occurs 3 times"), ("code", "'' is not a cell id")):
+        with pytest.raises(ConfigError, match=said):
+            cells("tiles", area, path=path, id_column=column)
 
 
 # A user's function

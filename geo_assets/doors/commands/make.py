@@ -102,7 +102,10 @@ def run(
     ] = False,
     tiles: Annotated[
         str | None,
-        typer.Option(help="Only what this CSV names by its columns region and month, such as a failed.csv."),
+        typer.Option(
+            metavar="CSV",
+            help="Only what this table names: columns region and month, as in a failed.csv, or Year, X, Y, Y_tile and X_tile.",
+        ),
     ] = None,
     report_dir: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Write the report there, and not below the storage root.")
