@@ -315,7 +315,12 @@ def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
 
 
 def _check_ard(project: Project, where: Path) -> None:
-    """Refuses bands that a sensor does not have, or that do not fit into one file."""
+    """Refuses bands that a sensor does not have, or that do not fit into one file; and yearly tiles without a year."""
+    if "ard" in project.products and project.ard.layout == "tiles":
+        _check_tiles(project, where)
+        return
+    if project.ard.format == "npz":
+        raise ConfigError(f"{where}: ard.format npz is for ard.layout tiles: choose cog, zarr or both")
     for entry in project.sensors:
         sensor = sensor_of(entry)
         masks = set(sensor.mask_band.values())
@@ -335,3 +340,20 @@ def _check_ard(project: Project, where: Path) -> None:
                 f"{where}: ard.format {project.ard.format}: a GeoTIFF has bands of one type, and those of {sensor.name} are {listed}: "
                 "choose some by ard.bands, or format zarr"
             )
+
+
+def _check_tiles(project: Project, where: Path) -> None:
+    """Refuses what yearly tiles cannot be made of."""
+    months = project.months
+    if project.grid.kind != "tiles":
+        raise ConfigError(
+            f"{where}: ard.layout tiles needs grid: {{kind: tiles, path: ...}}, the table of their places"
+        )
+    if months.step != 12 or not months.start.endswith("-01"):
+        raise ConfigError(
+            f"{where}: ard.layout tiles is made by the year: set months.step to 12 and months.start to a January"
+        )
+    if project.cube.crs != "utm":
+        raise ConfigError(f"{where}: ard.layout tiles has pixels of 10 m: set cube.crs to utm")
+    if project.ard.format == "both":
+        raise ConfigError(f"{where}: ard.layout tiles has one format: npz, zarr or cog")

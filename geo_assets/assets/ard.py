@@ -13,9 +13,11 @@ from geo_assets.assets.partitions import REGIONS, cube_partitions, region_and_mo
 from geo_assets.assets.ports import Catalog, Compute, Store
 from geo_assets.assets.strip import Made, run_strip_of_tasks
 from geo_assets.assets.workers import Workers, refuse_failed
+from geo_assets.model.ard import by_region
 from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
+from geo_assets.report.tile import tile_page
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import ard as task
 from geo_assets.tasks.ard_partition import ArdPlan, ard_bands, cell_boxes, make_ard, plan_ard, product
@@ -38,7 +40,8 @@ class ArdConfig(dg.Config):
 def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefinition:
     """The asset of a sensor for a project; of one whose scenes have no date a partition is a region."""
     facts = sensor_of(loaded.project.sensor(sensor))
-    partitions = REGIONS if facts.static else cube_partitions(periods)
+    of_region = by_region(loaded.project.ard, static=facts.static)
+    partitions = REGIONS if of_region else cube_partitions(periods)
     name = product(sensor)
     key = dg.AssetKey(name.split("/"))
     bands = ", ".join(ard_bands(loaded.project, facts))
@@ -76,7 +79,7 @@ def _made(workers: Workers, sensor: str, region: str, month: str | None, config:
     if receipt is None:
         receipt = yield from make_ard(
             plan, workspace.project, storage=workspace.storage, run_id=workers.run_id, backend=workers.backend,
-            expected_usd=workers.money.of_ard(plan),
+            expected_usd=workers.money.of_ard(plan), page=tile_page,
         )  # fmt: skip
         workers.say(receipt, len(plan.todo), plan.reason, "layers")
     refuse_failed(receipt, "layers")
@@ -111,5 +114,6 @@ def _plan(workers: Workers, sensor: str, region: str, month: str | None, config:
 def _inputs(workspace: Workspace, sensor: str, region: str, month: str | None) -> dict[str, str]:
     """Data versions of what the partition was made from."""
     storage, name = workspace.storage, scenes_product(sensor)
-    found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, month)}
+    of = workspace.scenes_month(sensor, month)
+    found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, of)}
     return {k: r.data_version for k, r in found.items() if r}

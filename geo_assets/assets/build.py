@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from geo_assets.assets import ard, cells, composite, plain, pyramid, scenes
+from geo_assets.model.ard import by_region
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.ard_partition import ard_sensors
@@ -45,16 +46,17 @@ def _definitions(
 ) -> dg.Definitions:
     periods = loaded.periods()
     static = {e.sensor for e in loaded.project.sensors if sensor_of(e).static}
+    undated = {name for name in static if by_region(loaded.project.ard, static=True)}
     searches = {e.sensor: scenes.build(loaded, e.sensor, periods) for e in loaded.project.sensors}
     ready = {name: ard.build(loaded, name, periods) for name in ard_sensors(loaded.project)}
     made, levels = composite.build(loaded, periods), pyramid.build(loaded, periods)
     wanted = loaded.project.products
     by_month = [asset for name, asset in searches.items() if name not in static]
-    by_month += [asset for name, asset in ready.items() if name not in static] if "ard" in wanted else []
+    by_month += [asset for name, asset in ready.items() if name not in undated] if "ard" in wanted else []
     by_month += [made] if {"composite", "pyramid"} & set(wanted) else []
     by_month += [levels] if "pyramid" in wanted else []
-    by_region = [asset for name, asset in searches.items() if name in static]
-    by_region += [asset for name, asset in ready.items() if name in static] if "ard" in wanted else []
+    of_region = [asset for name, asset in searches.items() if name in static]
+    of_region += [asset for name, asset in ready.items() if name in undated] if "ard" in wanted else []
     jobs = [
         dg.define_asset_job(
             "cells_job",
@@ -67,9 +69,9 @@ def _definitions(
             description="Search scenes and make what the project asks for, by region and month.",
         ),
     ]
-    if by_region:
+    if of_region:
         text = "Search the scenes that have no date, such as terrain, and make what the project asks for of them, by region."
-        jobs.append(dg.define_asset_job("static_job", selection=by_region, description=text))
+        jobs.append(dg.define_asset_job("static_job", selection=of_region, description=text))
     return dg.Definitions(
         assets=[cells_asset, *searches.values(), *ready.values(), made, levels],
         jobs=jobs,

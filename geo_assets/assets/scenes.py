@@ -18,7 +18,7 @@ from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks import search as task
-from geo_assets.tasks.ard_partition import ard_sensors
+from geo_assets.tasks.ard_partition import ard_sensors, whole_cells
 
 _MOST_MISSES = 2  # months in a row whose search fails, before the catalog counts as down for the rest of the region
 
@@ -63,7 +63,9 @@ def _make_static(workspace: Workspace, sensor: str, region: str, run_id: str) ->
 def _whole_cells(workspace: Workspace, sensor: str, region: str) -> gpd.GeoDataFrame | None:
     """The region's cells, where whole cells are made from the sensor's scenes."""
     project = workspace.project
-    return workspace.cut.of_region(region) if "ard" in project.products and sensor in ard_sensors(project) else None
+    if "ard" not in project.products or sensor not in ard_sensors(project):
+        return None
+    return whole_cells(project, sensor_of(project.sensor(sensor)), workspace.cut.of_region(region))
 
 
 def _stored(

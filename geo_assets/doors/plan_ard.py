@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from geo_assets.assets.context import Workspace
+from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
 from geo_assets.model.cost import Estimate, Load
 from geo_assets.model.geometry import Region
@@ -11,7 +12,7 @@ from geo_assets.model.period import Period
 from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.ard_partition import ard_sensors, cell_boxes, plan_ard, product
+from geo_assets.tasks.ard_partition import ard_sensors, cell_boxes, plan_ard, product, whole_cells
 from geo_assets.tasks.forecast import MOST, ArdForecast
 
 _PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
@@ -60,9 +61,13 @@ class ArdEstimate:
             entry = project.sensor(name)
             sensor, grid = sensor_of(entry), workspace.grid(region)
             found = search_task.search(
-                Region.parse(region), grid, periods, catalog=project.catalog_of(name), sensor=entry, mask=project.mask, beyond=cells
+                Region.parse(region), grid, periods, catalog=project.catalog_of(name), sensor=entry, mask=project.mask, beyond=whole_cells(project, sensor, cells)
             )  # fmt: skip
-            tables = [(None, next(iter(found.values())))] if sensor.static else [*found.items()]
+            tables = (
+                [(None, next(iter(found.values())))]
+                if by_region(project.ard, static=sensor.static)
+                else [*found.items()]
+            )
             boxes = cell_boxes(cells, region, project)
             for month, table in tables:
                 self._partitions[name] += 1
@@ -93,7 +98,8 @@ class ArdEstimate:
     def figures(self, sensor: str) -> dict[str, Any]:
         """Of a product's plan."""
         work = self.work(sensor)
-        static = sensor_of(self._workspace.project.sensor(sensor)).static
+        project = self._workspace.project
+        static = by_region(project.ard, static=sensor_of(project.sensor(sensor)).static)
         return {
             "product": product(sensor), "partitions": self._partitions[sensor], "scenes": self.scenes(sensor), "bytes": int(self._bytes[sensor]),
             "seconds": round(work.seconds + self._partitions[sensor] * _PARTITION_S, 1), "usd": round(work.usd, 6),

@@ -85,7 +85,9 @@ def run_project(
     keys = [(r, m) for r in regions for m in months]
     if options.tiles is not None:
         tiles = table.cells if loaded.project.grid.kind == "tiles" else None
-        keys = read_tiles(options.tiles, regions, months, cells=tiles).partitions
+        asked = read_tiles(options.tiles, regions, months, cells=tiles)
+        keys = asked.partitions
+        run.only(asked.cells)
     if options.retry_failed:
         keys = run.failed(keys)
     keys = keys[: options.limit]
@@ -139,6 +141,10 @@ class _Run:
     def expect(self, estimate: Estimate) -> None:
         """Note what was agreed to."""
         self._tally.summary.usd["predicted"] = estimate.usd
+
+    def only(self, cells: frozenset[str] | None) -> None:
+        """Make nothing of other cells, of what is made cell by cell."""
+        self._cells = cells or frozenset()
 
     def failed(self, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of some partitions that failed, are partial, or have a receipt that cannot tell."""

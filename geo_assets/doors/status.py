@@ -7,6 +7,7 @@ from typing import Any, Literal
 from geo_assets.assets.context import Workspace
 from geo_assets.errors import PartitionError, SourceError
 from geo_assets.model import path
+from geo_assets.model.ard import by_region
 from geo_assets.model.geometry import Block
 from geo_assets.model.period import Periods
 from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
@@ -53,7 +54,8 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
         states += [_scenes(workspace, entry.sensor, r, m) for r, m in dated]
     for name in ard_sensors(workspace.project):
         if "ard" in workspace.project.products or workspace.storage.names(path.receipts(ard_product(name))):
-            dated = [(r, None) for r in regions] if sensor_of(workspace.project.sensor(name)).static else keys
+            static = sensor_of(workspace.project.sensor(name)).static
+            dated = [(r, None) for r in regions] if by_region(workspace.project.ard, static=static) else keys
             states += [_ard(workspace, name, r, m) for r, m in dated]
     wanted = workspace.project.products
     if {PRODUCT, PYRAMID} & {*wanted} or workspace.storage.names(path.receipts(PRODUCT)):

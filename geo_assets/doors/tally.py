@@ -11,6 +11,7 @@ from typing import Any
 from geo_assets.assets.partitions import cube_key, region_and_month
 from geo_assets.errors import ConfigError
 from geo_assets.model import path
+from geo_assets.model.ard import by_region
 from geo_assets.model.project import NEEDS, Product, Project
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import sensor_of
@@ -97,7 +98,10 @@ class Assets:
     def by_region(self, asset: str) -> bool:
         """Whether an asset is partitioned by region alone."""
         kind, _, sensor = asset.partition("/")
-        return kind in ("scenes", "ard") and sensor_of(self._project.sensor(sensor)).static
+        if kind not in ("scenes", "ard"):
+            return False
+        static = sensor_of(self._project.sensor(sensor)).static
+        return by_region(self._project.ard, static=static) if kind == "ard" else static
 
     def names(self) -> list[str]:
         """All of them but the cells."""

@@ -191,9 +191,16 @@ def scenes_of(table: gpd.GeoDataFrame, bands: Sequence[str]) -> list[Scene]:
             baseline=str(row["baseline"]),
             footprint=bytes(footprint),
             headers=tuple((band, said) for band in bands if (said := _header(row, row["hrefs"].get(band)))),
+            orbit=_orbit(row.get("sat:orbit_state")),
         )
         for (_, row), footprint in zip(kept.iterrows(), footprints, strict=True)
     ]
+
+
+def _orbit(said: object) -> str:
+    """A direction of the STAC extension ``sat``; anything else is none."""
+    direction = said.strip().lower() if isinstance(said, str) else ""
+    return direction if direction in ("ascending", "descending") else ""
 
 
 def _header(row: Any, href: str | None) -> Header | None:

@@ -10,7 +10,7 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, Recipe, ResolutionText, digest
 from geo_assets.model.scene import Scene
 
-Format = Literal["cog", "zarr", "both"]
+Format = Literal["cog", "zarr", "npz", "both"]
 
 
 class ArdRecipe(Recipe):
@@ -29,8 +29,12 @@ class ArdRecipe(Recipe):
     backscatter: Literal["power", "db"] = Field(
         default="power", description="unit of radar bands: linear power, or decibel"
     )
+    layout: Literal["scenes", "tiles"] = Field(
+        default="scenes",
+        description="scenes: one file a scene and cell; tiles: the year of each tile as arrays of fixed steps (grid tiles, months.step 12)",
+    )
     format: Format = Field(
-        default="cog", description="cog: one GeoTIFF a scene and cell; zarr: one Zarr group; or both"
+        default="cog", description="cog: GeoTIFF; zarr: a Zarr group; both of them; or npz, for the layout tiles alone"
     )
 
     @field_validator("bands")
@@ -93,6 +97,11 @@ class ArdTask:
     def source(self) -> str:
         """The sensor that it reads, by which ``compute.regions`` says where it runs."""
         return self.sensor.sensor
+
+
+def by_region(ard: ArdRecipe, *, static: bool) -> bool:
+    """Whether layers of a sensor have no period: its scenes have no date, and they are no yearly tiles."""
+    return static and ard.layout == "scenes"
 
 
 def ard_settings(ard: ArdRecipe, sensor: str, bands: tuple[str, ...]) -> str:

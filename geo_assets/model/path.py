@@ -5,8 +5,9 @@ CUBE = "cube"
 FAILURES = "failures"
 RECEIPTS = "receipts"
 RUNS = "runs"
+TILES = "tiles"
 ALL = "all"  # in place of a month
-FOLDERS = (AOIS, "cells", "scenes", "ard", RECEIPTS, FAILURES, "quicklooks", RUNS)  # of small objects
+FOLDERS = (AOIS, "cells", "scenes", "ard", TILES, RECEIPTS, FAILURES, "quicklooks", RUNS)  # of small objects
 
 
 def aoi(name: str) -> str:
@@ -32,6 +33,11 @@ def ard(sensor: str, region: str, month: str | None = None) -> str:
 def ard_layer(sensor: str, region: str, month: str | None, cell: str, layer: str) -> str:
     """Files of one analysis-ready layer of a cell, without the ending that says their format."""
     return f"ard/{sensor}/{region}/{month or ALL}/{cell}/{layer}"
+
+
+def tiles(key: str) -> str:
+    """Where an object of yearly tiles lies, by its key (``eo.tile_keys``)."""
+    return f"{TILES}/{key}"
 
 
 def receipts(product: str) -> str:

@@ -66,6 +66,7 @@ class Scene:
         baseline: Processing baseline as the item writes it, or ``""``.
         footprint: Valid area in EPSG:4326 as WKB.
         headers: What the item says of its assets' headers, by band name.
+        orbit: ascending or descending, or "" where that means nothing.
     """
 
     item_id: str
@@ -78,6 +79,7 @@ class Scene:
     baseline: str
     footprint: bytes
     headers: tuple[tuple[str, Header], ...] = ()
+    orbit: str = ""
 
     def href(self, band: str) -> str | None:
         """Asset of a band, or None where the item has none."""

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.eo.scale import unobserved
+from geo_assets.eo.tile_keys import RawKey, TileId
+from geo_assets.eo.tile_quality import TileQuality
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask, CellBox
 from geo_assets.model.band import Band
@@ -20,6 +22,8 @@ from geo_assets.model.plugin import Format, Image
 from geo_assets.registry import load
 from geo_assets.storage import Storage
 from geo_assets.tasks.ard_pixels import LayerPixels, finished
+from geo_assets.tasks.tile import TileResult, make_tile
+from geo_assets.tasks.tile_files import encode, extension
 
 CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels or files
 MOSAIC = "mosaic"  # the layer of a sensor whose scenes have no date
@@ -34,6 +38,7 @@ class ArdResult:
 
     Attributes:
         rows: Of the table of layers, one a cell in which something is observed.
+        qualities: Of yearly tiles.
         bytes_read: Of source files.
         requests: Reads of a file or range.
         notes: What a person should know.
@@ -42,6 +47,7 @@ class ArdResult:
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    qualities: tuple[TileQuality, ...] = ()
     bytes_read: int = 0
     requests: int = 0
     notes: tuple[str, ...] = ()
@@ -58,14 +64,20 @@ def run(task: ArdTask) -> ArdResult:
     """
     began, cpu = time.perf_counter(), time.thread_time()
     catalog, storage = load("catalogs", task.catalog.kind), Storage(task.root)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    qualities: list[TileQuality] = []
     with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
-        for cell, read in LayerPixels(task, session).cells():
-            bands, values = finished(task, cell.box, read)
-            rows.append(_stored(task, storage, cell, bands, values))
+        if task.ard.layout == "tiles":
+            tile = make_tile(task, session)
+            rows.append(_stored_tile(task, storage, tile))
+            qualities += [tile.quality] if tile.quality else []
+        else:
+            for cell, read in LayerPixels(task, session).cells():
+                bands, values = finished(task, cell.box, read)
+                rows.append(_stored(task, storage, cell, bands, values))
         usage = session.usage
     return ArdResult(
-        rows, usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
+        rows, tuple(qualities), usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
     )  # fmt: skip
 
 
@@ -92,7 +104,25 @@ def _stored(
         "solar_day": one.solar_day if single else None, "observed_share": round(float(observed.mean()), 6),
         "crs": cell.box.crs, "transform": list(cell.box.transform)[:6], "shape": list(cell.box.shape),
         "offset": one.dn_offset if single else 0, "baseline": one.baseline if single else "",
-        "bands": {b.name: _figures(b, v) for b, v in zip(bands, values, strict=True)}, "hrefs": hrefs, "footprint": shapely.to_wkb(footprint),
+        "bands": {b.name: _figures(b, v) for b, v in zip(bands, values, strict=True)}, "hrefs": hrefs, "arrays": {}, "report": {}, "footprint": shapely.to_wkb(footprint),
+    }  # fmt: skip
+
+
+def _stored_tile(task: ArdTask, storage: Storage, tile: TileResult) -> dict[str, Any]:
+    """Write a tile's arrays; returns its row of the table of layers."""
+    cell, year = task.cells[0], int(str(task.month)[:4])
+    hrefs = {}
+    for name, array in tile.arrays.items():
+        ending = extension(array, task.ard.format)
+        key = path.tiles(str(RawKey(year, TileId.parse(cell.id), name, ending)))
+        for suffix, content in encode(array, task.ard.format).items():
+            storage.write(key.removesuffix(ending) + suffix, content)
+        hrefs[name] = key
+    box = next((a.box for a in tile.arrays.values() if a.box is not None), cell.box)
+    return {
+        "cell_id": cell.id, "layer": task.name, "item_ids": list(tile.items), "time": None, "solar_day": None,
+        "observed_share": round(tile.observed_share, 6), "crs": box.crs, "transform": list(box.transform)[:6], "shape": list(box.shape),
+        "offset": 0, "baseline": "", "bands": {}, "hrefs": {}, "arrays": hrefs, "report": tile.report, "footprint": cell.outline,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_assets.eo.tile_quality import TileQuality
 from geo_assets.errors import ComputeError, ConfigError
-from geo_assets.model.ard import ArdTask, CellBox, ard_settings
+from geo_assets.model import path
+from geo_assets.model.ard import ArdRecipe, ArdTask, CellBox, ard_settings
 from geo_assets.model.collection import mask_for
 from geo_assets.model.crs import reproject
 from geo_assets.model.lonlat import densify
@@ -33,8 +35,10 @@ from geo_assets.tasks.cells import region_grid
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
+from geo_assets.tasks.tile import tile_bands, view_area
 
 MOST_PX = 8192  # side of a cell: a worker holds all bands of one
+_REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
 
 
@@ -50,6 +54,8 @@ def ard_sensors(project: Project) -> list[str]:
 
 def ard_bands(project: Project, sensor: Sensor) -> tuple[str, ...]:
     """Bands of a sensor's layers: those of the recipe, else the sensor's usual ones and those that are derived."""
+    if project.ard.layout == "tiles":
+        return tile_bands(sensor)
     return tuple(project.ard.bands.get(sensor.name) or [*sensor.default_bands, *sensor.derived])
 
 
@@ -151,7 +157,7 @@ def plan_ard(
     ]
     known = {b.name: b for b in previous.blocks} if previous else {}
     todo, fresh = [], []
-    for name, group, reached in _layers(sensor, scenes, cells):
+    for name, group, reached in _layers(project.ard, sensor, scenes, cells):
         key = digest([settings, [list(map(str, s.identity)) for s in group]])
         had = known.get(name)
         same = had is not None and had.key == key and not overwrite
@@ -194,9 +200,11 @@ def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same
 
 
 def _layers(
-    sensor: Sensor, scenes: tuple[Scene, ...], cells: Sequence[CellBox]
+    ard_recipe: ArdRecipe, sensor: Sensor, scenes: tuple[Scene, ...], cells: Sequence[CellBox]
 ) -> list[tuple[str, tuple[Scene, ...], tuple[CellBox, ...]]]:
     """Name, scenes and reached cells of each layer: one a scene, or one of all scenes where they have no date."""
+    if ard_recipe.layout == "tiles":
+        return [(cell.id, _around(cell, scenes, sensor), (cell,)) for cell in cells]
     if not scenes or not cells:
         return []
     hits = _reached(scenes, cells)
@@ -211,6 +219,16 @@ def _layers(
         if reached:
             found.append((_name(scene, twice=counts[scene.item_id] > 1), (scene,), reached))
     return found
+
+
+def _around(cell: CellBox, scenes: tuple[Scene, ...], sensor: Sensor) -> tuple[Scene, ...]:
+    """Scenes that a yearly tile is chosen from; clouds are looked for around it."""
+    if not scenes:
+        return ()
+    area = view_area(shapely.from_wkb(cell.outline)) if "scl" in sensor.mask_band else shapely.from_wkb(cell.outline)
+    shapes = shapely.from_wkb([s.footprint for s in scenes])
+    hits = shapely.intersects(shapes, shapely.buffer(area, _REACH_DEG))
+    return tuple(s for s, hit in zip(scenes, hits, strict=True) if hit)
 
 
 def _name(scene: Scene, *, twice: bool) -> str:
@@ -233,7 +251,8 @@ def _reached(scenes: Sequence[Scene], cells: Sequence[CellBox]) -> npt.NDArray[n
 
 
 def make_ard(
-    plan: ArdPlan, project: Project, *, storage: Storage, run_id: str, backend: str = "", expected_usd: Mapping[Any, float] | None = None
+    plan: ArdPlan, project: Project, *, storage: Storage, run_id: str, backend: str = "", expected_usd: Mapping[Any, float] | None = None,
+    page: Callable[[TileQuality], str] | None = None,
 ) -> Steps[PartitionReceipt]:  # fmt: skip
     """The steps that make what a plan lists, write the table of layers and the receipt, which they return.
 
@@ -246,6 +265,7 @@ def make_ard(
         run_id: For the receipt.
         backend: Name of the compute backend, for the receipt.
         expected_usd: What each layer is expected to cost, by its name, for the receipt.
+        page: Writes the quality of a yearly tile as HTML, which is stored beside it.
 
     Raises:
         StoreError: The table or the receipt was not written; both are as before.
@@ -262,6 +282,8 @@ def make_ard(
     for todo, result in zip(plan.todo, results, strict=True):
         if result.status == "ok":
             rows += result.value.rows
+            if page is not None:
+                _store_pages(storage, result.value.qualities, page)
             blocks.append(jobs.noted(_made(todo, result.value, known.get(todo.name)), result))
         else:
             blocks.append(jobs.noted(_failed(todo, result, known.get(todo.name)), result))
@@ -281,6 +303,11 @@ def make_ard(
     for name in gone:  # last: until now the table that was there might have named them
         storage.delete(name)
     return receipt
+
+
+def _store_pages(storage: Storage, qualities: Sequence[TileQuality], page: Callable[[TileQuality], str]) -> None:
+    for quality in qualities:
+        storage.write(path.tiles(f"{quality.year}/reports/{quality.tile}.html"), page(quality).encode())
 
 
 def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:
@@ -357,3 +384,11 @@ def cell_boxes(table: gpd.GeoDataFrame, region: str, project: Project) -> list[C
                 "choose smaller cells, or a coarser ard.resolution"
             )
     return found
+
+
+def whole_cells(project: Project, sensor: Sensor, cells: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Cells out to where their scenes are looked for: yearly tiles of a cloudy sensor are chosen by what lies around them."""
+    if project.ard.layout != "tiles" or "scl" not in sensor.mask_band or not len(cells):
+        return cells
+    wide = [view_area(g) for g in cells.geometry]
+    return cells.set_geometry(gpd.GeoSeries(wide, index=cells.index, crs=cells.crs))

@@ -16,9 +16,10 @@ from geo_assets.model.receipt import BlockReceipt
 from geo_assets.storage import Storage
 
 _FORMATS = ("cog", "zarr")
+_NESTED = ("bands", "arrays", "report")  # columns that are kept as JSON
 _COLUMNS = (
     "cell_id", "layer", "item_ids", "time", "solar_day", "observed_share", "crs", "transform", "shape", "offset", "baseline", "bands",
-    *_FORMATS,
+    *_FORMATS, "arrays", "report",
 )  # fmt: skip
 
 
@@ -28,7 +29,8 @@ def read_layers(storage: Storage, sensor: str, region: str, month: str | None) -
     Returns:
         ``cell_id``, ``layer``, ``item_ids``, ``time`` (UTC), ``solar_day``, ``observed_share`` (of the cell's pixels, with
         every band), ``crs``, ``transform`` (a to f), ``shape`` (rows, columns), ``offset`` (DN), ``baseline``, ``bands``
-        (statistics by band, in values), ``cog`` and ``zarr`` (names below the storage root, or None), and the footprint.
+        (statistics by band, in values), ``cog`` and ``zarr`` (names below the storage root, or None), the footprint; and of yearly
+        tiles ``arrays`` (names by product) and ``report`` (what was kept and dropped, and why).
 
     Raises:
         SourceError: It is damaged.
@@ -39,7 +41,8 @@ def read_layers(storage: Storage, sensor: str, region: str, month: str | None) -
         return _frame([])
     try:
         table = gpd.read_parquet(io.BytesIO(content))
-        table["bands"] = [json.loads(text) for text in table["bands"]]
+        for name in _NESTED:
+            table[name] = [json.loads(text) for text in table[name]]
     except (pa.ArrowException, shapely.errors.ShapelyError, OSError, ValueError, KeyError) as e:
         line = " ".join(str(e).split())[:200]
         raise SourceError(f"{storage.uri(name)}: no table of layers: {line}; run the partition with --overwrite") from e
@@ -67,9 +70,14 @@ def write_layers(
         ["layer", "cell_id"], ignore_index=True
     )
     storage.write(path.ard(sensor, region, month), _bytes(table))
-    left = {href for kind in _FORMATS for href in table[kind].dropna()}
-    gone = {href for kind in _FORMATS for href in before[kind].dropna()} - left if len(before) else set()
-    return [name for href in sorted(gone) for name in _objects(storage, str(href))]
+    gone = _hrefs(before) - _hrefs(table)
+    return [name for href in sorted(gone) for name in _objects(storage, href)]
+
+
+def _hrefs(table: gpd.GeoDataFrame) -> set[str]:
+    """Files that a table names."""
+    images = {str(href) for kind in _FORMATS for href in table[kind].dropna()}
+    return images | {str(href) for arrays in table["arrays"] for href in arrays.values()}
 
 
 def _objects(storage: Storage, href: str) -> list[str]:
@@ -90,7 +98,8 @@ def _frame(rows: list[dict[str, Any]]) -> gpd.GeoDataFrame:
 
 def _bytes(table: gpd.GeoDataFrame) -> bytes:
     plain = table.copy()
-    plain["bands"] = [json.dumps(v, sort_keys=True) for v in plain["bands"]]
+    for name in _NESTED:
+        plain[name] = [json.dumps(v, sort_keys=True) for v in plain[name]]
     buffer = io.BytesIO()
     plain.to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import geopandas as gpd
 
+from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
 from geo_assets.model.geometry import Region
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import areas, cells, search
-from geo_assets.tasks.ard_partition import ArdPlan, ard_sensors, cell_boxes, make_ard, plan_ard, product
+from geo_assets.tasks.ard_partition import ArdPlan, ard_sensors, cell_boxes, make_ard, plan_ard, product, whole_cells
 from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.steps import alone
 
@@ -54,9 +55,13 @@ def run_ard(
                 own = cut.of_region(region)
                 found = search.search(
                     Region.parse(region), cells.region_grid(region, project.cube), periods, catalog=project.catalog_of(sensor),
-                    sensor=project.sensor(sensor), mask=project.mask, beyond=own,
+                    sensor=project.sensor(sensor), mask=project.mask, beyond=whole_cells(project, facts, own),
                 )  # fmt: skip
-                dated = [(None, next(iter(found.values())))] if facts.static else [*found.items()]
+                dated = (
+                    [(None, next(iter(found.values())))]
+                    if by_region(project.ard, static=facts.static)
+                    else [*found.items()]
+                )
                 for month, table in dated:
                     key = sensor, region, month
                     plan = plan_ard(
