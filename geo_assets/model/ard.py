@@ -37,6 +37,11 @@ class ArdRecipe(Recipe):
         default="cog", description="cog: GeoTIFF; zarr: a Zarr group; both of them; or npz, for the layout tiles alone"
     )
 
+    rules: dict[Literal["days", "steps", "radar"], dict[str, bool | int | float | str]] = Field(
+        default_factory=dict,
+        description="how the days of yearly tiles are chosen, where it is to differ: settings of days and steps (Sentinel-2) and radar (Sentinel-1); docs/how-to/tiles.md lists them",
+    )
+
     @field_validator("bands")
     @classmethod
     def _distinct(cls, bands: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.tile_files import TileArray
+from geo_assets.tasks.tile_rules import TileRules, tile_rules
 
 WIDE_M, COARSE_M, FINE_M, MIDDLE_M = (
     640,
@@ -80,13 +81,13 @@ def make_tile(task: ArdTask, session: ReadSession) -> TileResult:
     """
     sensor = sensor_of(task.sensor)
     reader = _Reader(session, sensor)
-    cell, year = task.cells[0], int(str(task.month)[:4])
+    cell, year, rules = task.cells[0], int(str(task.month)[:4]), tile_rules(task.ard)
     if sensor.heights:
         return _terrain(cell, task.scenes, sensor, reader)
     if {"vv", "vh"} <= sensor.bands.keys() and sensor.orbit is not None:
-        return _radar(cell, task.scenes, year, sensor, reader)
+        return _radar(cell, task.scenes, year, sensor, reader, rules)
     if {*BANDS_10, *BANDS_20} <= sensor.bands.keys() and "scl" in sensor.mask_band:
-        return _optical(cell, task.scenes, year, sensor, reader)
+        return _optical(cell, task.scenes, year, sensor, reader, rules)
     raise ConfigError(
         f"{sensor.name} has no form of yearly tiles: leave it out of ard.sensors, or use ard.layout scenes"
     )
@@ -164,18 +165,20 @@ def _by_day(scenes: Iterable[Scene]) -> dict[dt.date, list[Scene]]:
 # ---- Sentinel-2
 
 
-def _optical(cell: CellBox, scenes: Sequence[Scene], year: int, sensor: Sensor, reader: _Reader) -> TileResult:
+def _optical(
+    cell: CellBox, scenes: Sequence[Scene], year: int, sensor: Sensor, reader: _Reader, rules: TileRules
+) -> TileResult:
     area, scl = shapely.from_wkb(cell.outline), sensor.bands[sensor.mask_band["scl"]]
     around = shapely.bounds(reproject(densify(view_area(area)), "EPSG:4326", cell.box.crs)).tolist()
     wide = _box(cell, WIDE_M, tuple(around))
     views = reader.days(_by_day(scenes), scl, wide, "nearest")
-    choices = select_days([view_day(day, classes) for day, classes in views.items()])
-    picks = pick_items([d.day for d in choices.kept], scenes, area)
+    choices = select_days([view_day(day, classes, rules.days) for day, classes in views.items()], rules.days)
+    picks = pick_items([d.day for d in choices.kept], scenes, area, rules.steps)
     by_id = {s.item_id: s for s in scenes}
     groups = {p.solar_day: [by_id[i] for i in p.items] for p in picks.picks}
     coarse = _box(cell, COARSE_M)
     classes = reader.days(groups, scl, coarse, "nearest")
-    steps = judge_steps(picks, classes)
+    steps = judge_steps(picks, classes, rules.steps)
     middle = _box(cell, MIDDLE_M)
     fine = _inside(middle, FINE_M)
     groups = {s.solar_day: [by_id[i] for i in s.items] for s in steps.steps}
@@ -228,9 +231,11 @@ def _clouds(steps: Steps, classes: Mapping[dt.date, Pixels], box: GeoBox) -> Til
 # ---- Sentinel-1
 
 
-def _radar(cell: CellBox, scenes: Sequence[Scene], year: int, sensor: Sensor, reader: _Reader) -> TileResult:
+def _radar(
+    cell: CellBox, scenes: Sequence[Scene], year: int, sensor: Sensor, reader: _Reader, rules: TileRules
+) -> TileResult:
     area, box = shapely.from_wkb(cell.outline), _inside(_box(cell, MIDDLE_M), FINE_M)
-    plan = select_radar([RadarPass.of(s, s.orbit) for s in scenes], area, year)
+    plan = select_radar([RadarPass.of(s, s.orbit) for s in scenes], area, year, rules.radar)
     by_id = {s.item_id: s for s in scenes}
     quarters = [_quarter(q, by_id, box, sensor, reader) for q in plan.quarters]
     made = year_steps(quarters, box.shape)
