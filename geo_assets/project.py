@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from geo_assets.eo.tile_rules import tile_rules
 from geo_assets.errors import ConfigError
 from geo_assets.model.collection import SensorRecipe, mask_for
 from geo_assets.model.href import is_link_local
@@ -344,6 +345,7 @@ def _check_ard(project: Project, where: Path) -> None:
 
 def _check_tiles(project: Project, where: Path) -> None:
     """Refuses what yearly tiles cannot be made of."""
+    tile_rules(project.ard)
     months = project.months
     if project.grid.kind != "tiles":
         raise ConfigError(

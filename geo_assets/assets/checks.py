@@ -1,6 +1,7 @@
 """Asset checks: few and aggregated, since each one that is logged costs 15 ms."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import geopandas as gpd
 
@@ -11,6 +12,7 @@ from geo_assets.model.receipt import BandFigures, PartitionReceipt
 from geo_assets.model.sensor import Sensor
 from geo_assets.tasks.cells import BlockPlan
 
+_SHOWN = 50  # findings that the UI shows one by one
 PLAUSIBLE = "plausible"
 PLAUSIBLE_DESCRIPTION = (
     "Every planned chunk is made; something is observed if there are scenes; reflectances are in range; "
@@ -40,14 +42,33 @@ def plausible_layers(receipt: PartitionReceipt, table: gpd.GeoDataFrame, sensor:
     bands = {**sensor.bands, **sensor.derived}
     layers = [{n: _stored(bands[n], f) for n, f in row.items() if "p01" in f} for row in table["bands"]]
     verdict = judge(pooled(layers), bands)
-    observed = float(receipt.figures.get("observed_share", 0.0))
-    doubts = list(verdict.doubts) + (
-        ["there are scenes and no pixel is observed"] if receipt.scenes and not len(table) else []
-    )
+    told = [_of_tile(cell, report) for cell, report in zip(table["cell_id"], table["report"], strict=True) if report]
+    faults = [*verdict.faults, *(f for one in told for f in one[0])]
+    doubts = [*verdict.doubts, *(d for one in told for d in one[1])]
+    if receipt.scenes and not len(table):
+        doubts.append("there are scenes and no pixel is observed")
     metadata = {
-        "observed_share": observed, "layers": len(table), "faults": "; ".join(verdict.faults) or "none", "doubts": "; ".join(doubts) or "none",
+        "observed_share": float(receipt.figures.get("observed_share", 0.0)), "layers": len(table), "faults": _joined(faults),
+        "doubts": _joined(doubts),
     }  # fmt: skip
-    return Check(PLAUSIBLE, passed=not verdict.faults and not doubts, metadata=metadata, warn=not verdict.faults)
+    return Check(PLAUSIBLE, passed=not faults and not doubts, metadata=metadata, warn=not faults)
+
+
+def _joined(lines: Sequence[str]) -> str:
+    more = f"; and {len(lines) - _SHOWN:,} more" if len(lines) > _SHOWN else ""
+    return "; ".join(lines[:_SHOWN]) + more or "none"
+
+
+def _of_tile(cell: str, report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Faults and doubts of a yearly tile, with its name."""
+    verdict = report.get("verdict", {})
+    faults, doubts = list(verdict.get("faults", ())), list(verdict.get("doubts", ()))
+    if not verdict:  # radar: a quarter that is nodata says so
+        for quarter in report.get("quarters", ()):
+            if quarter["status"] != "ok":
+                line = f"quarter {quarter['number']} is nodata: {quarter['cause']}"
+                (faults if quarter["status"] == "failed" else doubts).append(line)
+    return [f"{cell}: {f}" for f in faults], [f"{cell}: {d}" for d in doubts]
 
 
 def _stored(band: Band, values: Mapping[str, float]) -> BandFigures:

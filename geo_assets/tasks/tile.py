@@ -22,6 +22,7 @@ from geo_assets.eo.scale import filled, unobserved
 from geo_assets.eo.tile_gaps import clear_steps
 from geo_assets.eo.tile_keys import cloud_bounds
 from geo_assets.eo.tile_quality import TileQuality, tile_quality
+from geo_assets.eo.tile_rules import TileRules, tile_rules
 from geo_assets.eo.tile_scale import NODATA, from_dn
 from geo_assets.eo.tile_select import select_days, view_day
 from geo_assets.eo.tile_steps import Steps, judge_steps, pick_items, stacked
@@ -36,7 +37,6 @@ from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.tile_files import TileArray
-from geo_assets.tasks.tile_rules import TileRules, tile_rules
 
 WIDE_M, COARSE_M, FINE_M, MIDDLE_M = (
     640,
