@@ -16,7 +16,7 @@ from typing import Any
 
 from geo_assets.errors import PluginError
 
-KINDS = ("sensors", "grids", "catalogs", "stores", "readers", "compute")
+KINDS = ("sensors", "grids", "catalogs", "stores", "readers", "compute", "models")
 
 
 def available(kind: str) -> dict[str, str]:
