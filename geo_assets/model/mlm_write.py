@@ -1,7 +1,9 @@
 """Writes the STAC item of a model (MLM extension)."""
 
+import re
 from typing import Any
 
+from geo_assets.errors import ConfigError
 from geo_assets.model.mlm import FIELDS, InputBand, ModelItem, Tensor
 from geo_assets.model.mlm_item import MLM, MULTIHASH, OURS, read_item
 
@@ -11,6 +13,7 @@ _WRITTEN = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
 )
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]")  # the MLM schema's pattern of mlm:name
 
 
 def write_item(model: ModelItem) -> dict[str, Any]:
@@ -19,6 +22,10 @@ def write_item(model: ModelItem) -> dict[str, Any]:
     Raises:
         ConfigError: It is no model that could be run.
     """
+    if not _NAME.fullmatch(model.name):
+        raise ConfigError(
+            f"model item {model.item_id}: properties.mlm:name: {model.name[:80]!r} may have letters, digits, blanks and '_.-' only"
+        )
     own: dict[str, Any] = {
         "window_px": model.window_px, "halo_px": model.halo_px, "months": list(model.months) or None,
         "missing": None if model.missing == "nodata" else model.missing,

@@ -1,16 +1,24 @@
-"""Whether the text of a LightGBM model is whole and its trees are trees.
+"""Texts of LightGBM models, written anew from numbers that fit together.
 
 LightGBM follows the numbers of a text as they are: a child outside of its tree is read from memory that is not the
-tree's, and a child that leads back never ends. So they are compared with each other first.
+tree's, a child that leads back never ends, and a text that ends among its parameters stops the process (tried with
+LightGBM 4.7). So the numbers are compared with each other, and it gets a text with these and nothing else.
 """
+
+import re
 
 from geo_assets.errors import ConfigError
 
 _MOST_LEAVES = 1 << 20
+# LightGBM, "Parameters": objectives; each with the settings that it is written with
+_PLAIN = "regression|regression_l1|huber|fair|quantile|mape|poisson|gamma|tweedie|cross_entropy"
+_OBJECTIVE = re.compile(
+    rf"(?:{_PLAIN})(?: sqrt)?|binary sigmoid:[\d.]{{1,20}}|(?P<many>multiclass|multiclassova) num_class:(?P<classes>\d{{1,6}})(?: sigmoid:[\d.]{{1,20}})?"
+)
 
 
-def check_trees(text: str, *, features: int, outputs: int) -> None:
-    """Refuse a model whose text is damaged or whose trees cannot be followed.
+def rebuilt(text: str, *, features: int, outputs: int) -> str:
+    """The text of a model with the same trees.
 
     Args:
         text: The model as ``Booster.save_model`` writes it.
@@ -18,7 +26,7 @@ def check_trees(text: str, *, features: int, outputs: int) -> None:
         outputs: Values that it must give a row; 1 or 2 for a model of two classes.
 
     Raises:
-        ConfigError: What is wrong.
+        ConfigError: The text is damaged, or its trees cannot be followed; says where.
     """
     head, *trees = text.split("\nTree=")
     about = _values(head)
@@ -29,28 +37,38 @@ def check_trees(text: str, *, features: int, outputs: int) -> None:
     known = _number(about, "max_feature_idx", "the model") + 1
     if known != features:
         raise ConfigError(f"the LightGBM model has {known} features, and its item says {features} (time steps x bands)")
-    per_row = _number(about, "num_tree_per_iteration", "the model")
-    if per_row < 1 or len(trees) % per_row:
+    per_row, objective = _number(about, "num_tree_per_iteration", "the model"), about.get("objective", "")
+    kind = _OBJECTIVE.fullmatch(objective)
+    if kind is None or int(kind["classes"] or 1) != per_row or _number(about, "num_class", "the model") != per_row:
+        raise ConfigError(f"the objective {objective[:80]!r} of the LightGBM model is not one that can be run")
+    if len(trees) % per_row:
         raise ConfigError(f"the LightGBM model has {len(trees)} trees, which are no multiple of {per_row}")
-    if outputs not in (per_row, 2 if per_row == 1 and about.get("objective", "").startswith("binary") else per_row):
+    if outputs != per_row and not (outputs == 2 and objective.startswith("binary")):
         raise ConfigError(f"the LightGBM model gives {per_row} values a row, and its item says {outputs}")
+    lines = ["tree", "version=v4", f"num_class={per_row}", f"num_tree_per_iteration={per_row}", "label_index=0",
+        f"max_feature_idx={known - 1}", f"objective={objective}", *(["average_output"] if "\naverage_output\n" in head else []),
+        "feature_names=" + " ".join(f"f{n}" for n in range(known)), "feature_infos=" + " ".join(["[-1:1]"] * known), ""]  # fmt: skip
     for n, tree in enumerate(trees):
         if tree.partition("\n")[0].strip() != str(n):
             raise ConfigError(f"tree {n} of the LightGBM model is missing")
-        _check_tree(_values(tree.partition("\nend of trees\n")[0]), f"tree {n}", known)
+        lines += [f"Tree={n}", *_tree(_values(tree.partition("\nend of trees\n")[0]), f"tree {n}", known), "", ""]
+    return "\n".join(
+        [*lines, "end of trees", "", "parameters:", "", "end of parameters", "", "pandas_categorical:null", ""]
+    )
 
 
-def _check_tree(tree: dict[str, str], name: str, features: int) -> None:
+def _tree(tree: dict[str, str], name: str, features: int) -> list[str]:
+    """Lines of a tree."""
     if _number(tree, "num_cat", name) != 0 or tree.get("is_linear", "0") != "0":
         raise ConfigError(f"{name} of the LightGBM model has categories or linear leaves, which are not run")
     leaves = _number(tree, "num_leaves", name)
     if not 1 <= leaves <= _MOST_LEAVES:
         raise ConfigError(f"{name} of the LightGBM model has {leaves} leaves")
-    _numbers(tree, "leaf_value", name, leaves)
+    lines = [f"num_leaves={leaves}", "num_cat=0", f"leaf_value={' '.join(_numbers(tree, 'leaf_value', name, leaves))}"]
     if leaves == 1:
-        return
+        return [*lines, "shrinkage=1"]
     inner = leaves - 1
-    _numbers(tree, "threshold", name, inner)
+    threshold = " ".join(_numbers(tree, "threshold", name, inner))
     kinds = _whole(tree, "decision_type", name, inner)
     split = _whole(tree, "split_feature", name, inner)
     left, right = (_whole(tree, side, name, inner) for side in ("left_child", "right_child"))
@@ -62,6 +80,9 @@ def _check_tree(tree: dict[str, str], name: str, features: int) -> None:
         0 <= c <= node for side in (left, right) for node, c in enumerate(side)
     ):
         raise ConfigError(f"{name} of the LightGBM model is no tree")
+    numbers = {"split_feature": split, "decision_type": kinds, "left_child": left, "right_child": right}
+    whole = [f"{key}={' '.join(map(str, value))}" for key, value in numbers.items()]
+    return [*lines, f"threshold={threshold}", *whole, "is_linear=0", "shrinkage=1"]
 
 
 def _values(text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from geo_assets.errors import ConfigError, PluginError
 from geo_assets.model.mlm import ModelItem
 from geo_assets.model.plugin import ModelSession
 from geo_assets.model.text import told
-from geo_assets.models._trees import check_trees
+from geo_assets.models._trees import rebuilt
 
 
 class LightGbm:
@@ -34,7 +34,7 @@ class LightGbm:
                 "the file is no text: a LightGBM model is saved with Booster.save_model, and a pickle or joblib file, which runs code when it is opened, is refused"
             ) from e
         features = model.steps * len(model.bands)
-        check_trees(text, features=features, outputs=model.layers)
+        text = rebuilt(text, features=features, outputs=model.layers)
         try:
             import lightgbm
         except ImportError as e:
