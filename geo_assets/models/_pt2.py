@@ -36,12 +36,14 @@ _WITH_TEXT = re.compile(
 _NAME = re.compile(r"[A-Za-z_]\w{0,255}", re.ASCII)
 _WORD = re.compile(r"[\w.:+-]{0,512}", re.ASCII)
 _MODE = re.compile(r"[\w .,:<>=+*-]{0,256}", re.ASCII)
-# Sizes are sums and products of symbols (torch._export.serde prints them as sympy constructors)
+# Sizes are sums and products of symbols (torch._export.serde prints them as sympy constructors). Powers are left out: they
+# can be too large to be worked out. Possessive, so that no text takes long to be refused
 _SIZE = re.compile(
-    r"(?:Symbol|Integer|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|IntTrueDiv|PowByNatural|Eq|Ne|positive"
-    r"|nonnegative|integer|True|False|'[suz]\w{0,15}'|[su]\d{1,6}|\d{1,18}|[(),=+*/ -])*",
+    r"(?:Symbol|Integer|Add|Mul|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|IntTrueDiv|Eq|Ne|positive|nonnegative"
+    r"|integer|True|False|'[suz]\w{0,15}'|[su]\d++|\d++|[(),=+/ -]|\*(?!\*))*+",
     re.ASCII,
 )
+_MOST_SIZE = 4096
 _LEFT_OUT: Mapping[str, Any] = {"metadata": {}, "guards_code": [], "treespec_namedtuple_fields": {}}
 # What tensors are made of in a pickle (torch._weights_only_unpickler has the same and more)
 _HARMLESS = re.compile(
@@ -203,7 +205,7 @@ def _text(text: str, key: str) -> str:
     pattern = {"expr_str": _SIZE, "as_string": _MODE, "name": _NAME, "as_name": _NAME, "forward_arg_names": _NAME}.get(
         key, _WORD
     )
-    if not pattern.fullmatch(text) and not (key == "name" and text == ""):
+    if (not pattern.fullmatch(text) or len(text) > _MOST_SIZE) and not (key == "name" and text == ""):
         _refuse(f"the text {text[:80]!r} of {key or 'a key'!r} is none that a program has, and could be run as code")
     return text
 

@@ -133,6 +133,21 @@ def test_an_archive_that_runs_code_in_torch_is_refused_before_it_can(made, tmp_p
     assert (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "size", ["9**9**9**9", "Pow(9, 9)", "1" * 4000 + "x", "(" * 5000, "exec(chr(49))", "().__class__", "s77.evalf"]
+)
+def test_a_size_that_is_no_sum_or_product_is_refused_at_once(content, size):
+    parts = parts_of(content)
+
+    def change(about):
+        name = graph(about)["inputs"][-1]["as_tensor"]["name"]
+        graph(about)["tensor_values"][name]["sizes"][0] = {"as_expr": {"expr_str": size, "hint": {"as_int": 2}}}
+
+    changed(parts, PROGRAM, change)
+    with pytest.raises(ConfigError, match="expr_str"):
+        rebuilt(archive_of(parts))
+
+
 def other_operator(parts):
     def change(about):
         graph(about)["nodes"][0]["target"] = "torch.serialization.os.system"
