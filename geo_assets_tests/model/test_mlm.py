@@ -233,3 +233,13 @@ def test_write_when_the_model_could_not_be_run_then_it_is_refused():
         write_item(dataclasses.replace(MODEL, output=Tensor((-1, 64, 64), ("batch", "height", "width"))))
     with pytest.raises(ConfigError, match="mlm:name"):
         write_item(dataclasses.replace(MODEL, name="a/b"))
+
+
+def test_prepared_when_bands_differ_then_each_gets_its_own_numbers_and_scaling():
+    model = dataclasses.replace(
+        MODEL, bands=(InputBand("red", 0.5, 1.0), InputBand("nir")),
+        scaling=(Scaling("scale", (10.0,)), Scaling("offset", (7.0,))), missing="nan",
+    )  # fmt: skip
+    found = model.prepared(np.full((3, 12, 2, 4, 5), 6, np.float32))
+    assert (found[:, :, 0] == 1).all()
+    assert (found[:, :, 1] == -1).all()
