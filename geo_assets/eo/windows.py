@@ -1,7 +1,7 @@
 """A model run over a raster in overlapping windows, whose results are blended so that no seam is seen.
 
-Windows lie on a lattice that begins at the raster's first pixel, not at that of the part that is asked for. So a part comes
-out as it does when all is computed at once, and parts made by different tasks meet without a seam.
+Windows lie on a lattice that begins where the raster says, not at the part that is asked for. So a part comes out as it
+does when all is computed at once, and parts made by different tasks meet without a seam.
 
 Where two windows overlap, one fades out while the other fades in, by a Hann ramp: sin^2 and cos^2, whose sum is 1. Beyond
 the raster's edge its pixels are mirrored, so the sum is 1 at its corners too, and for rasters smaller than a window.
@@ -27,11 +27,18 @@ class Raster(Protocol):
 
     Attributes:
         shape: Rows and columns.
+        origin: Row and column of its first pixel on the lattice of windows; of a raster that may grow, on a grid that
+            does not, so that windows stay where they are.
     """
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
+        ...
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the first pixel on the lattice of windows."""
         ...
 
     def read(self, rows: slice, cols: slice) -> F32:
@@ -133,14 +140,17 @@ def blended(
     if rows.start == rows.stop or cols.start == cols.stop:
         return
     size, step = windows.size_px, windows.step_px
-    lefts = windows.starts(cols.start, cols.stop)
+    tops, lefts = (
+        [start - at for start in windows.starts(axis.start + at, axis.stop + at)]
+        for axis, at in zip((rows, cols), raster.origin, strict=True)
+    )
     across = [mirrored(left, left + size, raster.shape[1]) for left in lefts]
     wide = slice(int(min(a.min() for a in across)), int(max(a.max() for a in across)) + 1)
     strip = _Strip(raster, wide, size, all_observed)
     ramp = windows.weights()
     weights = ramp[:, None] * ramp[None, :]
     sums = np.zeros((layers, size, cols.stop - cols.start), np.float32)
-    for top in windows.starts(rows.start, rows.stop):
+    for top in tops:
         down = mirrored(top, top + size, raster.shape[0])
         strip.reach(int(down.min()), int(down.max()) + 1)
         inside = slice(max(top, rows.start), min(top + size, rows.stop))

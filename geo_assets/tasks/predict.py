@@ -118,10 +118,11 @@ class ArrayRaster:
 
     Args:
         values: Dims (time, band, y, x), float32, physical unit, NaN where not observed; bands in the model's order.
+        origin: See ``Raster.origin``.
     """
 
-    def __init__(self, values: F32) -> None:
-        self._values = values
+    def __init__(self, values: F32, origin: tuple[int, int] = (0, 0)) -> None:
+        self._values, self.origin = values, origin
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,12 +140,14 @@ class DatasetRaster:
     Args:
         cube: Dims (time, y, x), one variable a band, in physical units, NaN where not observed.
         model: Whose bands are read, in its order; its steps and months are compared with the cube's.
+        origin: Row and column of the cube's first pixel on its pixel grid (``PixelGrid.array_slices``), so that windows
+            stay where they are when the cube grows.
 
     Raises:
         ConfigError: The cube lacks a band, or its steps are others.
     """
 
-    def __init__(self, cube: xr.Dataset, model: ModelItem) -> None:
+    def __init__(self, cube: xr.Dataset, model: ModelItem, origin: tuple[int, int] = (0, 0)) -> None:
         names = [b.name for b in model.bands]
         missing = [n for n in names if n not in cube.data_vars]
         if missing:
@@ -153,7 +156,7 @@ class DatasetRaster:
             )
         months = tuple(int(m) for m in np.atleast_1d(cube["time"].dt.month.values))
         check_steps(model, len(months), months)
-        self._cube, self._names = cube, names
+        self._cube, self._names, self.origin = cube, names, origin
 
     @property
     def shape(self) -> tuple[int, int]:

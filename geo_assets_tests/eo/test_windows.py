@@ -12,8 +12,8 @@ from geo_assets.errors import ConfigError
 class Counted:
     """A raster in memory that counts how often each row is read."""
 
-    def __init__(self, values):
-        self.values, self.reads = values, np.zeros(values.shape[2], int)
+    def __init__(self, values, origin=(0, 0)):
+        self.values, self.origin, self.reads = values, origin, np.zeros(values.shape[2], int)
 
     @property
     def shape(self):
@@ -95,6 +95,20 @@ def test_part_when_made_by_itself_then_it_is_as_in_the_whole(windows, data):
     part = slice(*rows), slice(*cols)
     found, wanted = made(raster, part, windows, smooth), made(raster, whole(raster), windows, smooth)
     assert np.array_equal(found, wanted[:, part[0], part[1]])
+
+
+@settings(max_examples=30)
+@given(lattices(16), st.integers(0, 60), st.integers(0, 60))
+def test_raster_when_it_grows_then_what_is_far_from_its_edges_stays_as_it_was(windows, row, col):
+    def placed(batch):  # differs with the place in the window
+        return identity(batch) * np.arange(1, windows.size_px + 1, dtype=np.float32)
+
+    large, reach = noise(130, 140), windows.size_px
+    wanted = made(Counted(large), (slice(0, 130), slice(0, 140)), windows, placed)
+    small = Counted(large[:, :, row : row + 60, col : col + 70], origin=(row, col))
+    found = made(small, whole(small), windows, placed)
+    inner = slice(reach, 60 - reach), slice(reach, 70 - reach)
+    assert np.array_equal(found[:, *inner], wanted[:, row : row + 60, col : col + 70][:, *inner])
 
 
 def test_seams_when_windows_disagree_then_results_go_over_gently():

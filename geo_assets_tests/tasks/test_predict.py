@@ -224,7 +224,7 @@ def test_labels_when_classes_go_beyond_a_byte_then_so_does_the_map():
 @pytest.mark.parametrize("make", [windowed, of_pixels])
 def test_memory_when_a_raster_is_large_then_it_stays_within_what_was_said(make):
     class Virtual:
-        shape = (1000, 300)
+        shape, origin = (1000, 300), (7, 9)
 
         def read(self, rows, cols):
             return np.ones((STEPS, len(BANDS), rows.stop - rows.start, cols.stop - cols.start), np.float32)
@@ -255,6 +255,17 @@ def test_cube_when_its_bands_have_another_order_then_the_models_is_taken():
     turned = cube()[["nir", "red", "green"]]
     found = predicted(of_pixels(), DatasetRaster(turned, of_pixels().item))
     assert np.abs(found.scores - scores_of(values_of())).max() < 1e-5
+
+
+def test_cube_when_it_has_grown_then_windows_stay_where_they_were():
+    class Placed:
+        def run(self, batch):
+            return np.broadcast_to(np.arange(16, dtype=np.float32), (len(batch), CLASSES, 16, 16))
+
+    model = dataclasses.replace(windowed(), session=Placed())
+    before = predicted(model, DatasetRaster(cube(), model.item, origin=(5, 7)))
+    after = predicted(model, DatasetRaster(cube().isel(x=slice(3, None)), model.item, origin=(5, 10)))
+    assert np.array_equal(before.scores[:, :, 3:], after.scores)
 
 
 def test_cube_when_it_lacks_a_band_or_has_other_months_then_it_is_refused():
