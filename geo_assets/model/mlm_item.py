@@ -25,6 +25,7 @@ _READ = re.compile(r"https://stac-extensions\.github\.io/mlm/v1\.([4-9]|\d\d+)\.
 _HEX = re.compile(r"[0-9a-f]{64}")
 MULTIHASH = "1220"  # sha2-256, 32 bytes (multiformats, table of multicodecs)
 _MOST_PX = 65_536
+_MOST, _LEAST = 3e38, 1e-37  # of a float32, that is divided by as well
 _TAKEN = ("mlm:name", "mlm:architecture", "mlm:framework", "mlm:framework_version", "mlm:tasks", "mlm:input",
     "mlm:output", "mlm:batch_size_suggestion", "mlm:hyperparameters", "bands")  # fmt: skip
 
@@ -67,7 +68,7 @@ class _At:
         return str(self.value)
 
     def number(self) -> float:
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not -_MOST < self.value < _MOST:
             self.fail(f"must be a finite number, not {str(self.value)[:40]!r}")
         return float(self.value)
 
@@ -136,7 +137,8 @@ def _own(hyper: _At, name: str, least: int, most: int) -> int | None:
 
 def _others(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Properties that have no field of their own."""
-    hyper = {k: v for k, v in (properties.get("mlm:hyperparameters") or {}).items() if not k.startswith(OURS)}
+    given: Mapping[str, Any] = properties.get("mlm:hyperparameters") or {}
+    hyper = {k: v for k, v in given.items() if not k.startswith(OURS)}
     kept = {k: v for k, v in properties.items() if k not in _TAKEN}
     return kept | ({"mlm:hyperparameters": hyper} if hyper else {})
 
@@ -157,7 +159,7 @@ def _missing(hyper: _At) -> Missing:
 
 def _tensor(at: _At) -> Tensor:
     names, sizes = _texts(at.need("dim_order")), at.need("shape").each()
-    shape = tuple(s.value if s.value == -1 else s.whole(1, 1 << 31) for s in sizes)
+    shape = tuple(s.whole(-1, -1) if s.value == -1 else s.whole(1, 1 << 31) for s in sizes)
     if len(shape) != len(names):
         at.fail(f"shape has {len(shape)} sizes and dim_order {len(names)} names")
     unknown = [n for n in names if n not in DIMS]
@@ -203,7 +205,7 @@ def _band(name: str, at: _At | None) -> InputBand:
     for field, start in (("scale", 1.0), ("offset", 0.0)):
         found = at.get(f"raster:{field}") if at.get(f"raster:{field}").value is not None else at.get(field)
         numbers[field] = start if found.value is None else found.number()
-    if numbers["scale"] == 0:
+    if abs(numbers["scale"]) < _LEAST:
         at.fail("a scale of 0 cannot be undone")
     nodata = at.get("nodata").value
     number = math.nan if nodata == "nan" else None if nodata is None else at.get("nodata").number()
@@ -225,12 +227,12 @@ def _one_scaling(at: _At) -> Scaling:
     kind = at.get("type").value
     if kind is None:
         return Scaling()
-    if kind not in FIELDS:
+    if not isinstance(kind, str) or kind not in FIELDS:
         at.get("type").fail(f"{str(kind)[:40]!r} is not followed; use one of {', '.join(FIELDS)}")
     numbers = tuple(at.need(name).number() for name in FIELDS[kind])
-    if (kind == "z-score" and numbers[1] <= 0) or (kind == "scale" and numbers[0] == 0):
+    if (kind == "z-score" and numbers[1] < _LEAST) or (kind == "scale" and abs(numbers[0]) < _LEAST):
         at.fail("would divide by 0, or by a negative deviation")
-    if len(FIELDS[kind]) == 2 and "minimum" in FIELDS[kind] and numbers[0] >= numbers[1]:
+    if FIELDS[kind] == ("minimum", "maximum") and numbers[1] - numbers[0] < _LEAST:
         at.fail("minimum is not below maximum")
     return Scaling(kind, numbers)
 
@@ -252,10 +254,14 @@ def _model_asset(root: _At) -> tuple[str, _At]:
     assets = root.need("assets")
     if not isinstance(assets.value, Mapping):
         assets.fail("must be an object")
-    found = [k for k in assets.value if "mlm:model" in (assets.get(k).get("roles").value or ())]
+    found = [k for k in assets.value if "mlm:model" in _roles(assets.get(k))]
     if len(found) != 1:
         assets.fail(f"{len(found)} assets have the role 'mlm:model'; there must be one, which is the file to run")
     return found[0], assets.get(found[0])
+
+
+def _roles(asset: _At) -> list[Any]:
+    return [] if asset.get("roles").value is None else [role.value for role in asset.get("roles").each()]
 
 
 def _artifact(key: str, at: _At) -> Artifact:

@@ -79,6 +79,10 @@ def rebuilt(content: bytes) -> bytes:
         raise ConfigError(
             f"the file is no whole torch.export archive (.pt2): {str(e)[:200]}; fetch it again, or export the model again with torch.export.save"
         ) from e
+    except (KeyError, TypeError, AttributeError, IndexError) as e:  # a part of a description is not of its kind
+        raise ConfigError(
+            f"the torch.export archive was not opened: its program or weights are not described as they should be ({e}); export the model again with torch.export.save"
+        ) from e
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, part in sorted((parts | {_SAMPLES: b"", "byteorder": b"little"}).items()):
@@ -161,13 +165,8 @@ def _written(value: Mapping[str, Any]) -> bytes:
 def _program(program: dict[str, Any]) -> dict[str, Any]:
     """The program with what it does not need left out."""
     clean: dict[str, Any] = _clean(program, "")
-    try:
-        graph = clean["graph_module"]["graph"]
-        for node in graph["nodes"]:
-            _check_operator(node)
-        clean["graph_module"]["metadata"] = {}
-    except (KeyError, TypeError) as e:
-        raise ValueError(f"{_PROGRAM} lacks {e}") from e
+    for node in clean["graph_module"]["graph"]["nodes"]:
+        _check_operator(node)
     return clean
 
 

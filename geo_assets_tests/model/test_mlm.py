@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_assets.errors import ConfigError
@@ -243,3 +243,38 @@ def test_prepared_when_bands_differ_then_each_gets_its_own_numbers_and_scaling()
     found = model.prepared(np.full((3, 12, 2, 4, 5), 6, np.float32))
     assert (found[:, :, 0] == 1).all()
     assert (found[:, :, 1] == -1).all()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["", "x", "batch", "float32", -1, 10**400]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "type", "a"]), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+def places(value, path=()):
+    """Paths of all values within a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, held in inner:
+        yield (*path, key)
+        yield from places(held, (*path, key))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_item_when_any_value_is_anything_then_it_is_read_or_refused(data):
+    item = json.loads(json.dumps(write_item(MODEL)))
+    for path in data.draw(st.lists(st.sampled_from(sorted(places(item), key=str)), min_size=1, max_size=2)):
+        holder = item
+        try:
+            for key in path[:-1]:
+                holder = holder[key]
+            holder[path[-1]] = data.draw(JSON)
+        except (KeyError, IndexError, TypeError):
+            continue  # the first change took it away
+    try:
+        found = read_item(item)
+    except ConfigError:
+        return
+    assert found.layers >= 1
+    assert len(found.scaling) == len(found.bands)

@@ -304,3 +304,30 @@ def test_what_networks_are_made_of_comes_through_unchanged():
     with torch.inference_mode():
         wanted = network(torch.from_numpy(given)).numpy()
     assert np.abs(PLUGIN.open(out.getvalue(), model).run(given) - wanted).max() <= 1e-6
+
+
+def places(value, path=()):
+    """Paths of all values within a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, held in inner:
+        yield (*path, key)
+        yield from places(held, (*path, key))
+
+
+@pytest.mark.parametrize("name", [PROGRAM, WEIGHTS, CONSTANTS])
+def test_an_archive_in_which_any_value_is_anything_is_made_anew_or_refused(content, name):
+    rng = np.random.default_rng(4)
+    known = json.loads(parts_of(content)[name])
+    where = sorted(places(known), key=str)
+    odd = [None, 0, -1, 10**30, "", "x", "os.system('x')", [], {}, [{}], {"as_int": 10**12}, True, 1.5]
+    for _ in range(150):
+        parts = parts_of(content)
+        about = json.loads(parts[name])
+        path = where[rng.integers(len(where))]
+        holder = about
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = odd[rng.integers(len(odd))]
+        parts[name] = json.dumps(about).encode()
+        with contextlib.suppress(ConfigError):
+            rebuilt(archive_of(parts))
