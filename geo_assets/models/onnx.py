@@ -35,7 +35,10 @@ class Onnx:
         if threads is not None:
             options.intra_op_num_threads = options.inter_op_num_threads = threads
         try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            # Its fall-back is the same once more, with a notice on stdout
+            session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as e:  # onnxruntime's errors have no base of their own
             raise ConfigError(f"model {model.item_id}: ONNX Runtime cannot open it: {told(e)[:300]}") from e
         inputs = session.get_inputs()

@@ -76,7 +76,7 @@ class ModelConformance:
 
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
     def test_a_truncated_file_never_gives_other_results(
-        self, plugin: ModelRuntime, made: tuple[bytes, ModelItem], share: float
+        self, plugin: ModelRuntime, made: tuple[bytes, ModelItem], share: float, capfd: pytest.CaptureFixture[str]
     ) -> None:
         # Where what is lost is nothing that the results need, they may come out as well
         content, model = made
@@ -84,6 +84,7 @@ class ModelConformance:
         try:
             found = plugin.open(content[: int(len(content) * share)], model).run(batch)
         except ConfigError:
+            assert capfd.readouterr().out == ""  # where commands print their JSON
             return
         assert share > 0.9
         assert np.array_equal(found, plugin.open(content, model).run(batch))
