@@ -1,7 +1,8 @@
 """Models exported by torch.export (``.pt2``), on the CPU or a GPU.
 
 Only archives that ``models/_pt2.py`` has made anew are opened, so no pickle is read and no code of an archive runs.
-Archives of torch.save and TorchScript (``.pt``, ``.pth``) are refused.
+Archives of torch.save and TorchScript (``.pt``, ``.pth``) are refused. The number of threads is the whole process's: torch
+knows no other.
 """
 
 import io

@@ -72,6 +72,18 @@ def artifact_bytes(model: ModelItem, folder: str | Path, fetch: Fetch | None = N
         content = fetch(artifact.href, most + 1)
     else:
         content = _local(artifact.href, folder, most)
+    check_content(model, content)
+    return content
+
+
+def check_content(model: ModelItem, content: bytes) -> None:
+    """Whether bytes are the file that a model's item means, by size and sha256.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    artifact, shown = model.artifact, without_query(model.artifact.href)
+    most = artifact.size if artifact.size is not None else MOST_ARTIFACT_BYTES
     if len(content) > most or (artifact.size is not None and len(content) != artifact.size):
         raise ConfigError(
             f"{shown}: has {'more than ' if len(content) > most else ''}{min(len(content), most)} bytes, and the item says {artifact.size or f'nothing and {most} are allowed'}"
@@ -81,7 +93,6 @@ def artifact_bytes(model: ModelItem, folder: str | Path, fetch: Fetch | None = N
         raise ConfigError(
             f"{shown}: has the sha256 {found}, and the item says {artifact.sha256}: it is damaged or another model; it was not opened"
         )
-    return content
 
 
 def runtime_of(model: ModelItem) -> ModelRuntime:

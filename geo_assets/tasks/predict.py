@@ -17,8 +17,9 @@ from geo_assets.errors import ConfigError, QualityError
 from geo_assets.model.mlm import ModelItem
 from geo_assets.model.mlm_item import OURS
 from geo_assets.model.plugin import ModelSession
-from geo_assets.tasks.model_file import Fetch, artifact_bytes, read_model, runtime_of
+from geo_assets.tasks.model_file import Fetch, artifact_bytes, check_content, read_model, runtime_of
 
+CODE_VERSION = "1"  # raise it when the same raster and model give other pixels
 _WINDOWS_AT_ONCE = 8
 _PIXELS_AT_ONCE = 1 << 16
 _ORDER = ("batch", "time", "band", "y", "x")
@@ -203,9 +204,21 @@ def open_model(
         PluginError: A package is missing.
     """
     model = read_model(file)
-    windows = _windows(model, window_px, halo_px)
-    runtime = runtime_of(model)
+    _windows(model, window_px, halo_px)
+    runtime_of(model)
     content = artifact_bytes(model, Path(file).parent, fetch)
+    return open_content(
+        model, content, device=device, threads=threads, batch=batch, window_px=window_px, halo_px=halo_px
+    )
+
+
+def open_content(
+    model: ModelItem, content: bytes, *, device: str = "cpu", threads: int | None = None, batch: int | None = None,
+    window_px: int | None = None, halo_px: int | None = None,
+) -> OpenModel:  # fmt: skip
+    """A model, ready to run, from the bytes of its artifact, wherever they come from; see ``open_model``."""
+    windows, runtime = _windows(model, window_px, halo_px), runtime_of(model)
+    check_content(model, content)
     session = runtime.open(content, model, device=device, threads=threads)
     fixed = model.input.size("batch")
     usual = _PIXELS_AT_ONCE if windows is None else _WINDOWS_AT_ONCE

@@ -23,6 +23,7 @@ from geo_assets.tasks.predict import (
     OpenModel,
     check_steps,
     labels_of,
+    open_content,
     open_model,
     predict,
     predict_bytes,
@@ -316,6 +317,13 @@ def test_model_when_its_bytes_are_others_then_it_is_not_opened(known, tmp_path):
     with pytest.raises(ConfigError, match="damaged or another model"):
         open_model(file)
     assert not hasattr(known, "opened")
+
+
+def test_model_when_its_bytes_come_from_elsewhere_then_they_are_compared_too(known):
+    assert open_content(small(), b"weights").windows == Windows(16, 2)
+    for other in (b"Weights", b"weigh", b""):
+        with pytest.raises(ConfigError, match=r"model\.bin2: has"):
+            open_content(small(), other)
 
 
 @pytest.mark.parametrize("content", [b"weigh", b"weights and more"])
