@@ -20,6 +20,7 @@ from geo_assets.model.plugin import ModelSession
 from geo_assets.tasks.model_file import Fetch, artifact_bytes, check_content, read_model, runtime_of
 
 CODE_VERSION = "1"  # raise it when the same raster and model give other pixels
+READ_AHEAD_BYTES = 128 * 2**20
 _WINDOWS_AT_ONCE = 8
 _PIXELS_AT_ONCE = 1 << 16
 _ORDER = ("batch", "time", "band", "y", "x")
@@ -136,7 +137,9 @@ class ArrayRaster:
 
 
 class DatasetRaster:
-    """A cube as ``geo_assets.open(...).cube()`` gives it, or a part of it, read window by window.
+    """A cube as ``geo_assets.open(...).cube()`` gives it, or a part of it, read window by window, for one thread.
+
+    It holds what it read last, up to the end of a row of chunks and to ``READ_AHEAD_BYTES``.
 
     Args:
         cube: Dims (time, y, x), one variable a band, in physical units, NaN where not observed.
@@ -158,6 +161,10 @@ class DatasetRaster:
         months = tuple(int(m) for m in np.atleast_1d(cube["time"].dt.month.values))
         check_steps(model, len(months), months)
         self._cube, self._names, self.origin = cube, names, origin
+        chunks = cube[names[0]].encoding.get("chunks") or (1,) * cube[names[0]].ndim
+        self._chunk_rows = int(chunks[cube[names[0]].dims.index("y")])
+        self._ahead: tuple[int, F32] = (0, np.empty((len(months), len(names), 0, 0), np.float32))
+        self._cols = slice(0, 0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -166,6 +173,24 @@ class DatasetRaster:
 
     def read(self, rows: slice, cols: slice) -> F32:
         """See ``Raster.read``."""
+        first, ahead = self._ahead
+        if cols != self._cols or not first <= rows.start <= first + ahead.shape[2]:
+            first, ahead = rows.start, np.empty((*ahead.shape[:2], 0, cols.stop - cols.start), np.float32)
+        held = first + ahead.shape[2]
+        if rows.stop > held:
+            # To the end of the chunks that are decoded anyway, so that strips that follow do not decode them again
+            row_bytes = 4 * ahead.shape[0] * ahead.shape[1] * max(1, cols.stop - cols.start)
+            end = min(self._chunk_end(rows.stop), self.shape[0], rows.start + READ_AHEAD_BYTES // row_bytes)
+            fresh = self._read(slice(held, max(rows.stop, end)), cols)
+            first, ahead = rows.start, np.concatenate([ahead[:, :, rows.start - first :], fresh], axis=2)
+            self._ahead, self._cols = (first, ahead), cols
+        return ahead[:, :, rows.start - first : rows.stop - first]
+
+    def _chunk_end(self, row: int) -> int:
+        above = self.origin[0]
+        return -(-(row + above) // self._chunk_rows) * self._chunk_rows - above
+
+    def _read(self, rows: slice, cols: slice) -> F32:
         part = self._cube.isel(y=rows, x=cols)
         return np.stack([part[n].transpose("time", "y", "x").values for n in self._names], axis=1).astype(np.float32)
 

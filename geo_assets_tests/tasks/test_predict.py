@@ -16,6 +16,7 @@ from geo_assets.errors import ConfigError, QualityError
 from geo_assets.model.mlm import InputBand, OutputClass, Scaling, Tensor
 from geo_assets.model.mlm_write import write_item
 from geo_assets.tasks import model_file
+from geo_assets.tasks import predict as predict_module
 from geo_assets.tasks.model_file import artifact_bytes, read_model
 from geo_assets.tasks.predict import (
     ArrayRaster,
@@ -267,6 +268,28 @@ def test_cube_when_it_has_grown_then_windows_stay_where_they_were():
     before = predicted(model, DatasetRaster(cube(), model.item, origin=(5, 7)))
     after = predicted(model, DatasetRaster(cube().isel(x=slice(3, None)), model.item, origin=(5, 10)))
     assert np.array_equal(before.scores[:, :, 3:], after.scores)
+
+
+@pytest.mark.parametrize("budget", [0, 20_000, 10**9])
+@pytest.mark.parametrize("row", [0, 5])
+def test_cube_when_it_is_read_by_strips_then_rows_of_chunks_are_decoded_once_and_values_are_right(
+    monkeypatch, budget, row
+):
+    monkeypatch.setattr(predict_module, "READ_AHEAD_BYTES", budget)
+    item, data = windowed().item, cube()
+    for name in BANDS:
+        data[name].encoding["chunks"] = (1, 16, 16)
+    raster, reads = DatasetRaster(data, item, origin=(row, 0)), []
+    plain = raster._read
+    monkeypatch.setattr(raster, "_read", lambda rows, cols: reads.append((rows, cols)) or plain(rows, cols))
+    for part in [(slice(0, 50), slice(3, 30)), (slice(20, 41), slice(0, 40))]:
+        found = predicted(windowed(), raster, part).scores
+        assert np.abs(found - scores_of(values_of())[:, *part]).max() < 1e-5
+    ends = [rows.stop for rows, _ in reads]
+    if budget == 10**9:
+        assert all((end + row) % 16 == 0 or end == 50 for end in ends)
+        assert len(set(ends)) + 2 >= len(ends)  # each row of chunks once for each of the two parts
+    assert all((r.stop - r.start) * (c.stop - c.start) * 24 <= max(budget, 16 * 40 * 24) for r, c in reads)
 
 
 def test_cube_when_it_lacks_a_band_or_has_other_months_then_it_is_refused():
