@@ -40,7 +40,9 @@ class TorchExport:
                 raise ConfigError(f"device {device!r}: this machine has no GPU that torch can use; take 'cpu'")
             program = torch.export.load(io.BytesIO(archive))
             if target.type != "cpu":
-                program = torch.export.passes.move_to_device_pass(program, target)
+                from torch.export.passes import move_to_device_pass
+
+                program = move_to_device_pass(program, target)
             module = program.module()
         except ConfigError:
             raise
@@ -61,15 +63,15 @@ class _Session:
         try:
             with torch.inference_mode():
                 found = self._module(torch.from_numpy(np.ascontiguousarray(batch)).to(self._device))
+                if isinstance(found, tuple | list) and len(found) == 1:
+                    found = found[0]
+                if isinstance(found, torch.Tensor):
+                    return np.asarray(found.cpu().numpy())
         except Exception as e:
             raise ConfigError(
                 f"model {self._model.item_id} cannot be run with an array of {batch.shape}: {told(e)[:300]}"
             ) from e
-        if isinstance(found, tuple | list) and len(found) == 1:
-            found = found[0]
-        if not isinstance(found, torch.Tensor):
-            raise ConfigError(f"model {self._model.item_id} gives {type(found).__name__}, and one array is needed")
-        return np.asarray(found.cpu().numpy())
+        raise ConfigError(f"model {self._model.item_id} gives {type(found).__name__}, and one array is needed")
 
 
 PLUGIN = TorchExport()

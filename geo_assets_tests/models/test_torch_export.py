@@ -268,6 +268,26 @@ def test_nothing_is_unpickled_when_a_sound_archive_is_opened(content, monkeypatc
     assert PLUGIN.open(content, model).run(batch_for(model, 2)).shape == (2, 4, 16, 16)
 
 
+def test_a_model_on_another_device_has_its_weights_there(made):
+    """The device `meta`, which every machine has: it computes shapes and no values, so nothing can come back from it."""
+    session = PLUGIN.open(*made, device="meta")
+    assert {p.device.type for p in session._module.parameters()} == {"meta"}
+    with pytest.raises(ConfigError, match="meta"):
+        session.run(batch_for(made[1], 2))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_said(made):
+    with pytest.raises(ConfigError, match="no GPU"):
+        PLUGIN.open(*made, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: models are not run on one")
+def test_a_gpu_gives_what_the_cpu_gives(made):
+    batch = batch_for(made[1], 3)
+    assert np.abs(PLUGIN.open(*made, device="cuda").run(batch) - PLUGIN.open(*made).run(batch)).max() <= 1e-5
+
+
 class Wide(torch.nn.Module):
     """What segmentation networks are made of."""
 
