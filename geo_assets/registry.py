@@ -18,7 +18,7 @@ from geo_assets.errors import PluginError
 from geo_assets.model.collection import SensorRecipe, describe
 from geo_assets.model.sensor import Sensor
 
-KINDS = ("sensors", "grids", "catalogs", "stores", "formats", "readers", "compute")
+KINDS = ("sensors", "grids", "catalogs", "stores", "formats", "readers", "compute", "models")
 
 
 def available(kind: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.href import Access
+from geo_assets.model.mlm import ModelItem
 from geo_assets.model.period import Periods
 from geo_assets.model.recipe import CatalogRecipe
 from geo_assets.model.scene import Said, SceneQuery
@@ -361,4 +362,46 @@ class Store(Protocol):
 
     def reader(self, handle: bytes, changes: bytes = b"") -> BlockReader:
         """A worker's reader from ``CubeSession.handle``, which sees the ``changes`` of another task of that session."""
+        ...
+
+
+class ModelSession(Protocol):
+    """A model that is open in this process."""
+
+    def run(self, batch: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Results for a batch, dims, dtype and sizes as the model's item says of its output.
+
+        Args:
+            batch: Dims, dtype and sizes as the item says of its input; any number of examples where it lets that vary.
+
+        Raises:
+            ConfigError: The model cannot be run with it.
+        """
+        ...
+
+
+class ModelRuntime(Protocol):
+    """Opens models of one format, and never runs code that a file brings with it.
+
+    Attributes:
+        artifact_types: Values of ``mlm:artifact_type`` that it opens.
+    """
+
+    artifact_types: tuple[str, ...]
+
+    def open(
+        self, content: bytes, model: ModelItem, *, device: str = "cpu", threads: int | None = None
+    ) -> ModelSession:
+        """A session from the bytes of the artifact, whose checksum was compared.
+
+        Args:
+            content: The whole file.
+            model: What its item says.
+            device: ``cpu``, or another one that the runtime knows, such as ``cuda``.
+            threads: Threads it may use; None leaves it to the runtime.
+
+        Raises:
+            ConfigError: The file is damaged, is not what the item says, or could run code.
+            PluginError: A package is missing.
+        """
         ...

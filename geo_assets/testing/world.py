@@ -297,6 +297,15 @@ class SampleWorld:
         sky = sky_of(self.seed, self.size_px, self.days, scene.seeds, scene.cloud_share)
         return world_landsat.observe(scene, self._land, sky, self.terrain, self.seed)
 
+    def land_cover(self, box: GeoBox | None = None) -> npt.NDArray[np.uint8]:
+        """True land cover of a window of the world's grid: codes of ``LAND_COVER``, dims (y, x), uint8, 0 outside the world.
+
+        Raises:
+            ConfigError: ``box`` is not on the world's grid.
+        """
+        whole = self._land.land_cover()[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+        return np.nan_to_num(self.cut(whole.astype(np.float32), box or self.box)).astype(np.uint8)
+
     def cut(self, values: F32, box: GeoBox) -> F32:
         """Values of the world's pixels on another window of its grid, NaN outside.
 

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from scipy import ndimage, spatial
 
 BANDS = ("red", "green", "blue", "nir")
+# By code, from 1 on; the fields are in the order of their crops
+LAND_COVER = ("water", "town", "forest", "winter cereal", "maize", "grassland", "fallow")
 MARGIN_PX = 2  # beyond the world, so that a misregistered scene still has ground under its edge
 
 _PARCEL_PX = 26
@@ -124,6 +126,13 @@ class Landscape:
         centres = centres.reshape(-1, 2) + rng.uniform(-0.42, 0.42, (centres.size // 2, 2)) * _PARCEL_PX
         _, nearest = spatial.cKDTree(centres).query(np.stack([along.ravel(), across.ravel()], -1), p=np.inf)
         return np.asarray(nearest, np.int64).reshape(self.shape)
+
+    def land_cover(self) -> npt.NDArray[np.uint8]:
+        """What every pixel is, all year: codes of ``LAND_COVER``, dims (y, x) with margin, uint8, no nodata."""
+        field = LAND_COVER.index("winter cereal") + 1 + self._kinds[self._parcel]
+        built = np.where(self.forest, LAND_COVER.index("forest") + 1, field)
+        built = np.where(self.town, LAND_COVER.index("town") + 1, built)
+        return np.where(self.water, LAND_COVER.index("water") + 1, built).astype(np.uint8)
 
     def cover(self, month: int) -> F32:
         """Share of every pixel that is green in a month (1 to 12), dims (y, x), unit 1, no nodata."""

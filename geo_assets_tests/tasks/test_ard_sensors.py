@@ -177,7 +177,7 @@ def test_composite_when_the_sensor_is_another_then_it_has_its_own_type_nodata_an
 @pytest.mark.realdata
 def test_landsat_when_real_then_every_pixel_is_that_of_the_plain_computation(tmp_path):
     loaded = project(
-        tmp_path, LANDSAT, aois={"a": {"bbox": [-51.5, 72.0, -47.5, 73.0]}}, months={"start": "2015-07", "end": "2015-07"},
+        tmp_path, LANDSAT, aois={"a": {"bbox": [-41.0, 71.6, -37.5, 72.6]}}, months={"start": "2015-07", "end": "2015-07"},
         catalog={"kind": "static", "path": str(real_data("stac", "catalog.json"))}, grid={"kind": "square", "size_m": 60_000, "crs": "EPSG:32624"},
         cube={"sensor": LANDSAT, "bands": ["red"], "resolution": 500, "crs": "EPSG:32624"}, ard={"resampling": "nearest", "bands": {LANDSAT: ["red", "nir08", "lwir11"]}},
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Runtimes of trained models, one file each."""
