@@ -303,7 +303,7 @@ class SampleWorld:
         Raises:
             ConfigError: ``box`` is not on the world's grid.
         """
-        whole = self._land.land_cover()[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+        whole = inner(self._land.land_cover())
         return np.nan_to_num(self.cut(whole.astype(np.float32), box or self.box)).astype(np.uint8)
 
     def cut(self, values: F32, box: GeoBox) -> F32:
