@@ -161,24 +161,16 @@ def plan_ard(
         key = digest([settings, [list(map(str, s.identity)) for s in group]])
         had = known.get(name)
         same = had is not None and had.key == key and not overwrite
-        made = set(had.cells) if had is not None and same else set()
+        # Of what failed, older files may be there still
+        made = {*had.cells} - {*had.missing} if had is not None and same else set()
         now = tuple(c for c in reached if c.id not in made and (only is None or c.id in only))
-        ok = had is not None and had.status == "ok"
-        if had is not None and same and not now and (ok or not _asked(had, only)):
-            gone = made - {c.id for c in reached}
-            fresh.append(had if not gone else had.model_copy(update={"cells": sorted(made - gone)}))
-            continue
         if now:
             reason = fault or _reason(previous, had, same=same, overwrite=overwrite)
             todo.append(Todo(name, group, now, tuple(c.id for c in reached), key, reason))
-        elif had is not None:  # it is another one by now, but not of cells that are made now
-            fresh.append(had)
+        elif had is not None:  # as it should be, or another one by now but none of the cells that are made now
+            there = {c.id for c in reached}
+            fresh.append(had.model_copy(update={"cells": [c for c in had.cells if c in there]}))
     return ArdPlan(sensor.name, region, month, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
-
-
-def _asked(had: BlockReceipt, only: frozenset[str] | None) -> bool:
-    """Whether a layer that failed is to be tried again."""
-    return only is None or bool(only & {*had.missing})
 
 
 def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:

@@ -227,6 +227,23 @@ def test_ard_when_a_file_is_damaged_then_that_layer_alone_fails_and_is_made_once
     assert {r.status for r in run.receipts.values()} == {"ok"}
 
 
+def test_ard_when_a_layer_fails_that_was_there_then_its_files_stay_and_it_is_tried_again(home):
+    loaded = project(home)
+    before = layers(run_ard(loaded))
+    bad = next(g.item_id for g in WORLD.granules if g.month == MONTHS[0])
+    truncate(home / "world", bad, "green")
+    run = run_ard(loaded, overwrite=True)
+    assert {b.name for r in run.receipts.values() for b in r.failures} == {bad}
+    assert {r["layer"] for r in layers(run)} == {r["layer"] for r in before}  # what it was is there still
+    run = run_ard(loaded)
+    assert {t.name for p in run.plans.values() for t in p.todo} == {bad}
+    shutil.rmtree(home / "world")
+    WORLD.write(home / "world")
+    run = run_ard(loaded)
+    assert {r.status for r in run.receipts.values()} == {"ok"}
+    assert not any(p.todo for p in run_ard(loaded).plans.values())
+
+
 def test_ard_when_cells_share_tiles_then_no_byte_is_read_much_more_than_once(tmp_path):
     """Files of several tiles, and cells of which many lie over each tile."""
     large = SampleWorld(
