@@ -10,13 +10,14 @@ from geo_assets.assets.context import Workspace
 from geo_assets.doors.plan_ard import ArdEstimate
 from geo_assets.eo.scenes import scenes_of
 from geo_assets.errors import ConfigError
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.compute import Compute
 from geo_assets.model.cost import Estimate, Load
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Period
 from geo_assets.model.project import Product
 from geo_assets.project import LoadedProject, parse_loaded, parse_yaml
-from geo_assets.registry import load
+from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.forecast import MOST, CompositeForecast, PyramidForecast
@@ -86,18 +87,7 @@ def plan_project(
                 )
             )
         elif product == "scenes":
-            plans += [
-                ProductPlan(
-                    **asdict(base)
-                    | {
-                        "product": f"scenes/{s.sensor}",
-                        "scenes": estimate.ard.scenes(s.sensor)
-                        or len(estimate.items) * (s.sensor == workspace.project.cube.sensor),
-                        "seconds": round(len(regions) * (_STRIP_S + _SEARCH_S) + base.partitions * _PARTITION_S, 1),
-                    }
-                )
-                for s in workspace.project.sensors
-            ]
+            plans += [_scenes(workspace, estimate, base, s) for s in workspace.project.sensors]
         elif product == "ard":
             plans += [ProductPlan(**asdict(base) | estimate.ard.figures(name)) for name in estimate.ard.sensors]
         elif product == "pyramid":
@@ -115,6 +105,19 @@ def plan_project(
             }
             plans.append(ProductPlan(**asdict(base) | figures))
     return plans
+
+
+def _scenes(workspace: Workspace, estimate: "_Estimate", base: ProductPlan, entry: SensorRecipe) -> ProductPlan:
+    """The searches of one sensor."""
+    undated = sensor_of(entry).static
+    partitions = base.regions if undated else base.partitions
+    own = len(estimate.items) if entry.sensor == workspace.project.cube.sensor else 0
+    seconds = round(base.regions * (_STRIP_S + _SEARCH_S) + partitions * _PARTITION_S, 1)
+    changed = {
+        "product": search_task.product(entry.sensor), "partitions": partitions, "months": 0 if undated else base.months,
+        "scenes": estimate.ard.scenes(entry.sensor) or own, "seconds": seconds,
+    }  # fmt: skip
+    return ProductPlan(**asdict(base) | changed)
 
 
 def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: Sequence[str]) -> None:
