@@ -110,5 +110,6 @@ def by_region(ard: ArdRecipe, *, static: bool) -> bool:
 
 
 def ard_settings(ard: ArdRecipe, sensor: str, bands: tuple[str, ...]) -> str:
-    """Fingerprint of what the recipe says of one sensor's pixels and files."""
-    return digest([ard.model_dump(mode="json", exclude={"sensors", "bands"}), sensor, list(bands)])
+    """Fingerprint of what the recipe says of one sensor's pixels and files; an option that is added changes none."""
+    said = ard.model_dump(mode="json", exclude={"sensors", "bands"}, exclude_defaults=True)
+    return digest([said, sensor, list(bands)])
