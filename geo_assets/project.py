@@ -29,6 +29,7 @@ from geo_assets.storage import Storage, check_root
 
 DEFAULT_FILE = "geo_assets.yaml"
 ENVIRONMENT = "GEO_ASSETS_PROJECT"
+_NO_MAP = "has pixels in the radar's own geometry, which this version makes no product of: use sentinel-1-rtc, or geo_assets.tasks.radar from Python"
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
 _MAX_DIGITS = 300  # Python refuses to write numbers with over 4,300
@@ -297,6 +298,8 @@ def _check_sensor(entry: SensorRecipe, where: Path) -> None:
 def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
     """Refuses bands that the cube's sensor does not have, or that its statistic is not for."""
     cube, masks = project.cube, set(sensor.mask_band.values())
+    if not sensor.geocoded and {"composite", "pyramid"} & {*project.products}:
+        raise ConfigError(f"{where}: cube.sensor: {sensor.name} {_NO_MAP}")
     usable = [name for name in sensor.bands if name not in masks]
     for name in cube.bands:
         if name not in usable:
@@ -324,12 +327,15 @@ def _check_ard(project: Project, where: Path) -> None:
         raise ConfigError(f"{where}: ard.format npz is for ard.layout tiles: choose cog, zarr or both")
     for entry in project.sensors:
         sensor = sensor_of(entry)
+        asked = "ard" in project.products and (not project.ard.sensors or entry.sensor in project.ard.sensors)
+        if asked and not sensor.geocoded:
+            raise ConfigError(f"{where}: ard.sensors: {sensor.name} {_NO_MAP}")
         masks = set(sensor.mask_band.values())
         usable = [*(name for name in sensor.bands if name not in masks), *sensor.derived]
         for name in project.ard.bands.get(entry.sensor, ()):
             if name not in usable:
                 raise ConfigError(f"{where}: ard.bands: {sensor.name} has no band {name!r}; it has {', '.join(usable)}")
-        if "ard" not in project.products or (project.ard.sensors and entry.sensor not in project.ard.sensors):
+        if not asked:
             continue
         known = {**sensor.bands, **sensor.derived}
         bands = [

@@ -75,6 +75,7 @@ class Sensor:
         orbit: Orbit of the scene of a STAC item, for sensors whose view depends on it.
         derived: Bands of analysis-ready layers that are made from another band and not read.
         heights: The band that they are made from: metres above a datum.
+        geocoded: Whether its pixels lie on a map; those in the sensor's own geometry are no composite or layer as they are.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Sensor:
     orbit: Callable[[Item], Orbit] | None = None
     derived: Mapping[str, Band] = field(default_factory=dict)
     heights: str = ""
+    geocoded: bool = True
 
     @property
     def own_mask(self) -> str:

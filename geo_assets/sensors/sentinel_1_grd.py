@@ -22,4 +22,5 @@ PLUGIN = Sensor(
     acquisition=acquisition,
     cloud_cover_field=None,
     orbit=orbit,
+    geocoded=False,
 )

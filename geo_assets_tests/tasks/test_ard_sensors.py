@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import yaml
 
+from geo_assets.errors import ConfigError
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.plain_run import run_plain, stored_pixels
@@ -174,6 +175,17 @@ def test_composite_when_the_sensor_is_another_then_it_has_its_own_type_nodata_an
         assert pixels.values["n_clear"].max() == 1
     else:
         assert np.mean(made["worldcover"] == truth(WORLD.truth_landcover, x, y, year=2021)) > 0.85
+
+
+@pytest.mark.parametrize("product", ["ard", "composite"])
+def test_project_when_a_sensor_has_no_map_geometry_then_it_is_refused_before_anything_is_read(home, product):
+    with pytest.raises(ConfigError, match="sentinel-1-grd has pixels in the radar's own geometry"):
+        project(
+            home,
+            "sentinel-1-grd",
+            products=[product],
+            cube={"sensor": "sentinel-1-grd", "bands": ["vv"], "resolution": 10},
+        )
 
 
 @pytest.mark.realdata
