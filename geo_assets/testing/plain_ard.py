@@ -13,7 +13,7 @@ from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import areas, cells, search
 from geo_assets.tasks.ard_partition import ArdPlan, ard_sensors, cell_boxes, make_ard, plan_ard, product, whole_cells
 from geo_assets.tasks.ard_table import read_layers
-from geo_assets.tasks.steps import alone
+from geo_assets.tasks.steps import Mapper, alone
 
 Key = tuple[str, str, str | None]  # sensor, region, month
 
@@ -34,7 +34,8 @@ class ArdRun:
 
 
 def run_ard(
-    loaded: LoadedProject, *, months: Sequence[str] | None = None, overwrite: bool = False, only: Sequence[str] | None = None
+    loaded: LoadedProject, *, months: Sequence[str] | None = None, overwrite: bool = False, only: Sequence[str] | None = None,
+    mapper: Mapper | None = None,
 ) -> ArdRun:  # fmt: skip
     """Make what the project asks for.
 
@@ -43,6 +44,7 @@ def run_ard(
         months: Only these periods.
         overwrite: Make everything again.
         only: Only these cells.
+        mapper: Runs tasks; the project's backend if left out.
     """
     project, run = loaded.project, ArdRun()
     cut = cells.cut(areas.areas(loaded), project.grid, project.cube)
@@ -71,7 +73,7 @@ def run_ard(
                     )  # fmt: skip
                     run.plans[key] = plan
                     run.receipts[key] = plan.done or alone(
-                        make_ard(plan, project, storage=loaded.storage, run_id="plain"), engine.map
+                        make_ard(plan, project, storage=loaded.storage, run_id="plain"), mapper or engine.map
                     )
                     run.tables[key] = read_layers(loaded.storage, sensor, region, month)
     return run

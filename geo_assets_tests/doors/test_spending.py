@@ -101,7 +101,7 @@ def test_run_when_a_run_of_the_ui_would_cost_too_much_then_nothing_is_sent(tiny)
     outcome = tiny.runner().run(["composite"], f"{MONTHS[0]}|{region}", f"{MONTHS[0]}|{region}")
     assert not outcome.success
     (cause,) = outcome.causes.values()
-    assert "refused: with 4 blocks of this partition, expected at $" in cause
+    assert "refused: with 4 tasks of this partition, expected at $" in cause
     assert tiny.receipts() == {}
 
 

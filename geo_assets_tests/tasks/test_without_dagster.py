@@ -23,6 +23,7 @@ from geo_assets.tasks.layout import cube_id, ensure_levels
 from geo_assets.tasks.partition import make_partition
 from geo_assets.tasks.pyramid_partition import make_pyramid, plan_pyramid, read_composite
 from geo_assets.tasks.steps import alone
+from geo_assets.testing.plain_ard import run_ard
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets_tests.assets.tiny import WEST, WORLD, Tiny
 from geo_assets_tests.tasks.products import cut_cells, search_scenes
@@ -138,7 +139,20 @@ def pyramid(loaded: LoadedProject, mapper: Any) -> Any:
     return alone(steps, mapper)
 
 
+def ard_elsewhere(made: PlainRun) -> None:
+    """Images of scenes, and the arrays of a yearly tile are of the same function."""
+    here, sent = run_ard(made.loaded, months=[MONTH]), Sent()
+    there = run_ard(made.loaded, months=[MONTH], overwrite=True, mapper=sent)
+    assert sent.count == sum(len(p.todo) for p in there.plans.values()) > 0
+    assert {k: r.data_version for k, r in there.receipts.items()} == {
+        k: r.data_version for k, r in here.receipts.items()
+    }
+    for key, table in here.tables.items():
+        assert table.drop(columns="geometry").equals(there.tables[key].drop(columns="geometry"))
+
+
 CASES = {
+    "ard": ard_elsewhere,
     "cells": cells_elsewhere,
     "scenes": scenes_elsewhere,
     "composite": composite_elsewhere,

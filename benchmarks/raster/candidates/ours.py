@@ -11,6 +11,7 @@ import numpy.typing as npt
 from benchmarks.raster.chips import Chips
 from benchmarks.raster.targets import Target
 from geo_assets.eo.scenes import decide, scenes_of
+from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.geometry import Block
 from geo_assets.model.plugin import Layer
 from geo_assets.model.recipe import CatalogRecipe, CubeRecipe, MaskRecipe
@@ -66,7 +67,7 @@ def tasks(items: list[dict[str, Any]], target: Target, **cube: Any) -> list[Comp
             region="bench", month="2024-03", time_index=0, block=block, grid=target.grid, chunks=target.chunks,
             scenes=footprints.reaching(target.grid.block_geobox(block)), cube=recipe,
             mask=MaskRecipe(keep=list(target.keep), close_px=target.clean, open_px=target.clean),
-            catalog=CatalogRecipe(kind="stac-api", url=f"{address.scheme}://{address.netloc}"), writer=b"",
+            sensor=SensorRecipe(sensor="sentinel-2-l2a"), catalog=CatalogRecipe(kind="stac-api", url=f"{address.scheme}://{address.netloc}"), writer=b"",
         )
         for block in target.places
     ]  # fmt: skip
