@@ -20,7 +20,7 @@ STAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("geo_assets.readers.native", "nodes"),
     ),
     "warp": (("geo_assets.eo.warp", "Placement.warp"),),
-    "clean the mask": (("geo_assets.tasks.block", "clear_from_classes"),),
+    "clean the mask": (("geo_assets.tasks.block", "clear_pixels"),),
     "merge a day's scenes": (("geo_assets.tasks.block", "merge_first"), ("geo_assets.tasks.block", "and_observed")),
     "median and count": (("geo_assets.tasks.block", "statistic"), ("geo_assets.tasks.block", "count_seen")),
     "write": (("benchmarks.raster.candidates.ours", "Kept.write"),),

@@ -11,7 +11,7 @@ from rasterio.io import MemoryFile
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.band import Band
-from geo_assets.model.plugin import Image
+from geo_assets.model.image import Image
 
 _TILE_PX = 512
 _COLOURS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue, "nir": ColorInterp.nir}

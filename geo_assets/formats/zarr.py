@@ -15,7 +15,7 @@ from zarr.storage import MemoryStore
 
 from geo_assets.model.band import Band
 from geo_assets.model.cf import band_attributes
-from geo_assets.model.plugin import Image
+from geo_assets.model.image import Image
 
 _CHUNK_PX = 256
 

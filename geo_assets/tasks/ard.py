@@ -18,7 +18,7 @@ from geo_assets.eo.tile_quality import TileQuality
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask, CellBox
 from geo_assets.model.band import Band
-from geo_assets.model.plugin import Format, Image
+from geo_assets.model.image import Format, Image
 from geo_assets.registry import load
 from geo_assets.storage import Storage
 from geo_assets.tasks.ard_pixels import LayerPixels, finished

@@ -14,7 +14,7 @@ import xarray as xr
 from geo_assets.errors import ConfigError
 from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
-from geo_assets.model.plugin import Format, Image
+from geo_assets.model.image import Format, Image
 from geo_assets.registry import load
 
 SHAPE = (70, 300)
