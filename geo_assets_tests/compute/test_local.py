@@ -50,7 +50,7 @@ def test_no_more_tasks_run_at_a_time_than_there_are_workers():
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.005)
+        time.sleep(0.05)  # long enough for the others to begin on a loaded machine
         with lock:
             now[0] -= 1
 

@@ -183,7 +183,8 @@ def test_statistic_when_a_side_is_empty_then_so_is_the_result():
 @pytest.mark.parametrize(
     ("stack", "arguments", "message"),
     [
-        (np.ones((1, 1, 1), np.uint16), {"name": "mode"}, "one of median"),
+        (np.ones((1, 1, 1), np.uint16), {"name": "middle"}, "one of median"),
+        (np.ones((1, 1, 1), np.float32), {"name": "mode"}, "for classes"),
         (np.ones((1, 1, 1), np.uint16), {"name": "percentile", "percentile": 101}, "between 0 and 100"),
         (np.ones((1, 1, 1), np.float64), {}, "pixels of type float64"),
         (np.ones((1, 1, 1), ">u2"), {}, "pixels of type"),

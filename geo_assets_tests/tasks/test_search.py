@@ -120,7 +120,10 @@ def test_tables_with_unusable_scenes_can_be_stored(monkeypatch: pytest.MonkeyPat
 def test_scenes_when_none_has_a_band_then_it_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     found = tables(monkeypatch, [item("a"), item("b")])["2024-06"]
     sensor = load("sensors", "sentinel-2-l2a")
-    with pytest.raises(ConfigError, match=r"none of 2 scenes, such as a, has an asset for swir16, scl: leave it out"):
+    with pytest.raises(
+        ConfigError,
+        match=r"none of 2 scenes, such as a, has an asset for swir16 \(.*\), scl \(scl or SCL or SCL_20m\): leave it out",
+    ):
         task.used_scenes(found, sensor, ["red", "swir16"], MaskRecipe())
 
 

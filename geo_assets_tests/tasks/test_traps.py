@@ -30,7 +30,7 @@ from geo_assets.readers import native
 from geo_assets.registry import load
 from geo_assets.stores import _layout
 from geo_assets.stores import zarr as zarr_store
-from geo_assets.tasks import block, cells, composite, search
+from geo_assets.tasks import block, cells, clear, composite, search
 from geo_assets.testing.plain_run import run_plain, stored_pixels
 from geo_assets.testing.world import COLLECTION, SampleWorld
 from geo_assets_tests.tasks import oracle
@@ -288,12 +288,12 @@ def nodata_enters_the_statistic(patch: Patch) -> None:
 
 
 def class_0_counts_as_clear(patch: Patch) -> None:
-    plain = block.clear_from_classes
+    plain = clear.clear_from_classes
 
     def trusting(classes: Any, keep: Any, **sizes: int) -> Any:
         return plain(classes, keep, **sizes) | (classes == 0)
 
-    patch.setattr(block, "clear_from_classes", trusting)
+    patch.setattr(clear, "clear_from_classes", trusting)
     nodata_enters_the_statistic(patch)
 
 
