@@ -67,7 +67,6 @@ class Todo:
         name: Of the layer.
         scenes: It is made from.
         cells: In which it is made now; not all that are wanted if only some are missing.
-        wanted: Cells that it may reach.
         key: Fingerprint of its scenes, the recipe and the code.
         reason: Why.
     """
@@ -75,7 +74,6 @@ class Todo:
     name: str
     scenes: tuple[Scene, ...]
     cells: tuple[CellBox, ...]
-    wanted: tuple[str, ...]
     key: str
     reason: str
 
@@ -146,6 +144,7 @@ def plan_ard(
     Raises:
         ConfigError: No scene has an asset for a band.
     """
+    only = None if fault else only  # nothing tells what is there of the others, so they would be lost
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
     bands = ard_bands(project, sensor)
     scenes = used_scenes(table, sensor, read_bands(sensor, bands), mask)
@@ -166,7 +165,7 @@ def plan_ard(
         now = tuple(c for c in reached if c.id not in made and (only is None or c.id in only))
         if now:
             reason = fault or _reason(previous, had, same=same, overwrite=overwrite)
-            todo.append(Todo(name, group, now, tuple(c.id for c in reached), key, reason))
+            todo.append(Todo(name, group, now, key, reason))
         elif had is not None:  # as it should be, or another one by now but none of the cells that are made now
             there = {c.id for c in reached}
             fresh.append(had.model_copy(update={"cells": [c for c in had.cells if c in there]}))

@@ -11,8 +11,12 @@ import rasterio
 import xarray as xr
 import yaml
 
+from geo_assets.model.geometry import Region
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.registry import load
+from geo_assets.tasks.ard_partition import plan_ard
+from geo_assets.tasks.cells import region_grid
+from geo_assets.tasks.search import search
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.world import SampleWorld
 from geo_assets_tests.assets.tiny import leave_out, link_world, put_back, truncate
@@ -190,6 +194,26 @@ def test_ard_when_cells_are_named_then_the_others_stay_to_be_made(home):
     assert {r["cell_id"] for r in layers(run)} == {cells[0]}
     run = run_ard(loaded)
     assert {c.id for p in run.plans.values() for t in p.todo for c in t.cells} == {*cells[1:]}
+
+
+def test_plan_when_the_receipt_is_damaged_then_naming_cells_does_not_lose_the_others(home):
+    loaded = project(home)
+    (sensor, region, month), plan = next((k, p) for k, p in run_ard(loaded).plans.items() if p.todo)
+    cells = [c for t in plan.todo for c in t.cells]
+    distinct = list({c.id: c for c in cells}.values())
+    again = plan_ard(
+        loaded.project, loaded.sensor, region=region, month=month, cells=distinct, table=_scenes(loaded, sensor, region, month), previous=None,
+        only=frozenset([distinct[0].id]), fault="it is none",
+    )  # fmt: skip
+    assert {c.id for t in again.todo for c in t.cells} == {c.id for c in distinct}
+
+
+def _scenes(loaded: LoadedProject, sensor: str, region: str, month: str | None) -> Any:
+    found = search(
+        Region.parse(region), region_grid(region, loaded.project.cube), list(loaded.periods()), catalog=loaded.project.catalog,
+        sensor=loaded.project.sensor(sensor), mask=loaded.project.mask,
+    )  # fmt: skip
+    return found[str(month)]
 
 
 def run_plans(loaded: LoadedProject) -> list[Any]:
