@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pyproj
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
+from geo_assets.formats._memory import objects
 from geo_assets.model.band import Band
 from geo_assets.model.cf import band_attributes
 from geo_assets.model.image import Image
@@ -35,19 +34,7 @@ class ZarrFormat:
         _coordinates(group, image)
         for band, values in zip(image.bands, image.values, strict=True):
             _array(group, band, values)
-        objects = sync(_objects(store))
-        root = "zarr.json"
-        ordered = [*sorted(name for name in objects if name != root), root]
-        return {f"{self.ending}/{name}": objects[name] for name in ordered}
-
-
-async def _objects(store: MemoryStore) -> dict[str, bytes]:
-    found = {}
-    async for name in store.list():
-        buffer = await store.get(name, prototype=default_buffer_prototype())
-        assert buffer is not None
-        found[name] = buffer.to_bytes()
-    return found
+        return objects(store, self.ending)
 
 
 def _coordinates(group: zarr.Group, image: Image) -> None:

@@ -14,11 +14,10 @@ import rasterio.shutil
 import zarr
 from rasterio.io import MemoryFile
 from zarr.codecs import BloscCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from geo_assets.errors import ConfigError
+from geo_assets.formats._memory import objects
 from geo_assets.model.geometry import GeoBox
 
 EXTENSIONS = {"npz": ".npz", "zarr": ".zarr", "cog": ".tif"}
@@ -153,9 +152,7 @@ def _zarr(array: TileArray) -> dict[str, bytes]:
         _array(group, "day_of_year", np.array(array.days, np.int64), ("time",), 0, {})
     if array.bands:
         group.attrs["bands"] = list(array.bands)
-    objects = sync(_objects(store))
-    ordered = [*sorted(name for name in objects if name != "zarr.json"), "zarr.json"]
-    return {f"{EXTENSIONS['zarr']}/{name}": objects[name] for name in ordered}
+    return objects(store, EXTENSIONS["zarr"])
 
 
 def _array(
@@ -169,12 +166,3 @@ def _array(
         compressors=BloscCodec(cname="zstd", clevel=1),
     )  # fmt: skip
     made[...] = values
-
-
-async def _objects(store: MemoryStore) -> dict[str, bytes]:
-    found = {}
-    async for name in store.list():
-        buffer = await store.get(name, prototype=default_buffer_prototype())
-        assert buffer is not None
-        found[name] = buffer.to_bytes()
-    return found
