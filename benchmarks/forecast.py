@@ -16,7 +16,8 @@ import yaml
 
 from geo_assets.doors.instance import workspace
 from geo_assets.doors.plan import expected
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.project import load_project
 from geo_assets.storage import Storage
 from geo_assets.testing.world import SampleWorld

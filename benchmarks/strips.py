@@ -14,7 +14,8 @@ import yaml
 
 from geo_assets.assets.partitions import cube_key
 from geo_assets.doors.instance import Runner
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.model.period import Month
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.testing.world import SampleWorld

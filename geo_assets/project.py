@@ -247,6 +247,9 @@ def _absolute(project: Project, base: Path) -> Project:
         "sensors": [_absolute_catalog(entry, place) for entry in project.sensors],
         "grid": project.grid.model_copy(update={"path": place(project.grid.path)}),
         "storage": place(project.storage),
+        "prediction": project.prediction.model_copy(update={"model": place(project.prediction.model)})
+        if project.prediction
+        else None,
         "compute": project.compute.model_copy(
             update={name: place(getattr(project.compute, name)) for name in ("tls_ca", "tls_cert", "tls_key")}
         ),

@@ -20,7 +20,7 @@ from geo_assets.registry import sensor_of
 from geo_assets.report.tile import tile_page
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import ard as task
-from geo_assets.tasks.ard_partition import ArdPlan, ard_bands, cell_boxes, make_ard, plan_ard, product
+from geo_assets.tasks.ard_partition import ArdPlan, ard_bands, ard_boxes, make_ard, plan_ard, product
 from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.search import product as scenes_product
 from geo_assets.tasks.steps import Steps
@@ -105,7 +105,7 @@ def _plan(workers: Workers, sensor: str, region: str, month: str | None, config:
         fault = str(e)
         workers.warn(region, month, fault)
     return plan_ard(
-        project, sensor_of(project.sensor(sensor)), region=region, month=month, cells=cell_boxes(workspace.cells(region), region, project),
+        project, sensor_of(project.sensor(sensor)), region=region, month=month, cells=ard_boxes(workspace.cells(region), region, project),
         table=workspace.scenes(sensor, region, month), previous=previous, overwrite=config.overwrite,
         only=frozenset(config.cells) if config.cells else None, fault=fault,
     )  # fmt: skip

@@ -6,11 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets import ard, cells, composite, plain, pyramid, scenes
+from geo_assets.assets import ard, cells, composite, plain, prediction, pyramid, scenes
 from geo_assets.model.ard import by_region
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.ard_partition import ard_sensors
+from geo_assets.tasks.predictor import Predictor
 
 EXECUTOR = dg.in_process_executor.configured(
     # Months whose scenes are known are composited even if the search of another month of the strip failed
@@ -50,10 +51,12 @@ def _definitions(
     searches = {e.sensor: scenes.build(loaded, e.sensor, periods) for e in loaded.project.sensors}
     ready = {name: ard.build(loaded, name, periods) for name in ard_sensors(loaded.project)}
     made, levels = composite.build(loaded, periods), pyramid.build(loaded, periods)
+    predictor = Predictor.of(loaded.project, periods)
+    maps = [prediction.build(loaded, predictor, periods)] if predictor and predictor.series else []
     wanted = loaded.project.products
     by_month = [asset for name, asset in searches.items() if name not in static]
     by_month += [asset for name, asset in ready.items() if name not in undated] if "ard" in wanted else []
-    by_month += [made] if {"composite", "pyramid"} & set(wanted) else []
+    by_month += [made] if {"composite", "pyramid", "prediction"} & set(wanted) else []
     by_month += [levels] if "pyramid" in wanted else []
     of_region = [asset for name, asset in searches.items() if name in static]
     of_region += [asset for name, asset in ready.items() if name in undated] if "ard" in wanted else []
@@ -72,8 +75,11 @@ def _definitions(
     if of_region:
         text = "Search the scenes that have no date, such as terrain, and make what the project asks for of them, by region."
         jobs.append(dg.define_asset_job("static_job", selection=of_region, description=text))
+    if maps and "prediction" in wanted:
+        text = "Run the project's model over its cells, by region and by the month that the model's series ends with."
+        jobs.append(dg.define_asset_job("prediction_job", selection=maps, description=text))
     return dg.Definitions(
-        assets=[cells_asset, *searches.values(), *ready.values(), made, levels],
+        assets=[cells_asset, *searches.values(), *ready.values(), made, levels, *maps],
         jobs=jobs,
         executor=executor,
         resources={**plain.bind(loaded.project), **resources},

@@ -7,8 +7,9 @@ from typing import Any
 
 import dagster as dg
 import geopandas as gpd
+import numpy as np
 
-from geo_assets.eo.picture import Picture, decode_png, encode_png
+from geo_assets.eo.picture import Picture, decode_png, encode_png, shows
 from geo_assets.model import path
 from geo_assets.model.receipt import Dropped, PartitionReceipt
 from geo_assets.model.sensor import Sensor
@@ -114,6 +115,30 @@ def ard_metadata(
     }  # fmt: skip
 
 
+def prediction_metadata(
+    receipt: PartitionReceipt, storage: Storage, *, skipped: str | None, dashboard: str = ""
+) -> dict[str, Any]:
+    """What the UI shows of a partition of a prediction."""
+    f = receipt.figures
+    shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
+    if receipt.emptiness:
+        shown["note"] = receipt.emptiness
+    picture = decode_png(storage.read(path.quicklook(receipt.product, receipt.region, str(receipt.month))))
+    if picture is not None:
+        shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
+    if classes := f.get("classes"):
+        rows = [(str(name), f"{float(share):.1%}") for name, share in classes.items()]
+        shown["classes"] = dg.MetadataValue.md(_md_table(("class", "share"), rows))
+    return shown | {
+        "cells": int(f.get("cells", 0)), "pixels": int(f.get("pixels", 0)), "observed_share": float(f.get("observed_share", 0.0)),
+        "blocks": len(receipt.blocks), "blocks_made": 0 if skipped else int(f.get("blocks_made", 0)),
+        "seconds": 0.0 if skipped else receipt.wall_s, **({} if skipped else _cost(receipt, dashboard)),
+        "model": str(f.get("model", "")), "sha256": str(f.get("sha256", "")), "periods": int(f.get("periods", 0)),
+        "recipe_hash": receipt.recipe_hash, "code_version": receipt.code_version, "snapshot": receipt.snapshot,
+        "maps": dg.MetadataValue.path(storage.uri(f"{receipt.product}/{receipt.region}/{receipt.month}")),
+    }  # fmt: skip
+
+
 def _spread(table: gpd.GeoDataFrame, band: str) -> tuple[str, str, str]:
     """The least 1 %, the median of the medians and the greatest 99 % of a band's layers."""
     rows = [row[band] for row in table["bands"] if "p01" in row.get(band, {})]
@@ -146,9 +171,9 @@ def reasons(dropped: Iterable[Dropped]) -> dict[str, str]:
 
 def inline_png(picture: Picture) -> str:
     """Markdown with a small copy of the picture inside, cut to what is observed."""
-    seen = (picture != picture[0, 0]).any(axis=-1)
+    seen = shows(picture)
     if seen.any():
-        rows, cols = seen.any(axis=1).nonzero()[0], seen.any(axis=0).nonzero()[0]
+        rows, cols = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         picture = picture[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     times = max(1, _QUICKLOOK_PX // max(picture.shape[:2]))  # a small area, in pixels that can be seen
     picture = picture.repeat(times, 0).repeat(times, 1)

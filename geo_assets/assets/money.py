@@ -16,9 +16,10 @@ from geo_assets.registry import load, sensor_of
 from geo_assets.report.markup import plural
 from geo_assets.tasks.ard_partition import ArdPlan
 from geo_assets.tasks.ard_partition import product as ard_product
-from geo_assets.tasks.forecast import MOST, ArdForecast, CompositeForecast, PyramidForecast
+from geo_assets.tasks.forecast import MOST, ArdForecast, CompositeForecast, PredictionForecast, PyramidForecast
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import PartitionPlan
+from geo_assets.tasks.prediction_partition import PredictionPlan
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import PyramidPlan
 
@@ -89,6 +90,25 @@ class Money:
         todo = [t for t in plan.todo if t.source.days]
         loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
         return self._refused([(t.block.row, t.block.col) for t in todo], loads, recipe, backend)
+
+    def of_prediction(self, plan: PredictionPlan) -> Expected:
+        """USD by row and column of the blocks of which maps are to be made.
+
+        Raises:
+            ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
+        """
+        recipe, backend, can = self._backend
+        if not can.paid or not plan.todo:
+            return {}
+        name = plan.predictor.product
+        if name not in self._known:
+            receipts = self.workspace.storage.receipts(name, most=MOST)
+            self._known[name] = PredictionForecast(
+                plan.predictor, receipts, backend=recipe.backend, overhead_s=can.overhead_s
+            )
+        pace = self._known[name].pace
+        loads = [Load(1, pace.seconds(t.pixels)) for t in plan.todo]
+        return self._refused([(t.block.row, t.block.col) for t in plan.todo], loads, recipe, backend)
 
     def of_ard(self, plan: ArdPlan) -> Expected:
         """USD by the name of the layers that are to be made.

@@ -1,6 +1,6 @@
 """The partition set and its key codec: region (dynamic) x month."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -15,7 +15,24 @@ REGIONS = dg.DynamicPartitionsDefinition(name=REGION)
 
 def cube_partitions(periods: Periods) -> dg.MultiPartitionsDefinition:
     """Partitions of everything that has a region and a month."""
-    return dg.MultiPartitionsDefinition({REGION: REGIONS, MONTH: dg.StaticPartitionsDefinition(periods.keys)})
+    return month_partitions(periods.keys)
+
+
+def month_partitions(months: Sequence[str]) -> dg.MultiPartitionsDefinition:
+    """Partitions of what has a region and some of the project's months."""
+    return dg.MultiPartitionsDefinition({REGION: REGIONS, MONTH: dg.StaticPartitionsDefinition(months)})
+
+
+def reads_months(series: Mapping[str, Sequence[str]]) -> dg.MultiPartitionMapping:
+    """What a product is made from that reads several months of the same region, by the month that it is for."""
+    feeds: dict[str, list[str]] = {}
+    for month, read in series.items():
+        for key in read:
+            feeds.setdefault(key, []).append(month)
+    same, months = dg.IdentityPartitionMapping(), dg.StaticPartitionMapping(feeds)
+    return dg.MultiPartitionMapping(
+        {REGION: dg.DimensionPartitionMapping(REGION, same), MONTH: dg.DimensionPartitionMapping(MONTH, months)}
+    )
 
 
 def cube_key(region: str, month: str) -> dg.MultiPartitionKey:

@@ -23,6 +23,7 @@ for command in (
     look.doctor,
     look.plan,
     make.run,
+    make.predict,
     look.status,
     request.request,
     look.ui,

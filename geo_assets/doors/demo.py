@@ -6,7 +6,8 @@ import shapely.affinity
 import yaml
 
 from geo_assets.doors.reports import write_project_report, write_reports
-from geo_assets.doors.run import Progress, RunOptions, run_project
+from geo_assets.doors.run import Progress, run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.tally import Summary
 from geo_assets.errors import ConfigError
 from geo_assets.model.lonlat import to_lonlat

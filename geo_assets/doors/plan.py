@@ -1,13 +1,15 @@
 """``geo-assets plan``: what a run would read, take and cost, before anything is spent."""
 
+import functools
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from geo_assets.assets.context import Workspace
 from geo_assets.doors.plan_ard import ArdEstimate
+from geo_assets.doors.plan_prediction import PredictionEstimate, predictor_of
 from geo_assets.eo.scenes import scenes_of
 from geo_assets.errors import ConfigError
 from geo_assets.model.collection import SensorRecipe
@@ -90,6 +92,8 @@ def plan_project(
             plans += [_scenes(workspace, estimate, base, s) for s in workspace.project.sensors]
         elif product == "ard":
             plans += [ProductPlan(**asdict(base) | estimate.ard.figures(name)) for name in estimate.ard.sensors]
+        elif product == "prediction":
+            plans.append(ProductPlan(**asdict(base) | estimate.prediction.figures()))
         elif product == "pyramid":
             figures = {"product": product, "blocks": estimate.blocks, **estimate.pyramid.figures(base.partitions)}
             plans.append(ProductPlan(**asdict(base) | figures))
@@ -146,7 +150,8 @@ def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: 
 
 
 def expected(
-    workspace: Workspace, keys: Mapping[str, Sequence[Period]], products: Sequence[Product], *, overwrite: bool = False
+    workspace: Workspace, keys: Mapping[str, Sequence[Period]], products: Sequence[Product], *, overwrite: bool = False,
+    maps: Collection[tuple[str, str]] | None = None,
 ) -> Estimate:  # fmt: skip
     """What the tasks of some partitions take on the project's backend; searches the catalog, reads no pixel.
 
@@ -155,17 +160,19 @@ def expected(
         keys: Periods of each region.
         products: What is to be made.
         overwrite: Whether what is fresh is made again.
+        maps: Partitions for which a model is run; None is all.
 
     Raises:
         CatalogError: The search failed.
         ConfigError: Nobody knows the price, or the areas do not fit the cube.
     """
-    estimate = _Estimate(workspace, products, overwrite=overwrite)
+    estimate = _Estimate(workspace, products, overwrite=overwrite, maps=maps)
     for region, periods in keys.items():
         estimate.add(region, workspace.cut.of_region(region), periods)
     parts = [estimate.work()] if "composite" in products else []
     parts += [estimate.pyramid.work()] if "pyramid" in products else []
     parts += [estimate.ard.work(name) for name in estimate.ard.sensors]
+    parts += [estimate.prediction.work()] if "prediction" in products else []
     return Estimate(
         sum(p.tasks for p in parts), sum(p.seconds for p in parts), sum(p.billed_s for p in parts), sum(p.usd for p in parts)
     )  # fmt: skip
@@ -174,7 +181,9 @@ def expected(
 class _Estimate:
     """Sums over partitions, as the receipts of this storage let expect them."""
 
-    def __init__(self, workspace: Workspace, products: Sequence[Product], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, workspace: Workspace, products: Sequence[Product], *, overwrite: bool = False, maps: Collection[tuple[str, str]] | None = None
+    ) -> None:  # fmt: skip
         self._of_cube = bool({PRODUCT, PYRAMID, "scenes"} & {*products})
         self._workspace, self._overwrite = workspace, overwrite
         self.blocks = self.bytes = 0
@@ -193,6 +202,20 @@ class _Estimate:
         )
         self.pyramid = _Pyramid(workspace, levels, self._backend)
         self.ard = ArdEstimate(workspace, self._backend, overhead_s, wanted="ard" in products, overwrite=overwrite)
+        self._predictor, self._maps = predictor_of(project, workspace.loaded.periods(), products), maps
+        self._overhead_s = overhead_s
+        self._remade: set[tuple[str, str]] = set()
+        self._added: list[tuple[str, Any, Sequence[Period]]] = []
+
+    @functools.cached_property
+    def prediction(self) -> PredictionEstimate:
+        """What a model's maps take, once all regions are added: they are made from composites of several."""
+        found = PredictionEstimate(
+            self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, overwrite=self._overwrite
+        )  # fmt: skip
+        for region, cells, periods in self._added:
+            found.add(region, cells, periods, self._remade)
+        return found
 
     def work(self) -> Estimate:
         """Seconds and USD of the composite's tasks."""
@@ -202,6 +225,7 @@ class _Estimate:
         workspace, project = self._workspace, self._workspace.project
         grid, key = workspace.grid(region), Region.parse(region)
         self.ard.add(region, cells, periods)
+        self._added.append((region, cells, periods))
         if not self._of_cube:
             return
         blocks = cell_task.plan_blocks(cells, key, grid)
@@ -219,6 +243,8 @@ class _Estimate:
                 project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=known.receipt, cube=self._cube,
                 fault=known.fault, overwrite=self._overwrite,
             )  # fmt: skip
+            if plan.done is None:
+                self._remade.add((region, period.key))
             self.pyramid.add(plan)
             for todo in plan.todo:
                 if not todo.scenes:  # no task: there is nothing to read

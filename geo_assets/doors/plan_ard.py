@@ -12,7 +12,7 @@ from geo_assets.model.period import Period
 from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.ard_partition import ard_sensors, cell_boxes, plan_ard, product, whole_cells
+from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard, product, whole_cells
 from geo_assets.tasks.forecast import MOST, ArdForecast
 
 _PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
@@ -68,7 +68,7 @@ class ArdEstimate:
                 if by_region(project.ard, static=sensor.static)
                 else [*found.items()]
             )
-            boxes = cell_boxes(cells, region, project)
+            boxes = ard_boxes(cells, region, project)
             for month, table in tables:
                 self._partitions[name] += 1
                 plan = plan_ard(

@@ -37,6 +37,7 @@ _COLUMNS = (
     "wall_s",
 )
 _PRODUCTS = ("cells", "composite", "pyramid")  # others have a name of their own in them
+_ENDINGS = {"cog": ".tif", "zarr": ".zarr"}
 _OF_ALL = ("multiscales", "proj:", "spatial:", "zarr_conventions")  # attributes about the whole group
 
 
@@ -159,6 +160,53 @@ class Store:
             table[kind] = [self.storage.uri(name) if isinstance(name, str) else None for name in table[kind]]
         return table if cell is None else table[table["cell_id"] == cell].reset_index(drop=True)
 
+    def predictions(
+        self, name: str | None = None, month: str | None = None, cell: str | None = None
+    ) -> gpd.GeoDataFrame:
+        """Maps of a model, one row a cell and month; EPSG:4326.
+
+        Args:
+            name: Of the product behind ``prediction/``; may be left out where there is only one.
+            month: Only those for this period, such as ``2024-12``.
+            cell: Only of this cell.
+
+        Returns:
+            ``cell_id, region, month, cog, zarr`` (full path or URI of the file, or None), ``item`` (that of its STAC item) and
+            the cell's outline. Of a partition that failed in part, the maps that are stored.
+
+        Raises:
+            ConfigError: There are several models and none is named.
+            StoreError: There is no such map.
+        """
+        made = sorted({n.split("/")[2] for n in self.storage.names(path.receipts("prediction"))})
+        if name is None and len(made) > 1:
+            raise ConfigError(f"there are maps of several models: name one of {', '.join(made)}")
+        label = name or (made[0] if made else "")
+        rows = []
+        for receipt in self.storage.receipts(f"prediction/{label}") if label in made else ():
+            kinds = receipt.figures.get("formats", [])
+            for one in (c for b in receipt.blocks if b.key for c in b.cells):
+                base = path.prediction(label, receipt.region, str(receipt.month), one)
+                files = {k: self.storage.uri(base + end) if k in kinds else None for k, end in _ENDINGS.items()}
+                rows.append(
+                    {
+                        "cell_id": one,
+                        "region": receipt.region,
+                        "month": receipt.month,
+                        **files,
+                        "item": self.storage.uri(f"{base}.json"),
+                    }
+                )
+        rows = [r for r in rows if month in (None, r["month"]) and cell in (None, r["cell_id"])]
+        if not rows:
+            there = f"; there are some of {', '.join(made)}" if made else ""
+            raise StoreError(
+                f"no map of {' '.join(filter(None, (name, month, cell))) or 'any model'} in {self.storage.root}{there}: run the project with product prediction first"
+            )
+        outlines = self.cells().set_index("cell_id").geometry
+        table = pd.DataFrame(rows).sort_values(["month", "cell_id"], ignore_index=True)
+        return gpd.GeoDataFrame(table, geometry=outlines.reindex(table["cell_id"]).to_numpy(), crs="EPSG:4326")
+
     def _tables(self, folder: str, read: Any) -> Iterator[gpd.GeoDataFrame]:
         for name in self.storage.names(folder):
             yield from self._table(name, read)
@@ -178,7 +226,8 @@ class Store:
         """What each partition (or each of its blocks) read, made, took and cost.
 
         Args:
-            product: ``cells``, ``scenes/<sensor>``, ``ard/<sensor>``, ``composite`` or ``pyramid``.
+            product: ``cells``, ``scenes/<sensor>``, ``ard/<sensor>``, ``composite``, ``pyramid`` or
+                ``prediction/<model>``.
             blocks: One row a block, that is a task, in place of one a partition.
 
         Raises:

@@ -5,7 +5,6 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -16,9 +15,11 @@ from geo_assets.assets.partitions import cube_key, register_regions
 from geo_assets.doors.catalog import refuse_unusable
 from geo_assets.doors.instance import Outcome, Runner, deployed, workspace
 from geo_assets.doors.plan import refuse_unmakeable
+from geo_assets.doors.plan_prediction import predictor_of, refuse_unrunnable, with_sources
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.spending import Ask, agreed, refuse
 from geo_assets.doors.strips import Strip, cube_strips, region_strips, select
-from geo_assets.doors.tally import ARD, OF_CUBE, Assets, Summary, Tally
+from geo_assets.doors.tally import ARD, OF_CUBE, PREDICTION, Assets, Summary, Tally
 from geo_assets.doors.tiles import read_tiles
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
@@ -30,21 +31,6 @@ from geo_assets.tasks import areas, cells
 from geo_assets.tasks.layout import refuse_other_layout, refuse_other_store
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What to run."""
-
-    first_month: str | None = None
-    last_month: str | None = None
-    regions: list[str] | None = None
-    products: list[str] | None = None
-    limit: int | None = None
-    overwrite: bool = False
-    initialize: bool = False
-    retry_failed: bool = False
-    tiles: str | None = None
 
 
 def run_project(
@@ -75,13 +61,16 @@ def run_project(
     months = [p.key for p in periods.between(options.first_month, options.last_month)]
     if products != ["cells"]:
         refuse_unusable(place)
+    predictor = predictor_of(place.project, periods, products)
+    if predictor is not None:
+        refuse_unrunnable(predictor, load("compute", place.project.compute.backend), place.project.compute)
     runner = Runner(loaded, console=console)
     runner.fail_orphans()
     if options.initialize and not set(products) & set(OF_CUBE):
         raise ConfigError("--initialize clears the cube, and what is to be made lies outside of it: leave one out")
     if not options.initialize:
         _check_storage(place)
-    run = _Run(runner, place, products, options, progress)
+    run = _Run(runner, place, Assets(place.project, products, predictor), options, progress)
     keys = [(r, m) for r in regions for m in months]
     if options.tiles is not None:
         tiles = table.cells if loaded.project.grid.kind == "tiles" else None
@@ -90,11 +79,19 @@ def run_project(
         run.only(asked.cells)
     if options.retry_failed:
         keys = run.failed(keys)
-    keys = keys[: options.limit]
+    maps = keys[: options.limit]
+    run.only_maps(maps)
+    if predictor is not None and options.products == ["prediction"] and not any(m in predictor.series for _, m in maps):
+        raise ConfigError(
+            f"{predictor.product} has no partition among those: its months are {_listed(list(predictor.series))}"
+        )
+    keys = with_sources(maps, predictor, table)
+    if predictor is not None:
+        regions = [r for r in table.regions if r in regions or any(r == k[0] for k in keys)]
     if options.limit or options.retry_failed or options.tiles is not None:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
     anew = options.overwrite or options.initialize
-    run.expect(agreed(workspace(loaded), keys, periods, products, overwrite=anew, ask=ask))
+    run.expect(agreed(workspace(loaded), keys, periods, products, maps=maps, overwrite=anew, ask=ask))
     if options.initialize:
         # Before anything is deleted: a run that made nothing would leave nothing
         refuse_unmakeable(workspace(loaded), periods.between(options.first_month, options.last_month), regions)
@@ -130,11 +127,11 @@ def _check_storage(loaded: LoadedProject) -> None:
 
 class _Run:
     def __init__(
-        self, runner: Runner, loaded: LoadedProject, products: list[Any], options: RunOptions, progress: Progress | None
+        self, runner: Runner, loaded: LoadedProject, assets: Assets, options: RunOptions, progress: Progress | None
     ) -> None:  # fmt: skip
         self._runner, self._storage = runner, loaded.storage
         self._options, self._progress = options, progress
-        self._assets = Assets(loaded.project, products)
+        self._assets = assets
         self._tally = Tally(loaded.storage, self._assets)
         self._cells: frozenset[str] = frozenset()  # those alone that are asked for; empty: all
 
@@ -146,6 +143,10 @@ class _Run:
         """Make nothing of other cells, of what is made cell by cell."""
         self._cells = cells or frozenset()
 
+    def only_maps(self, keys: list[tuple[str, str]]) -> None:
+        """Run the model for these partitions alone."""
+        self._assets.only_maps(keys)
+
     def failed(self, keys: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of some partitions that failed, are partial, or have a receipt that cannot tell."""
         names, by_region = self._assets.names(), self._assets.by_region
@@ -153,7 +154,7 @@ class _Run:
         noted = set(self._storage.names(path.FAILURES))
         known |= {str(cube_key(*k)) for k in keys for n in names if path.failure(n, *k) in noted}
         known |= {k[0] for k in keys for n in names if by_region(n) and path.failure(n, k[0]) in noted}
-        made = [n for n in names if n in OF_CUBE or n.startswith(ARD)]
+        made = [n for n in names if n in OF_CUBE or n.startswith((ARD, PREDICTION))]
 
         def bad(region: str, month: str) -> bool:
             keyed = {str(cube_key(region, month)), region} & known
@@ -194,8 +195,11 @@ class _Run:
         strips = region_strips(["cells"], regions, order)
         if of_region := [n for n in names if by_region(n)]:
             strips += region_strips(of_region, regions, order)
-        if of_month := [n for n in names if not by_region(n)]:
+        if of_month := [n for n in names if not by_region(n) and not n.startswith(PREDICTION)]:
             strips += cube_strips(of_month, keys, months)
+        for name in (n for n in names if n.startswith(PREDICTION)):  # has partitions of some months only
+            own = [m for m in months if self._assets.predictor and m in self._assets.predictor.series]
+            strips += cube_strips([name], self._assets.keys(name, keys), own)
         return strips
 
     def _execute(self, strip: Strip) -> Outcome:
@@ -203,12 +207,18 @@ class _Run:
         for asset in strip.assets:
             if asset in OF_CUBE and self._options.overwrite:
                 config[asset] = {"config": {"overwrite": True}}
+            elif asset.startswith(PREDICTION) and self._options.overwrite:
+                config[dg.AssetKey(asset.split("/")).to_python_identifier()] = {"config": {"overwrite": True}}
             elif asset.startswith(ARD) and (self._options.overwrite or self._cells):
                 wanted = {"overwrite": self._options.overwrite, "cells": sorted(self._cells)}
                 config[dg.AssetKey(asset.split("/")).to_python_identifier()] = {"config": wanted}
         return self._runner.run(
             strip.assets, strip.first, strip.last, config={"ops": config} if config else None, tags={CALL: self._tally.summary.id}
         )  # fmt: skip
+
+
+def _listed(months: list[str]) -> str:
+    return ", ".join(months[:12]) + (", ..." if len(months) > 12 else "")
 
 
 def _title(strip: Strip) -> str:

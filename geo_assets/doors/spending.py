@@ -1,6 +1,6 @@
 """What a run on a paid backend is expected to cost: worked out, compared with the limit and asked about before it starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from geo_assets.assets.context import Workspace
 from geo_assets.doors.plan import expected
@@ -13,7 +13,7 @@ from geo_assets.registry import load
 from geo_assets.report.markup import plural
 
 Ask = Callable[[str], None]
-_OF_TASKS = {"composite", "pyramid", "ard"}  # products that workers make
+_OF_TASKS = {"composite", "pyramid", "ard", "prediction"}  # products that workers make
 
 
 def refuse(question: str) -> None:
@@ -26,7 +26,8 @@ def refuse(question: str) -> None:
 
 
 def agreed(
-    workspace: Workspace, keys: Sequence[tuple[str, str]], periods: Periods, products: Sequence[Product], *, overwrite: bool, ask: Ask
+    workspace: Workspace, keys: Sequence[tuple[str, str]], periods: Periods, products: Sequence[Product], *, overwrite: bool, ask: Ask,
+    maps: Collection[tuple[str, str]] | None = None,
 ) -> Estimate:  # fmt: skip
     """What is to be spent on some partitions, once that is agreed to; nothing is searched or asked where nobody is billed.
 
@@ -37,6 +38,7 @@ def agreed(
         products: What is to be made.
         overwrite: Whether what is fresh is made again.
         ask: Called with the question; raises if the answer is no.
+        maps: Those of them for which a model is run; None is all.
 
     Raises:
         CatalogError: The search that tells what there is to do failed.
@@ -53,7 +55,7 @@ def agreed(
         by_region.setdefault(region, []).append(month)
     by_key = {p.key: p for p in periods}
     wanted = {r: [by_key[m] for m in months] for r, months in by_region.items()}
-    estimate = expected(workspace, wanted, products, overwrite=overwrite)
+    estimate = expected(workspace, wanted, products, maps=maps, overwrite=overwrite)
     told = f"{plural(estimate.tasks, 'task')} on {recipe.backend} should take {estimate.billed_s:,.0f} billed seconds and cost ${estimate.usd:.4f}"
     if recipe.max_usd is not None and estimate.usd > recipe.max_usd:
         raise ConfigError(

@@ -15,10 +15,13 @@ from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.ard_partition import ard_sensors, cell_boxes, plan_ard
+from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard
 from geo_assets.tasks.ard_partition import product as ard_product
+from geo_assets.tasks.cells import cell_boxes
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
+from geo_assets.tasks.prediction_partition import plan_prediction
+from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import Previous, read_previous
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import plan_pyramid, read_composite
@@ -62,6 +65,12 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
         states += [_composite(workspace, r, m, there=there) for r, m in keys]
     if PYRAMID in workspace.project.products or workspace.storage.names(path.receipts(PYRAMID)):
         states += [_pyramid(workspace, r, m, there=there) for r, m in keys]
+    predictor = Predictor.of(workspace.project, periods)
+    if predictor and ("prediction" in wanted or workspace.storage.names(path.receipts(predictor.product))):
+        composites = Composites(workspace.storage, there)
+        states += [
+            _prediction(workspace, predictor, composites, r, m, there) for r in regions for m in predictor.series
+        ]
     return _with_failures(workspace, states)
 
 
@@ -123,7 +132,7 @@ def _ard(workspace: Workspace, sensor: str, region: str, month: str | None) -> P
     try:
         plan = plan_ard(
             project, sensor_of(project.sensor(sensor)), region=region, month=month,
-            cells=cell_boxes(workspace.cut.of_region(region), region, project), table=workspace.scenes(sensor, region, month), previous=previous,
+            cells=ard_boxes(workspace.cut.of_region(region), region, project), table=workspace.scenes(sensor, region, month), previous=previous,
         )  # fmt: skip
     except (PartitionError, SourceError) as e:
         return _judged(previous, previous.failures, str(e), "layers")
@@ -160,6 +169,27 @@ def _composite(workspace: Workspace, region: str, month: str, *, there: str | No
         return _judged(previous, previous.failures, str(e))
     asked = {t.plan.block for t in plan.todo}
     state = _judged(previous, [b for b in previous.failures if Block(b.row, b.col) in asked], plan.reason)
+    return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
+
+
+def _prediction(
+    workspace: Workspace, predictor: Predictor, composites: Composites, region: str, month: str, there: str | None
+) -> PartitionState:
+    grid, table = workspace.grid(region), workspace.cut.of_region(region)
+    known = read_previous(workspace.storage, predictor.product, region, month, grid)
+    previous = known.receipt
+    if previous is None:
+        return PartitionState(predictor.product, region, month, "missing", known.fault or "not made yet")
+    try:
+        plan = plan_prediction(
+            predictor, region=region, month=month, grid=grid, cells=cell_boxes(table, region, grid), regions=needed_regions(table, region),
+            composites=composites, previous=previous, cube=there,
+        )  # fmt: skip
+    except PartitionError as e:
+        return _judged(previous, previous.failures, str(e), "blocks of maps")
+    asked = {t.block for t in plan.todo}
+    failures = [b for b in previous.failures if Block(b.row, b.col) in asked]
+    state = _judged(previous, failures, plan.reason, "blocks of maps")
     return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
 
 

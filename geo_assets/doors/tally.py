@@ -18,10 +18,12 @@ from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks.ard_partition import ard_sensors
 from geo_assets.tasks.ard_partition import product as ard_product
+from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.search import product as scenes_product
 
 OF_CUBE = ("composite", "pyramid")  # assets that lie in the cube
 ARD = "ard/"
+PREDICTION = "prediction/"
 _WORST = ("failed", "partial", "ok", "skipped")
 
 
@@ -81,14 +83,29 @@ class Assets:
     Args:
         project: The recipes.
         products: What is made, with all that it needs.
+        predictor: The model that is run, if one is.
     """
 
-    def __init__(self, project: Project, products: Sequence[Product]) -> None:
-        self._project, self.products = project, list(products)
+    def __init__(self, project: Project, products: Sequence[Product], predictor: Predictor | None = None) -> None:
+        self._project, self.products, self.predictor = project, list(products), predictor
+        self._maps: frozenset[tuple[str, str]] | None = None
+
+    def only_maps(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Make maps of these partitions alone; the others are what those are made from."""
+        self._maps = frozenset(keys)
+
+    def keys(self, asset: str, keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of some regions and months of which an asset has partitions."""
+        if not asset.startswith(PREDICTION) or self.predictor is None:
+            return list(keys)
+        series = self.predictor.series
+        return [k for k in keys if k[1] in series and (self._maps is None or k in self._maps)]
 
     def of(self, product: str) -> list[str]:
         """Names of a product's assets."""
         project = self._project
+        if product == "prediction":
+            return [self.predictor.product] if self.predictor else []
         if product == "ard":
             return [ard_product(name) for name in ard_sensors(project)]
         if product != "scenes":
@@ -108,9 +125,12 @@ class Assets:
         return [n for p in self.products if p != "cells" for n in self.of(p)]
 
     def finals(self) -> list[str]:
-        """Those from which nothing else that is wanted is made; of scenes those of the last sensor."""
-        needed = {n for p in self.products for n in NEEDS[p]}
-        finals = [self.of(p) for p in self.products if p not in needed]
+        """Those from which nothing else that is wanted is made; of scenes those of the last sensor.
+
+        Composites are some even if a model reads them: it reads those of many months for one map.
+        """
+        needed = {n for p in self.products for n in NEEDS[p] if (p, n) != ("prediction", "composite")}
+        finals = [names for p in self.products if p not in needed and (names := self.of(p))]
         return [a for assets in finals for a in (assets[-1:] if assets[0].startswith("scenes/") else assets)]
 
     def feeding(self, asset: str) -> tuple[str, ...]:
@@ -119,7 +139,7 @@ class Assets:
             return asset, scenes_product(self._project.cube.sensor), "cells"
         if asset.startswith(ARD):
             return asset, scenes_product(asset.removeprefix(ARD)), "cells"
-        return (asset,) if asset == "pyramid" else (asset, "cells")
+        return (asset,) if asset == "pyramid" or asset.startswith(PREDICTION) else (asset, "cells")
 
 
 class Tally:
@@ -154,7 +174,7 @@ class Tally:
         for asset in self._assets.finals():
             counted = OF_CUBE if asset == "pyramid" else (asset,)
             by_region = asset == "cells" or self._assets.by_region(asset)
-            for region, month in [(r, None) for r in regions] if by_region else keys:
+            for region, month in [(r, None) for r in regions] if by_region else self._assets.keys(asset, keys):
                 states = [self._count_one(product, region, month) for product in counted]
                 self.summary.partitions["total"] += 1
                 self.summary.partitions[min(states, key=_WORST.index)] += 1

@@ -85,6 +85,12 @@ def decode_png(content: bytes | None) -> Picture | None:
         return None
 
 
+def shows(picture: Picture) -> npt.NDArray[np.bool_]:
+    """Where a picture shows something that was observed, dims (y, x)."""
+    found: npt.NDArray[np.bool_] = (picture != np.asarray(_EMPTY, np.uint8)).any(axis=-1)
+    return found
+
+
 def blank(rows: int, cols: int) -> Picture:
     """A picture on which nothing is observed."""
     return np.full((rows, cols, 3), _EMPTY, np.uint8)

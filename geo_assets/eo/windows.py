@@ -76,6 +76,11 @@ class Windows:
         lowest = (first + ramp - self.size_px) // step + 1
         return range(lowest * step - ramp, end, step)
 
+    def reach(self, part: slice, size: int) -> slice:
+        """Pixels that those windows see which reach any of a part, of an axis of ``size`` that begins on the lattice."""
+        starts = self.starts(part.start, part.stop)
+        return slice(max(0, starts[0]), min(size, starts[-1] + self.size_px))
+
     def weights(self) -> F32:
         """Weight of each pixel of a window, dims (x), float32; those of all windows over a pixel sum to 1."""
         weights, ramp = np.ones(self.size_px), 2 * self.halo_px

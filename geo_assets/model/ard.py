@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import SensorRecipe
-from geo_assets.model.geometry import GeoBox
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, Recipe, ResolutionText, digest
 from geo_assets.model.scene import Scene
 
@@ -49,21 +49,6 @@ class ArdRecipe(Recipe):
             if not names or len(set(names)) != len(names):
                 raise ValueError(f"bands of {sensor}: name at least one, and each once")
         return bands
-
-
-@dataclass(frozen=True)
-class CellBox:
-    """A cell as an array of pixels.
-
-    Attributes:
-        id: Of the cell.
-        box: Its pixels.
-        outline: Its outline in EPSG:4326 as WKB.
-    """
-
-    id: str
-    box: GeoBox
-    outline: bytes
 
 
 @dataclass(frozen=True)

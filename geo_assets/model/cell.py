@@ -6,6 +6,7 @@ A cell's id, edges and CRS follow from the grid's settings alone, never from the
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import geopandas as gpd
@@ -17,6 +18,7 @@ from shapely import MultiPolygon, Polygon
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.geohash import geohash_at
+from geo_assets.model.geometry import GeoBox
 from geo_assets.model.lonlat import mended, split_antimeridian
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area, Floats, Geometries, overlapping
@@ -44,6 +46,21 @@ class Grid(Protocol):
             ConfigError: The settings do not make a grid, or the area does not fit it.
         """
         ...
+
+
+@dataclass(frozen=True)
+class CellBox:
+    """A cell as an array of pixels.
+
+    Attributes:
+        id: Of the cell.
+        box: Its pixels.
+        outline: Its outline in EPSG:4326 as WKB.
+    """
+
+    id: str
+    box: GeoBox
+    outline: bytes
 
 
 def cells_of(grid: Grid, aoi: Area, spec: GridRecipe) -> gpd.GeoDataFrame:

@@ -268,6 +268,15 @@ class PixelGrid:
             raise PartitionError(f"{box} is not part of the arrays of group {self.group}")
         return slice(int(row), int(row) + rows), slice(int(col), int(col) + cols)
 
+    def blocks_at(self, rows: slice, cols: slice) -> Iterator[Block]:
+        """Blocks under rows and columns of the arrays of the group, from the upper left."""
+        row0, row1, col0, _ = self.extent()
+        n = self.region_blocks
+        for down in range(rows.start // self.block_px, -(-rows.stop // self.block_px)):
+            row = row0 * n + down if self.geographic else row1 * n - 1 - down
+            for right in range(cols.start // self.block_px, -(-cols.stop // self.block_px)):
+                yield Block(row, col0 * n + right)
+
     def box_around(self, bounds: tuple[float, float, float, float]) -> GeoBox:
         """Pixels of the grid around west, south, east, north in CRS units: an edge beside a pixel's, by rounding, is on it."""
         zero_x, zero_y = (-180, 90) if self.geographic else (0, 0)

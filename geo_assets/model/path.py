@@ -6,8 +6,22 @@ FAILURES = "failures"
 RECEIPTS = "receipts"
 RUNS = "runs"
 TILES = "tiles"
+MODELS = "models"
+MODEL_ITEM = "model.json"  # of a model, beside its weights
 ALL = "all"  # in place of a month
-FOLDERS = (AOIS, "cells", "scenes", "ard", TILES, RECEIPTS, FAILURES, "quicklooks", RUNS)  # of small objects
+FOLDERS = (
+    AOIS,
+    "cells",
+    "scenes",
+    "ard",
+    TILES,
+    "prediction",
+    MODELS,
+    RECEIPTS,
+    FAILURES,
+    "quicklooks",
+    RUNS,
+)  # of small objects
 
 
 def aoi(name: str) -> str:
@@ -38,6 +52,16 @@ def ard_layer(sensor: str, region: str, month: str | None, cell: str, layer: str
 def tiles(key: str) -> str:
     """Where an object of yearly tiles lies, by its key (``eo.tile_keys``)."""
     return f"{TILES}/{key}"
+
+
+def model(key: str) -> str:
+    """Folder of a trained model, by the fingerprint of its item, which names its weights."""
+    return f"{MODELS}/{key}"
+
+
+def prediction(name: str, region: str, month: str, cell: str) -> str:
+    """Files of a cell's map, without the ending that says their format."""
+    return f"prediction/{name}/{region}/{month}/{cell}"
 
 
 def receipts(product: str) -> str:

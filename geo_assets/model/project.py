@@ -11,6 +11,7 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.ard import ArdRecipe
 from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.compute import ComputeRecipe
+from geo_assets.model.prediction import PredictionRecipe
 from geo_assets.model.recipe import (
     AoiRecipe,
     CatalogRecipe,
@@ -20,7 +21,6 @@ from geo_assets.model.recipe import (
     GridRecipe,
     MaskRecipe,
     MonthsRecipe,
-    PredictionRecipe,
     Recipe,
     ReleaseRecipe,
     SafeName,
@@ -32,10 +32,11 @@ Product = Literal[
     "cells", "scenes", "ard", "composite", "pyramid", "chips", "merged", "embeddings", "change", "prediction", "release", "stac"
 ]  # fmt: skip
 # What this version makes, in the order of making
-MADE: tuple[Product, ...] = ("cells", "scenes", "ard", "composite", "pyramid")
+MADE: tuple[Product, ...] = ("cells", "scenes", "ard", "composite", "pyramid", "prediction")
 # What each of them is made from
 NEEDS: dict[Product, tuple[Product, ...]] = {
     "cells": (), "scenes": ("cells",), "ard": ("cells", "scenes"), "composite": ("cells", "scenes"), "pyramid": ("cells", "scenes", "composite"),
+    "prediction": ("cells", "scenes", "composite"),
 }  # fmt: skip
 
 
@@ -96,6 +97,10 @@ class Project(Recipe):
             for name in listed:
                 if name not in names:
                     raise ValueError(f"{where} names {name!r}, but sensors lists only {', '.join(names)}")
+        if "prediction" in self.products and self.prediction is None:
+            raise ValueError(
+                "products lists prediction, but nothing says of which model: add `prediction: {model: FILE}`"
+            )
         return self
 
     def sensor(self, name: str) -> SensorRecipe:

@@ -46,6 +46,7 @@ class BlockReceipt(_Record):
     observed: int = Field(default=0, description="pixels with every band")
     n_clear_mean: float = 0.0
     bands: dict[str, BandFigures] = Field(default_factory=dict)
+    classes: dict[str, int] = Field(default_factory=dict, description="of a map, pixels of each class by its value")
     bytes_read: int = 0
     requests: int = 0
     wall_s: float = 0.0
@@ -132,6 +133,8 @@ class PartitionReceipt(_Record):
         """Why a composite that is made holds no pixel, or ""."""
         if not self.blocks or self.failures or any(b.observed for b in self.blocks):
             return ""
+        if self.product.startswith("prediction/"):
+            return "no pixel has all that the model reads: all is nodata"
         scenes, left_out = len(self.scenes), len(self.dropped)
         if scenes:
             return f"no pixel is clear in its {scenes} scenes: all is nodata"

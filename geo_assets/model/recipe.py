@@ -364,12 +364,6 @@ class EmbeddingRecipe(Recipe):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="checksum of the weights")
 
 
-class PredictionRecipe(Recipe):
-    """A model run over the area."""
-
-    model: str = Field(description="STAC item of the model (MLM extension)")
-
-
 class ReleaseRecipe(Recipe):
     """An immutable ML dataset."""
 

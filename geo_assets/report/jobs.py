@@ -11,7 +11,7 @@ from geo_assets.model.receipt import BlockReceipt, FailureNote
 from geo_assets.model.text import without_secrets
 from geo_assets.storage import Storage
 
-PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks; and those of analysis-ready layers
+PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks; and those of analysis-ready layers and of maps
 _INFRASTRUCTURE = ("timeout", "memory", "lost", "backend")
 _KINDS = ("error", "payload", *_INFRASTRUCTURE)
 _CLOCKS = 1e9, 4e9  # seconds since 1970, from 2001 to 2096: a clock that tells another time is wrong
@@ -130,7 +130,7 @@ def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Ke
     """
     wanted = None if partitions is None else set(partitions)
     ids = set(run_ids)
-    products = [*PRODUCTS, *_ard_products(storage)]
+    products = [*PRODUCTS, *_named_products(storage)]
     found = [one for product in products for one in _tasks(storage, product, ids, wanted)]
     told = {(run_id, job.partition) for run_id, job in found if job.status != "ok"}
     # A note on a partition of which all blocks failed says again what their receipts say
@@ -139,9 +139,10 @@ def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Ke
     return sorted(jobs, key=_order)
 
 
-def _ard_products(storage: Storage) -> list[str]:
-    names = {n.removeprefix(f"{path.RECEIPTS}/").rsplit("/", 2)[0] for n in storage.names(path.receipts("ard"))}
-    return sorted(names)
+def _named_products(storage: Storage) -> list[str]:
+    """Products that have a name of their own in theirs, and tasks."""
+    found = [n for kind in ("ard", "prediction") for n in storage.names(path.receipts(kind))]
+    return sorted({n.removeprefix(f"{path.RECEIPTS}/").rsplit("/", 2)[0] for n in found})
 
 
 def with_failures(jobs: Sequence[Job], failures: Iterable[Mapping[str, Any]]) -> list[Job]:

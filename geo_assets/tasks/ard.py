@@ -16,8 +16,9 @@ from geo_assets.eo.scale import unobserved
 from geo_assets.eo.tile_keys import RawKey, TileId
 from geo_assets.eo.tile_quality import TileQuality
 from geo_assets.model import path
-from geo_assets.model.ard import ArdTask, CellBox
+from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import Band
+from geo_assets.model.cell import CellBox
 from geo_assets.model.image import Format, Image
 from geo_assets.registry import load
 from geo_assets.storage import Storage

@@ -14,12 +14,11 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.eo.tile_quality import TileQuality
-from geo_assets.errors import ComputeError, ConfigError
+from geo_assets.errors import ComputeError
 from geo_assets.model import path
-from geo_assets.model.ard import ArdRecipe, ArdTask, CellBox, ard_settings
+from geo_assets.model.ard import ArdRecipe, ArdTask, ard_settings
+from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_for
-from geo_assets.model.crs import reproject
-from geo_assets.model.lonlat import densify
 from geo_assets.model.project import Project
 from geo_assets.model.receipt import BlockReceipt, Dropped, PartitionReceipt, scene_use
 from geo_assets.model.recipe import digest
@@ -31,13 +30,12 @@ from geo_assets.storage import Storage
 from geo_assets.tasks import ard, composite
 from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_table import read_layers, write_layers
-from geo_assets.tasks.cells import region_grid
+from geo_assets.tasks.cells import cell_boxes, region_grid
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
 from geo_assets.tasks.tile import tile_bands, view_area
 
-MOST_PX = 8192  # side of a cell: a worker holds all bands of one
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
 
@@ -352,29 +350,12 @@ def _receipt(
     )  # fmt: skip
 
 
-def cell_boxes(table: gpd.GeoDataFrame, region: str, project: Project) -> list[CellBox]:
-    """The cells that a region owns as arrays of pixels in the CRS of its group, sorted by id.
-
-    A cell's pixels are those of the cube's pixel grid at ``ard.resolution``: edges at origin + k * resolution, out to the
-    cell's bounds.
-    """
+def ard_boxes(table: gpd.GeoDataFrame, region: str, project: Project) -> list[CellBox]:
+    """The cells that a region owns as arrays of pixels of ``ard.resolution``; see ``cell_boxes``."""
     grid = region_grid(region, project.cube)
     if project.ard.resolution is not None:
         grid = project.cube.model_copy(update={"resolution": project.ard.resolution}).pixel_grid(grid.crs)
-    own = table[table["region"] == region].sort_values("cell_id")
-    outlines = shapely.to_wkb(own.geometry.to_numpy())
-    bounds = shapely.bounds(reproject(densify(own.geometry.to_numpy()), "EPSG:4326", grid.crs))
-    found = [
-        CellBox(str(i), grid.box_around((w, s, e, n)), bytes(outline))
-        for i, outline, (w, s, e, n) in zip(own["cell_id"], outlines, bounds.tolist(), strict=True)
-    ]
-    for cell in found:
-        if max(cell.box.shape) > MOST_PX:
-            raise ConfigError(
-                f"cell {cell.id} has {cell.box.shape[0]} x {cell.box.shape[1]} pixels, and {MOST_PX} a side is the most: "
-                "choose smaller cells, or a coarser ard.resolution"
-            )
-    return found
+    return cell_boxes(table, region, grid, "ard.resolution")
 
 
 def whole_cells(project: Project, sensor: Sensor, cells: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

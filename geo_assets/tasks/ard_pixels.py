@@ -13,8 +13,9 @@ from geo_assets.eo.lattice import CELL_PX, phase
 from geo_assets.eo.mask import coarse, halo_px
 from geo_assets.eo.scale import filled, unobserved
 from geo_assets.errors import SourceError
-from geo_assets.model.ard import ArdTask, CellBox
+from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import RADAR, Band
+from geo_assets.model.cell import CellBox
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.plugin import Layer, ReadSession
 from geo_assets.model.scene import Scene

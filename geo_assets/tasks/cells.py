@@ -16,7 +16,7 @@ import shapely
 from geo_assets.eo.aoi import Aoi
 from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
-from geo_assets.model.cell import EVERYWHERE_LAT, Grid, cells_of
+from geo_assets.model.cell import EVERYWHERE_LAT, CellBox, Grid, cells_of
 from geo_assets.model.crs import crs_of_group, reproject
 from geo_assets.model.geometry import Block, PixelGrid, Region
 from geo_assets.model.lonlat import densify
@@ -27,6 +27,7 @@ from geo_assets.registry import load
 from geo_assets.storage import Storage
 
 CODE_VERSION = "1"  # raise it when the same areas and recipe give other cells
+MOST_PX = 8192  # side of a cell: a worker holds all bands of one
 _COLUMNS = ("cell_id", "region", "regions", "crs", "geometry")
 
 
@@ -277,3 +278,33 @@ def store_cells(
     )  # fmt: skip
     storage.write_receipt(receipt)
     return receipt, True
+
+
+def cell_boxes(
+    table: gpd.GeoDataFrame, region: str, grid: PixelGrid, setting: str = "cube.resolution"
+) -> list[CellBox]:
+    """The cells that a region owns as arrays of pixels in the CRS of its group, sorted by id.
+
+    Args:
+        table: Cells of the region.
+        region: Its key.
+        grid: On which pixels lie: edges at origin + k * resolution, out to the cell's bounds.
+        setting: That says how large a pixel is, for messages.
+
+    Raises:
+        ConfigError: A cell is larger than a worker can hold.
+    """
+    own = table[table["region"] == region].sort_values("cell_id")
+    outlines = shapely.to_wkb(own.geometry.to_numpy())
+    bounds = shapely.bounds(reproject(densify(own.geometry.to_numpy()), "EPSG:4326", grid.crs))
+    found = [
+        CellBox(str(i), grid.box_around((w, s, e, n)), bytes(outline))
+        for i, outline, (w, s, e, n) in zip(own["cell_id"], outlines, bounds.tolist(), strict=True)
+    ]
+    for cell in found:
+        if max(cell.box.shape) > MOST_PX:
+            raise ConfigError(
+                f"cell {cell.id} has {cell.box.shape[0]} x {cell.box.shape[1]} pixels, and {MOST_PX} a side is the most: "
+                f"choose smaller cells, or a coarser {setting}"
+            )
+    return found

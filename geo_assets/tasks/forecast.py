@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from geo_assets.model.ard import CellBox
 from geo_assets.model.band import Band
+from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_for
 from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import PixelGrid
@@ -20,6 +20,7 @@ from geo_assets.tasks import composite
 from geo_assets.tasks.ard_partition import ard_bands
 from geo_assets.tasks.ard_pixels import read_bands as read_of_layers
 from geo_assets.tasks.partition import Todo
+from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.search import read_bands
 
 # Without a receipt to learn from: deflated Sentinel-2 bands (measured on L2A COGs) and one core of a laptop
@@ -27,6 +28,7 @@ _STORED_SHARE = 0.6
 _TILE_PX, _HEADER_BYTES = 512, 32_768
 _BYTES_PER_S = 25e6
 _S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
+_S_PER_RESULT = 5e-6  # of a model: one pixel of a forest of some hundred trees
 _SPREAD = 1.5  # a time for each byte can only be told where the largest tasks read so many times what the smallest do
 _ODD, _LEAST_FIXED_S = 10.0, 0.1
 _FIRST = "local"  # backend of receipts that do not name one yet
@@ -194,6 +196,31 @@ class PyramidForecast:
     def bytes_of(self, pixels: int) -> float:
         """Bytes of so many pixels of the composite, as they are stored."""
         return pixels * self._arrays * 2 * _STORED_SHARE
+
+
+class PredictionForecast:
+    """Bytes and seconds of the maps of a model.
+
+    Args:
+        predictor: The model.
+        receipts: Those of its maps that are stored.
+        backend: Compute backend that is to run them.
+        overhead_s: What a task takes there beside its own time, until receipts tell.
+    """
+
+    def __init__(
+        self, predictor: Predictor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
+    ) -> None:
+        periods = len(next(iter(predictor.series.values()), ()))
+        self._values = periods * len(predictor.model.bands)
+        blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.pixels and b.wall_s and b.observed]
+        there = [b for b in blocks if (b.backend or _FIRST) == backend]
+        default = Pace(overhead_s, self._values * _S_PER_VALUE + _S_PER_RESULT)
+        self.pace = learn(((b.pixels, kept_s(b), b.wall_s) for b in there), default)
+
+    def bytes_of(self, pixels: int) -> float:
+        """Bytes of the composites under so many pixels, as they are stored."""
+        return pixels * self._values * 2 * _STORED_SHARE
 
 
 def _bytes_of(band: Band, sides_m: Sequence[float], pixel_m: float) -> float:

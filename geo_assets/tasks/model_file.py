@@ -8,15 +8,20 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from geo_assets.errors import ConfigError, SourceError
+from geo_assets.model import path
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.mlm import ModelItem
 from geo_assets.model.mlm_item import read_item
+from geo_assets.model.mlm_write import write_item
 from geo_assets.model.plugin import ModelRuntime
+from geo_assets.model.recipe import digest
 from geo_assets.registry import available, load
+from geo_assets.storage import Storage
 
 MOST_ITEM_BYTES = 4 * 2**20
 MOST_ARTIFACT_BYTES = 2 * 2**30
@@ -95,6 +100,47 @@ def check_content(model: ModelItem, content: bytes) -> None:
         )
 
 
+def stage(storage: Storage, model: ModelItem, folder: str | Path, fetch: Fetch | None = None) -> str:
+    """Put a model where workers find it: its weights and its item in the storage; returns their folder there.
+
+    Args:
+        storage: Where workers read.
+        model: The model.
+        folder: See ``artifact_bytes``.
+        fetch: See ``artifact_bytes``.
+
+    Raises:
+        ConfigError: Its file is missing, or not what the item says.
+    """
+    written = write_item(replace(model, artifact=replace(model.artifact, href=_weights(model))))
+    place = path.model(digest(written))
+    if storage.read(f"{place}/{path.MODEL_ITEM}") is None:
+        storage.write(f"{place}/{_weights(model)}", artifact_bytes(model, folder, fetch))
+        storage.write(
+            f"{place}/{path.MODEL_ITEM}", json.dumps(written, indent=1).encode()
+        )  # last: it tells that all is there
+    return place
+
+
+def staged(storage: Storage, place: str, model: ModelItem) -> bytes:
+    """The weights of a model from the storage, with the checksum that its item says.
+
+    Raises:
+        ConfigError: They are gone or damaged.
+    """
+    name = f"{place}/{_weights(model)}"
+    content = storage.read(name)
+    if content is None:
+        raise ConfigError(f"{storage.uri(name)}: the model's file is gone; run the partition again")
+    check_content(model, content)
+    return content
+
+
+def _weights(model: ModelItem) -> str:
+    """Name of a model's file in the storage: its own ending says the format."""
+    return "weights" + os.path.splitext(without_query(model.artifact.href))[1]
+
+
 def runtime_of(model: ModelItem) -> ModelRuntime:
     """The runtime that opens a model, by its ``mlm:artifact_type``.
 
@@ -124,18 +170,18 @@ def _refuse_pickles(kind: str, shown: str) -> None:
 def _local(href: str, folder: str | Path, most: int) -> bytes:
     root = os.path.realpath(folder)
     try:
-        path = Access(roots=(root,)).check(os.path.join(root, href))
+        file = Access(roots=(root,)).check(os.path.join(root, href))
     except SourceError as e:
         raise ConfigError(
             f"{without_query(href)}: the model's file must lie in the folder of its item, or below"
         ) from e
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ConfigError(f"{path}: the model's file is no file")
-        with open(path, "rb") as handle:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise ConfigError(f"{file}: the model's file is no file")
+        with open(file, "rb") as handle:
             return _limited(handle, most + 1)
     except OSError as e:
-        raise ConfigError(f"{path}: the model's file cannot be read: {e.strerror or e}") from e
+        raise ConfigError(f"{file}: the model's file cannot be read: {e.strerror or e}") from e
 
 
 def _limited(handle: IO[bytes], most: int) -> bytes:

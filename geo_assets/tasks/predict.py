@@ -3,7 +3,7 @@
 Scores are what is blended where windows overlap; classes are found from the blended scores, never mixed as codes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,8 +139,6 @@ class ArrayRaster:
 class DatasetRaster:
     """A cube as ``geo_assets.open(...).cube()`` gives it, or a part of it, read window by window, for one thread.
 
-    It holds what it read last, up to the end of a row of chunks and to ``READ_AHEAD_BYTES``.
-
     Args:
         cube: Dims (time, y, x), one variable a band, in physical units, NaN where not observed.
         model: Whose bands are read, in its order; its steps and months are compared with the cube's.
@@ -162,9 +160,10 @@ class DatasetRaster:
         check_steps(model, len(months), months)
         self._cube, self._names, self.origin = cube, names, origin
         chunks = cube[names[0]].encoding.get("chunks") or (1,) * cube[names[0]].ndim
-        self._chunk_rows = int(chunks[cube[names[0]].dims.index("y")])
-        self._ahead: tuple[int, F32] = (0, np.empty((len(months), len(names), 0, 0), np.float32))
-        self._cols = slice(0, 0)
+        chunk_rows = int(chunks[cube[names[0]].dims.index("y")])
+        self._ahead = ReadAhead(
+            self._read, values=(len(months), len(names)), height=self.shape[0], chunk_rows=chunk_rows, above=origin[0]
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -173,26 +172,49 @@ class DatasetRaster:
 
     def read(self, rows: slice, cols: slice) -> F32:
         """See ``Raster.read``."""
-        first, ahead = self._ahead
-        if cols != self._cols or not first <= rows.start <= first + ahead.shape[2]:
-            first, ahead = rows.start, np.empty((*ahead.shape[:2], 0, cols.stop - cols.start), np.float32)
-        held = first + ahead.shape[2]
-        if rows.stop > held:
-            # To the end of the chunks that are decoded anyway, so that strips that follow do not decode them again
-            row_bytes = 4 * ahead.shape[0] * ahead.shape[1] * max(1, cols.stop - cols.start)
-            end = min(self._chunk_end(rows.stop), self.shape[0], rows.start + READ_AHEAD_BYTES // row_bytes)
-            fresh = self._read(slice(held, max(rows.stop, end)), cols)
-            first, ahead = rows.start, np.concatenate([ahead[:, :, rows.start - first :], fresh], axis=2)
-            self._ahead, self._cols = (first, ahead), cols
-        return ahead[:, :, rows.start - first : rows.stop - first]
-
-    def _chunk_end(self, row: int) -> int:
-        above = self.origin[0]
-        return -(-(row + above) // self._chunk_rows) * self._chunk_rows - above
+        return self._ahead.read(rows, cols)
 
     def _read(self, rows: slice, cols: slice) -> F32:
         part = self._cube.isel(y=rows, x=cols)
         return np.stack([part[n].transpose("time", "y", "x").values for n in self._names], axis=1).astype(np.float32)
+
+
+class ReadAhead:
+    """Rows that were read last, up to the end of a row of chunks and to ``READ_AHEAD_BYTES``, for one thread.
+
+    So strips of rows that follow each other do not decode the same chunks again.
+
+    Args:
+        read: Reads rows and columns, dims (time, band, y, x), float32.
+        values: Time steps and bands.
+        height: Rows of the raster.
+        chunk_rows: Rows of a chunk.
+        above: Rows of the first row of chunks that lie above the raster.
+    """
+
+    def __init__(
+        self, read: Callable[[slice, slice], F32], *, values: tuple[int, int], height: int, chunk_rows: int, above: int = 0
+    ) -> None:  # fmt: skip
+        self._read, self._height, self._chunk_rows, self._above = read, height, chunk_rows, above
+        self._held: tuple[int, F32] = (0, np.empty((*values, 0, 0), np.float32))
+        self._cols = slice(0, 0)
+
+    def read(self, rows: slice, cols: slice) -> F32:
+        """Rows and columns, from what is held as far as they are."""
+        first, held = self._held
+        if cols != self._cols or not first <= rows.start <= first + held.shape[2]:
+            first, held = rows.start, np.empty((*held.shape[:2], 0, cols.stop - cols.start), np.float32)
+        end_held = first + held.shape[2]
+        if rows.stop > end_held:
+            row_bytes = 4 * held.shape[0] * held.shape[1] * max(1, cols.stop - cols.start)
+            end = min(self._chunk_end(rows.stop), self._height, rows.start + READ_AHEAD_BYTES // row_bytes)
+            fresh = self._read(slice(end_held, max(rows.stop, end)), cols)
+            first, held = rows.start, np.concatenate([held[:, :, rows.start - first :], fresh], axis=2)
+            self._held, self._cols = (first, held), cols
+        return held[:, :, rows.start - first : rows.stop - first]
+
+    def _chunk_end(self, row: int) -> int:
+        return -(-(row + self._above) // self._chunk_rows) * self._chunk_rows - self._above
 
 
 def check_steps(model: ModelItem, steps: int, months: tuple[int, ...] = ()) -> None:
@@ -229,7 +251,7 @@ def open_model(
         PluginError: A package is missing.
     """
     model = read_model(file)
-    _windows(model, window_px, halo_px)
+    windows_of(model, window_px, halo_px)
     runtime_of(model)
     content = artifact_bytes(model, Path(file).parent, fetch)
     return open_content(
@@ -242,7 +264,7 @@ def open_content(
     window_px: int | None = None, halo_px: int | None = None,
 ) -> OpenModel:  # fmt: skip
     """A model, ready to run, from the bytes of its artifact, wherever they come from; see ``open_model``."""
-    windows, runtime = _windows(model, window_px, halo_px), runtime_of(model)
+    windows, runtime = windows_of(model, window_px, halo_px), runtime_of(model)
     check_content(model, content)
     session = runtime.open(content, model, device=device, threads=threads)
     fixed = model.input.size("batch")
@@ -316,7 +338,12 @@ def labels_of(model: ModelItem, scores: F32) -> npt.NDArray[np.unsignedinteger[A
     return labels
 
 
-def _windows(model: ModelItem, window_px: int | None, halo_px: int | None) -> Windows | None:
+def windows_of(model: ModelItem, window_px: int | None = None, halo_px: int | None = None) -> Windows | None:
+    """Windows that a model sees, or None for one of single pixels; see ``open_model``.
+
+    Raises:
+        ConfigError: Nothing says how large they are, or the model needs others.
+    """
     if model.per_pixel:
         if window_px is not None or halo_px is not None:
             raise ConfigError(f"model {model.item_id} sees single pixels: give neither a window nor a halo")

@@ -23,7 +23,12 @@ from geo_assets.model.mlm import ModelItem
 from geo_assets.tasks.predict import Strip, label_type
 
 _TILE_PX = 512
-_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+# Key and media type of an asset, by the kind of its file
+_KINDS: Mapping[str, tuple[str, str]] = {
+    "cog": ("prediction", "image/tiff; application=geotiff; profile=cloud-optimized"),
+    "zarr": ("prediction-zarr", "application/vnd.zarr; version=3"),
+    "thumbnail": ("thumbnail", "image/png"),
+}
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -125,8 +130,9 @@ def _colour(hint: Any) -> tuple[int, int, int, int] | None:
 
 
 def prediction_item(
-    model: ModelItem, box: GeoBox, lineage: Lineage, *, item_id: str, href: str, links: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
+    model: ModelItem, box: GeoBox, lineage: Lineage, *, item_id: str, files: Mapping[str, str], links: Sequence[Mapping[str, Any]] = (),
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The STAC item of a prediction; the same for the same prediction, since it holds no time of its own making.
 
     Args:
@@ -134,8 +140,9 @@ def prediction_item(
         box: Where the map lies.
         lineage: What it is made from; becomes two links ``derived_from``, to the model and to the state of the cube.
         item_id: Id of the item.
-        href: Address of the GeoTIFF, as the item writes it.
+        files: Addresses of its files as the item writes them, by their kind: ``cog``, ``zarr`` or ``thumbnail``.
         links: Further links.
+        more: Further properties.
     """
     outline = box.lonlat()
     classes = [{"value": c.value, "name": c.name, **c.more} for c in model.classes]
@@ -144,7 +151,8 @@ def prediction_item(
         if classes
         else {"nodata": "nan", "data_type": "float32"}
     )
-    names = [model.output_name] if classes else [f"{model.output_name}-{n}" for n in range(model.layers)]
+    names = [model.output_name] if classes else layer_names(model)
+    bands = [{"name": name, **values, **({"classification:classes": classes} if classes else {})} for name in names]
     affine = box.transform
     return {
         "type": "Feature",
@@ -156,19 +164,28 @@ def prediction_item(
         "properties": {
             "datetime": None, "start_datetime": _instant(lineage.start), "end_datetime": _instant(lineage.end),
             "proj:code": box.crs, "proj:shape": list(box.shape), "proj:transform": list(affine)[:6],
+            **(more or {}),
         },
         "links": [
             {"rel": "derived_from", "href": lineage.model, "type": "application/geo+json", "title": model.name, "mlm:name": model.name, "geo_assets:sha256": model.artifact.sha256},
             {"rel": "derived_from", "href": lineage.cube, "type": "application/vnd.zarr", "title": "cube", "geo_assets:snapshot": lineage.snapshot},
             *(dict(link) for link in links),
         ],
-        "assets": {
-            "prediction": {
-                "href": href, "type": _COG, "roles": ["data"], "title": model.output_name,
-                "bands": [{"name": name, **values, **({"classification:classes": classes} if classes else {})} for name in names],
-            }
-        },
+        "assets": dict(_asset(kind, href, model.output_name, bands) for kind, href in files.items()),
     }  # fmt: skip
+
+
+def _asset(kind: str, href: str, title: str, bands: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Key and fields of one of the files of a prediction."""
+    key, media_type = _KINDS[kind]
+    if kind == "thumbnail":
+        return key, {"href": href, "type": media_type, "roles": ["thumbnail"]}
+    return key, {"href": href, "type": media_type, "roles": ["data"], "title": title, "bands": list(bands)}
+
+
+def layer_names(model: ModelItem) -> list[str]:
+    """Names of the layers of a model without classes."""
+    return [model.output_name] if model.layers == 1 else [f"{model.output_name}-{n}" for n in range(model.layers)]
 
 
 def _instant(time: dt.datetime) -> str:

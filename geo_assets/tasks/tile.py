@@ -27,8 +27,9 @@ from geo_assets.eo.tile_scale import NODATA, from_dn
 from geo_assets.eo.tile_select import select_days, view_day
 from geo_assets.eo.tile_steps import Steps, judge_steps, pick_items, stacked
 from geo_assets.errors import ConfigError, SourceError
-from geo_assets.model.ard import ArdTask, CellBox
+from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import Band
+from geo_assets.model.cell import CellBox
 from geo_assets.model.crs import reproject
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.lonlat import densify

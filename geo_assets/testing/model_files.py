@@ -5,13 +5,17 @@ All see 2 time steps of 3 bands and give 4 classes. Those of windows work out th
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from geo_assets.model.mlm import Artifact, InputBand, ModelItem, OutputClass, Scaling, Tensor
+from geo_assets.model.mlm_write import write_item
 
 STEPS, BANDS, CLASSES = 2, ("red", "green", "nir"), 4
 F32 = npt.NDArray[np.float32]
@@ -82,6 +86,58 @@ def onnx_model(window: int = 16) -> Made:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     content: bytes = model.SerializeToString()
     return content, item_for(content, "onnx", window=window)
+
+
+def smoothing_model(window: int = 16) -> Made:
+    """A model of windows as ONNX that sees two pixels around each: ``scores_of`` the means of 5 x 5 pixels, 0 beyond."""
+    import onnx
+
+    helper, numbers = onnx.helper, onnx.numpy_helper
+    kernel = np.repeat(np.repeat(weights().reshape(CLASSES, -1, 1, 1), 5, 2), 5, 3) / np.float32(25)
+    nodes = [
+        helper.make_node("Reshape", ["values", "flat"], ["layers"]),
+        helper.make_node("Conv", ["layers", "weight"], ["scores"], pads=[2, 2, 2, 2]),
+    ]
+    flat = np.array([-1, STEPS * len(BANDS), window, window], np.int64)
+    constants = [numbers.from_array(flat, "flat"), numbers.from_array(kernel, "weight")]
+    shape: list[str | int | None] = ["batch", STEPS, len(BANDS), window, window]
+    given = helper.make_tensor_value_info("values", onnx.TensorProto.FLOAT, shape)
+    made = helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["batch", CLASSES, window, window])
+    graph = helper.make_graph(nodes, "smooth", [given], [made], constants)
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10
+    ).SerializeToString()
+    return content, item_for(content, "onnx", window=window)
+
+
+def identity_model(bands: Sequence[str] = ("red",), window: int = 16) -> Made:
+    """A model of windows of one month as ONNX that gives what it is given."""
+    import onnx
+
+    helper = onnx.helper
+    shape: list[str | int | None] = ["batch", len(bands), window, window]
+    given = helper.make_tensor_value_info("values", onnx.TensorProto.FLOAT, shape)
+    made = helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, shape)
+    graph = helper.make_graph([helper.make_node("Identity", ["values"], ["same"])], "identity", [given], [made])
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10
+    ).SerializeToString()
+    tensor = Tensor((-1, len(bands), window, window), ("batch", "bands", "height", "width"))
+    return content, item_for(
+        content, "onnx", window=window, item_id="identity", name="Identity", tasks=("regression",), bands=tuple(InputBand(b) for b in bands),
+        input=tensor, output=tensor, scaling=(Scaling(),) * len(bands), classes=(), output_name="same",
+    )  # fmt: skip
+
+
+def write_model(folder: Path, made: Made, name: str = "model") -> Path:
+    """Write a model and its item into a folder; returns the item's file."""
+    content, item = made
+    artifact = replace(item.artifact, href=f"{name}.bin2")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / artifact.href).write_bytes(content)
+    file = folder / f"{name}.json"
+    file.write_text(json.dumps(write_item(replace(item, artifact=artifact)), indent=1))
+    return file
 
 
 def lightgbm_model() -> Made:

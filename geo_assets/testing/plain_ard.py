@@ -11,7 +11,7 @@ from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import areas, cells, search
-from geo_assets.tasks.ard_partition import ArdPlan, ard_sensors, cell_boxes, make_ard, plan_ard, product, whole_cells
+from geo_assets.tasks.ard_partition import ArdPlan, ard_boxes, ard_sensors, make_ard, plan_ard, product, whole_cells
 from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.steps import Mapper, alone
 
@@ -67,7 +67,7 @@ def run_ard(
                 for month, table in dated:
                     key = sensor, region, month
                     plan = plan_ard(
-                        project, facts, region=region, month=month, cells=cell_boxes(own, region, project), table=table,
+                        project, facts, region=region, month=month, cells=ard_boxes(own, region, project), table=table,
                         previous=loaded.storage.read_receipt(product(sensor), region, month), overwrite=overwrite,
                         only=frozenset(only) if only else None,
                     )  # fmt: skip

@@ -22,7 +22,8 @@ import geo_assets
 from geo_assets.assets.partitions import cube_key
 from geo_assets.doors.home import home_of
 from geo_assets.doors.instance import Runner
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.tally import Summary
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject, load_project

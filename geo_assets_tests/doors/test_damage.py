@@ -13,7 +13,8 @@ import geo_assets
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.plain import PlainStore
 from geo_assets.doors import cli
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.status import status
 from geo_assets.errors import SourceError
 from geo_assets.model import path

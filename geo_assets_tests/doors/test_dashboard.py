@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from geo_assets.doors.progress import progress
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.project import load_project
 from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
 

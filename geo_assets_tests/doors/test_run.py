@@ -14,7 +14,8 @@ from geo_assets.assets.plain import PlainStore
 from geo_assets.catalogs.static import StaticCatalog
 from geo_assets.doors import cli, run
 from geo_assets.doors.instance import Outcome
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.status import status
 from geo_assets.errors import CatalogError, ConfigError
 from geo_assets.project import load_project

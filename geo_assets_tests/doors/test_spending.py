@@ -9,7 +9,8 @@ import pytest
 from geo_assets.doors import cli
 from geo_assets.doors.instance import workspace
 from geo_assets.doors.plan import plan_project
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.errors import ConfigError
 from geo_assets.project import load_project
 from geo_assets.tasks import forecast

@@ -11,7 +11,8 @@ from geo_assets.assets.plain import PlainStore
 from geo_assets.catalogs.static import StaticCatalog
 from geo_assets.doors.doctor.diagnose import diagnose
 from geo_assets.doors.plan import plan_project
-from geo_assets.doors.run import RunOptions, run_project
+from geo_assets.doors.run import run_project
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.status import document, status
 from geo_assets.errors import CatalogError, ConfigError, ConflictError, GeoAssetsError
 from geo_assets.model import path

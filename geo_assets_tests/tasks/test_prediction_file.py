@@ -78,7 +78,7 @@ def test_values_when_there_are_no_classes_then_they_are_floats_and_nan(raster, t
     with rasterio.open(tmp_path / "values.tif") as found:
         assert (found.count, found.dtypes[0]) == (4, "float32")
         assert np.array_equal(found.read(), predicted(model, raster).scores, equal_nan=True)
-    item = prediction_item(model.item, BOX, LINEAGE, item_id="p", href="values.tif")
+    item = prediction_item(model.item, BOX, LINEAGE, item_id="p", files={"cog": "values.tif"})
     assert [b["name"] for b in item["assets"]["prediction"]["bands"]] == [f"output-{n}" for n in range(4)]
 
 
@@ -95,7 +95,7 @@ def test_map_when_rows_are_missing_or_the_folder_is_then_nothing_is_left(raster,
 
 def test_item_when_made_then_it_leads_to_the_model_and_the_state_of_the_cube():
     model = model_of().item
-    item = prediction_item(model, BOX, LINEAGE, item_id="p", href="map.tif")
+    item = prediction_item(model, BOX, LINEAGE, item_id="p", files={"cog": "map.tif"})
     links = [link for link in item["links"] if link["rel"] == "derived_from"]
     assert [link["href"] for link in links] == ["../models/item.json", "s3://bucket/cube"]
     assert links[0]["geo_assets:sha256"] == model.artifact.sha256
@@ -104,7 +104,7 @@ def test_item_when_made_then_it_leads_to_the_model_and_the_state_of_the_cube():
     (band,) = item["assets"]["prediction"]["bands"]
     assert [c["value"] for c in band["classification:classes"]] == [0, 10, 20, 30]
     assert band["nodata"] == 255
-    assert item == prediction_item(model, BOX, LINEAGE, item_id="p", href="map.tif")
+    assert item == prediction_item(model, BOX, LINEAGE, item_id="p", files={"cog": "map.tif"})
     read = pystac.Item.from_dict(item)
     west, south, east, north = read.bbox
     assert 14.9 < west < east < 15.2
@@ -114,4 +114,4 @@ def test_item_when_made_then_it_leads_to_the_model_and_the_state_of_the_cube():
 def test_item_when_a_time_has_no_zone_then_it_is_refused():
     naive = dataclasses.replace(LINEAGE, start=dt.datetime(2024, 1, 1))  # noqa: DTZ001
     with pytest.raises(ConfigError, match="zone"):
-        prediction_item(model_of().item, BOX, naive, item_id="p", href="map.tif")
+        prediction_item(model_of().item, BOX, naive, item_id="p", files={"cog": "map.tif"})

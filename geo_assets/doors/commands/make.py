@@ -18,6 +18,7 @@ from geo_assets.doors.commands.options import (
     months_of,
 )
 from geo_assets.doors.progress import progress
+from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.terminal import ask, err, out, print_error, session
 from geo_assets.errors import GeoAssetsError
 from geo_assets.project import load_project
@@ -124,19 +125,46 @@ def run(
     `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd` (`predicted, actual`); `report`, its folder; `failures`, each with `product, region, month,
     block, cells, cause`; `empty`, partitions that hold no pixel, each with its `reason`; `outputs`, the URI by product.
     """
+    first, last = months_of(months)
+    options = RunOptions(
+        first, last, list_of(regions), list_of(products), limit, overwrite, initialize, retry_failed, tiles
+    )
+    _run(project, options, report_dir=report_dir, yes=yes, json_=json_, verbose=verbose)
+
+
+def predict(
+    project: ProjectArgument = DEFAULT,
+    months: MonthsOption = None,
+    regions: RegionsOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many partitions.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything again, also what is fresh.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the project's model (`prediction: {model: FILE}`), with the composites that it reads: `run --products prediction`.
+
+    Example: `geo-assets predict --months 2023-12`
+
+    A month is the last one of the series that the model reads; those before it are made where they are missing.
+
+    Exit code and `--json`: those of `run`.
+    """
+    first, last = months_of(months)
+    options = RunOptions(first, last, list_of(regions), ["prediction"], limit, overwrite)
+    _run(project, options, report_dir=None, yes=yes, json_=json_, verbose=verbose)
+
+
+def _run(project: Path, options: RunOptions, *, report_dir: str | None, yes: bool, json_: bool, verbose: bool) -> None:
     from geo_assets.doors.instance import effective_storage
     from geo_assets.doors.reports import refuse_folder, write_reports
-    from geo_assets.doors.run import RunOptions, run_project
+    from geo_assets.doors.run import run_project
 
     with session(verbose=verbose):
         loaded = load_project(project)
         folder = refuse_folder(report_dir, cube=f"{effective_storage(loaded)}/cube") if report_dir is not None else None
-        if initialize:
+        if options.initialize:
             ask(f"--initialize deletes the cube in {effective_storage(loaded)}.", yes=yes)
-        first, last = months_of(months)
-        options = RunOptions(
-            first, last, list_of(regions), list_of(products), limit, overwrite, initialize, retry_failed, tiles
-        )
         with progress(err) as told:
             summary = run_project(
                 loaded, options, progress=told, console=verbose, ask=lambda question: ask(question, yes=yes)

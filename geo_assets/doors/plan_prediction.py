@@ -1,0 +1,138 @@
+"""What the maps of a model would read, take and cost, before anything is spent; and of what they are made."""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from geo_assets.assets.context import Workspace
+from geo_assets.model.compute import Compute, ComputeRecipe
+from geo_assets.model.cost import Estimate, Load
+from geo_assets.model.period import Period, Periods
+from geo_assets.model.project import Project
+from geo_assets.tasks.cells import CellTable, cell_boxes
+from geo_assets.tasks.forecast import MOST, PredictionForecast
+from geo_assets.tasks.layout import cube_id
+from geo_assets.tasks.model_file import artifact_bytes, runtime_of
+from geo_assets.tasks.predict import open_content
+from geo_assets.tasks.prediction_partition import groups_of, plan_prediction
+from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
+from geo_assets.tasks.previous import read_previous
+
+_PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
+Key = tuple[str, str]
+
+
+def predictor_of(project: Project, periods: Periods, products: Collection[str]) -> Predictor | None:
+    """The model that is to be run, or None.
+
+    Raises:
+        ConfigError: It cannot be, or the project has no period for it.
+    """
+    predictor = Predictor.of(project, periods) if "prediction" in products else None
+    if predictor is not None:
+        predictor.refuse_without_periods(periods)
+    return predictor
+
+
+def refuse_unrunnable(predictor: Predictor, backend: Compute, recipe: ComputeRecipe) -> None:
+    """Refuses a model whose file is missing or damaged, or that this machine cannot open where it is to be run here.
+
+    Raises:
+        ConfigError: Says what to do.
+        PluginError: A package is missing.
+    """
+    model, folder = predictor.model, Path(predictor.recipe.model).parent
+    runtime_of(model)
+    content = artifact_bytes(model, folder)
+    if not backend.capabilities(recipe).remote:
+        how = predictor.recipe
+        open_content(model, content, device=how.device, batch=how.batch, window_px=how.window_px, halo_px=how.halo_px)
+
+
+def with_sources(keys: Iterable[Key], predictor: Predictor | None, table: CellTable) -> list[Key]:
+    """Regions and months, with those of whose composites the maps that are among them are made; region by region, in order."""
+    found = dict.fromkeys(keys)
+    neighbours: dict[str, list[str]] = {}
+    for region, month in list(found) if predictor else []:
+        for read in predictor.series.get(month, ()) if predictor else ():
+            if region not in neighbours:
+                neighbours[region] = needed_regions(table.of_region(region), region)
+            found |= dict.fromkeys((name, read) for name in neighbours[region])
+    place = {region: n for n, region in enumerate(table.regions)}
+    return sorted(found, key=lambda k: (place[k[0]], k[1])) if predictor else list(found)
+
+
+class PredictionEstimate:
+    """Sums over partitions, as the receipts of this storage let expect them.
+
+    Args:
+        workspace: The project.
+        backend: That is to run the tasks.
+        overhead_s: What a task takes there beside its own time.
+        predictor: The model; None where none is to be run.
+        wanted: Partitions that are to be made; None is all.
+        overwrite: Whether what is fresh is made again.
+    """
+
+    def __init__(
+        self, workspace: Workspace, backend: Compute, overhead_s: float, *, predictor: Predictor | None, wanted: Collection[Key] | None = None,
+        overwrite: bool = False,
+    ) -> None:  # fmt: skip
+        self._workspace, self._backend, self._predictor = workspace, backend, predictor
+        self._wanted, self._overwrite = wanted, overwrite
+        self._partitions = self._blocks = self._cells = 0
+        self._pixels: list[int] = []
+        if predictor is not None:
+            self._cube = cube_id(workspace.loaded.cube)
+            self._composites = Composites(workspace.storage, self._cube)
+            self._forecast = PredictionForecast(
+                predictor, workspace.storage.receipts(predictor.product, most=MOST), backend=workspace.project.compute.backend, overhead_s=overhead_s
+            )  # fmt: skip
+
+    def add(self, region: str, cells: Any, periods: Sequence[Period], remade: Collection[Key]) -> None:
+        """Take a region and its periods; reads no pixel.
+
+        Args:
+            region: Key of the region.
+            cells: Its cells.
+            periods: Its periods.
+            remade: Composites that are to be made first, so that all maps that they feed are made too.
+        """
+        predictor, grid = self._predictor, self._workspace.grid(region)
+        if predictor is None:
+            return
+        boxes = cell_boxes(cells, region, grid)
+        groups = groups_of(boxes, grid)
+        self._blocks, self._cells = self._blocks + len(groups), self._cells + len(boxes)
+        regions = needed_regions(cells, region)
+        for month in (p.key for p in periods if p.key in predictor.series):
+            if self._wanted is not None and (region, month) not in self._wanted:
+                continue
+            self._partitions += 1
+            anew = self._overwrite or any((r, m) in remade for r in regions for m in predictor.series[month])
+            if anew:
+                self._pixels += [sum(c.box.shape[0] * c.box.shape[1] for c in own) for own in groups.values()]
+                continue
+            known = read_previous(self._workspace.storage, predictor.product, region, month, grid)
+            plan = plan_prediction(
+                predictor, region=region, month=month, grid=grid, cells=boxes, regions=regions, composites=self._composites,
+                previous=known.receipt, cube=self._cube, fault=known.fault,
+            )  # fmt: skip
+            self._pixels += [t.pixels for t in plan.todo]
+
+    def work(self) -> Estimate:
+        """Seconds and USD of the tasks."""
+        if self._predictor is None:
+            return Estimate()
+        loads = [Load(1, self._forecast.pace.seconds(pixels)) for pixels in self._pixels]
+        return self._backend.estimate(self._workspace.project.compute, loads)
+
+    def figures(self) -> dict[str, Any]:
+        """Of a product's plan."""
+        assert self._predictor is not None
+        work = self.work()
+        return {
+            "product": self._predictor.product, "partitions": self._partitions, "months": len(self._predictor.series), "cells": self._cells,
+            "blocks": self._blocks, "bytes": int(self._forecast.bytes_of(sum(self._pixels))),
+            "seconds": round(work.seconds + self._partitions * _PARTITION_S, 1), "usd": round(work.usd, 6),
+        }  # fmt: skip
