@@ -10,7 +10,7 @@ import shapely
 from geo_assets.eo.scenes import decide, read_scenes, scenes_of, write_scenes
 from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
-from geo_assets.model.collection import SensorRecipe
+from geo_assets.model.collection import SensorRecipe, mask_band
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
 from geo_assets.model.project import Project
@@ -157,7 +157,8 @@ def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], m
 
 def read_bands(sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> list[str]:
     """Bands that a composite reads: its own, and that of the mask."""
-    return [*bands, *([] if mask.kind == "none" else [sensor.mask_band[mask.kind]])]
+    judged = mask_band(sensor, mask)
+    return list(dict.fromkeys([*bands, *([judged.name] if judged else [])]))
 
 
 def lacking(scenes: Sequence[Scene], bands: Sequence[str]) -> dict[str, list[str]]:
