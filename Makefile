@@ -23,16 +23,16 @@ help:  ## this list
 demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo/
 	@$(BIN)/geo-assets demo --dir demo
 
-test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or take longest
+test: $(VENV)/.dev  ## the tests, but those that need the internet or take longest
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
 
-heavy: $(VENV)/.dev $(VENV)/.spark $(VENV)/.torch  ## the tests that take long: every backend, killed workers, backfills, pyramids, the wheel
+heavy: $(VENV)/.dev $(VENV)/.browser $(VENV)/.spark $(VENV)/.torch  ## the tests that take long: every backend, killed workers, backfills, the browser, the wheel
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m "heavy and not nightly"
 
 nightly: $(VENV)/.dev $(VENV)/.spark  ## the tests that take longest: runs killed on every backend, thousands of slow tasks
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m nightly
 
-coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches
+coverage: $(VENV)/.dev  ## the tests, with the lines that none of them reaches
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) --cov --cov-report=term-missing:skip-covered
 
 ui: $(VENV)/.base  ## the Dagster UI on what `make demo` made

@@ -134,6 +134,7 @@ def test_doctor_when_storage_is_read_only_then_it_is_an_error(tmp_path):
     assert found(diagnose(file), "storage")[0].level == "error"
 
 
+@pytest.mark.heavy
 def test_doctor_when_storage_is_a_file_or_forgets_then_it_is_an_error(tmp_path, monkeypatch):
     file = write(tmp_path / "p", storage="items.json")
     storage = found(diagnose(file), "storage")[0]
@@ -161,6 +162,7 @@ def test_doctor_when_disk_is_small_then_it_warns(tmp_path, monkeypatch):
     assert (disk.level, "make room" in disk.advice) == ("warning", True)
 
 
+@pytest.mark.heavy
 def test_doctor_when_stored_cube_differs_then_settings_are_named(tmp_path):
     loaded = load_project(write(tmp_path / "p"))
     grid = region_grid("utm32n_r51_c6", loaded.project.cube)
@@ -184,6 +186,7 @@ def test_doctor_when_storage_would_lose_commits_then_it_is_an_error(tmp_path, mo
     assert (storage.level, storage.message) == ("error", "If-Match is ignored")
 
 
+@pytest.mark.heavy
 def test_doctor_when_dagster_home_is_wrong_then_it_says_so(tmp_path, monkeypatch):
     file = write(tmp_path / "p")
     for home, text in (

@@ -66,7 +66,9 @@ def test_layers_when_sensors_run_in_two_regions_then_files_are_the_same_and_each
     assert places.keys() == {(f"ard/{S2}", ONE), (f"ard/{DEM}", OTHER)}
     for place in (ONE, OTHER):
         told = sum(float(j["billed_s"]) for j in jobs if j["place"] == place)
-        assert 0.8 < told / billed[place] < 1.06  # the look whether workers see the storage is billed too, and is no job
+        assert (
+            0.8 < told / billed[place] < 1.06
+        )  # the look whether workers see the storage is billed too, and is no job
     assert sum(float(j["usd"]) for j in jobs) == pytest.approx(summary.usd["actual"], rel=1e-3)
     assert summary.usd["predicted"] > 0
     page = (Path(report) / "report.html").read_text(encoding="utf-8")
