@@ -27,7 +27,7 @@ def project(folder: Path, months: int) -> LoadedProject:
     world.write(folder / "world")
     document = {
         "name": "sensors", "aois": {"a": "world/aoi.gpkg"}, "months": {"start": span[0], "end": span[-1]}, "sensors": list(SENSORS),
-        "catalog": {"kind": "static", "path": "world/catalog.json"}, "grid": {"kind": "square", "size_m": 1200, "crs": world.crs},
+        "catalog": {"kind": "static", "path": "world/catalog.json"}, "grid": {"kind": "square", "size_m": 1100, "crs": world.crs},
         "ard": {"format": "both"}, "products": ["ard"], "storage": "./data",
     }  # fmt: skip
     (folder / "geo_assets.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
