@@ -25,19 +25,6 @@ WORLD = SampleWorld(
 TILE = "3000X1000Y"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world") / "world"
-    WORLD.write(folder)
-    return folder
-
-
-@pytest.fixture
-def home(tmp_path: Path, world: Path) -> Path:
-    link_world(world, tmp_path / "world")
-    return tmp_path
-
-
 def project(folder: Path, *, rules: dict[str, Any] | None = None, **settings: Any) -> LoadedProject:
     west, south, east, north = WORLD.aoi.bounds
     x, y = (west + east) / 2, (south + north) / 2
