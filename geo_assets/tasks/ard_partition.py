@@ -28,6 +28,7 @@ from geo_assets.model.task import TaskResult, scene_hash
 from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import ard, composite
+from geo_assets.tasks.ard_picture import ard_quicklook, update_ard_picture
 from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_table import read_layers, write_layers
 from geo_assets.tasks.cells import cell_boxes, region_grid
@@ -84,6 +85,7 @@ class ArdPlan:
         sensor: Name of the sensor.
         region: Key of its region.
         month: Key of its period; None for a sensor whose scenes have no date.
+        cells: Cells that the region owns.
         todo: Layers to make.
         fresh: Receipts of the layers that are as they should be.
         previous: Receipt of the partition as it is now.
@@ -94,6 +96,7 @@ class ArdPlan:
     sensor: str
     region: str
     month: str | None
+    cells: tuple[CellBox, ...]
     todo: tuple[Todo, ...]
     fresh: tuple[BlockReceipt, ...]
     previous: PartitionReceipt | None
@@ -167,7 +170,9 @@ def plan_ard(
         elif had is not None:  # as it should be, or another one by now but none of the cells that are made now
             there = {c.id for c in reached}
             fresh.append(had.model_copy(update={"cells": [c for c in had.cells if c in there]}))
-    return ArdPlan(sensor.name, region, month, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
+    return ArdPlan(
+        sensor.name, region, month, tuple(cells), tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table))
+    )
 
 
 def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:
@@ -243,14 +248,14 @@ def make_ard(
     plan: ArdPlan, project: Project, *, storage: Storage, run_id: str, backend: str = "", expected_usd: Mapping[Any, float] | None = None,
     page: Callable[[TileQuality], str] | None = None,
 ) -> Steps[PartitionReceipt]:  # fmt: skip
-    """The steps that make what a plan lists, write the table of layers and the receipt, which they return.
+    """The steps that make what a plan lists, write the table of layers, their picture and the receipt, which they return.
 
     Layers that fail keep what is stored of them; the receipt is then ``partial`` and names the causes.
 
     Args:
         plan: What to make.
         project: The recipes.
-        storage: Holds files, table and receipt.
+        storage: Holds files, table, picture and receipt.
         run_id: For the receipt.
         backend: Name of the compute backend, for the receipt.
         expected_usd: What each layer is expected to cost, by its name, for the receipt.
@@ -268,6 +273,7 @@ def make_ard(
         )
     known = {b.name: b for b in plan.previous.blocks} if plan.previous else {}
     blocks, rows = list(plan.fresh), []
+    done = [(todo, result) for todo, result in zip(plan.todo, results, strict=True) if result.status == "ok"]
     for todo, result in zip(plan.todo, results, strict=True):
         if result.status == "ok":
             rows += result.value.rows
@@ -279,15 +285,12 @@ def make_ard(
     receipt = _receipt(
         plan, project, sorted(blocks, key=lambda b: b.name), run_id=run_id, seconds=time.perf_counter() - began
     )
-    gone = write_layers(
-        storage,
-        plan.sensor,
-        plan.region,
-        plan.month,
-        blocks,
-        rows,
-        read_layers(storage, plan.sensor, plan.region, plan.month),
-    )
+    before = read_layers(storage, plan.sensor, plan.region, plan.month)
+    table, gone = write_layers(storage, plan.sensor, plan.region, plan.month, blocks, rows, before)
+    pictures = {(t.name, cell): png for t, r in done for cell, png in r.value.pictures.items()}
+    update_ard_picture(
+        storage, ard_quicklook(receipt.product, plan.region, plan.month), {c.id: c.box for c in plan.cells}, table, pictures
+    )  # fmt: skip
     storage.write_receipt(receipt)
     for name in gone:  # last: until now the table that was there might have named them
         storage.delete(name)
