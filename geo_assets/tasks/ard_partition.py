@@ -58,6 +58,23 @@ def ard_bands(project: Project, sensor: Sensor) -> tuple[str, ...]:
     return tuple(project.ard.bands.get(sensor.name) or [*sensor.default_bands, *sensor.derived])
 
 
+def source_bands(project: Project, sensor: Sensor) -> list[str]:
+    """Bands whose assets a sensor's layers are made from, without that of its mask."""
+    read = read_bands(sensor, ard_bands(project, sensor))
+    if project.ard.layout == "tiles" and "scl" in sensor.mask_band and mask_for(project.mask, sensor).kind == "none":
+        return [*read, sensor.mask_band["scl"]]  # days are chosen by it all the same
+    return read
+
+
+def band_advice(project: Project, sensor: Sensor) -> str:
+    """What to do about a band that scenes lack."""
+    return (
+        f"leave {sensor.name} out of ard.sensors"
+        if project.ard.layout == "tiles"
+        else f"leave it out of ard.bands.{sensor.name}"
+    )
+
+
 @dataclass(frozen=True)
 class Todo:
     """A layer that is to be made.
@@ -148,7 +165,7 @@ def plan_ard(
     only = None if fault else only  # nothing tells what is there of the others, so they would be lost
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
     bands = ard_bands(project, sensor)
-    scenes = used_scenes(table, sensor, read_bands(sensor, bands), mask)
+    scenes = used_scenes(table, sensor, source_bands(project, sensor), mask, advice=band_advice(project, sensor))
     settings = [
         ard_settings(project.ard, sensor.name, bands),
         composite.pixel_mask(mask),

@@ -137,8 +137,17 @@ def dropped(table: gpd.GeoDataFrame) -> list[Dropped]:
     return [Dropped(id=str(i), reason=str(why or ""), duplicate_of=twin) for kept, i, why, twin in rows if not kept]
 
 
-def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> tuple[Scene, ...]:
-    """Kept scenes with the assets that a composite reads, in the order of datetime, then item id.
+def used_scenes(
+    table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe, *, advice: str = "leave it out of cube.bands"
+) -> tuple[Scene, ...]:  # fmt: skip
+    """Kept scenes with the assets that a product reads, in the order of datetime, then item id.
+
+    Args:
+        table: Scene table of a partition.
+        sensor: Of the scenes.
+        bands: That are read.
+        mask: Of the sensor; its band is read, too.
+        advice: What to do about a band that no scene has.
 
     Raises:
         ConfigError: None of them has an asset for a band; where only some lack it, their blocks fail when they are made.
@@ -149,7 +158,7 @@ def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], m
     if nowhere:
         named = ", ".join(f"{band} ({' or '.join(sensor.bands[band].assets)})" for band in nowhere)
         raise ConfigError(
-            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {named}: leave it out of cube.bands, "
+            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {named}: {advice}, "
             "or of the mask by mask.kind none, or name a collection that has it under sensors"
         )
     return scenes

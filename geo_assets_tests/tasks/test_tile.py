@@ -1,6 +1,7 @@
 """Yearly tiles: steps, values and keys against the sample world's truth, and what they must not do."""
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,23 @@ def test_tile_when_a_scene_of_sentinel_2_is_damaged_then_the_tile_fails_with_its
     assert failed.name == TILE
     assert failed.missing == [TILE]
     assert "scl" in str(failed.cause).lower()
+
+
+def test_sentinel_2_when_there_is_no_mask_then_days_are_chosen_by_its_classes_all_the_same(home, made):
+    first, run = made
+    loaded = project(home, sensors=[S2], mask={"kind": "none"})
+    found = row(run_ard(loaded), S2)
+    np.testing.assert_array_equal(array(loaded, found, "s2_10")["data"], array(first, row(run, S2), "s2_10")["data"])
+
+
+def test_tile_when_no_item_has_a_band_then_the_advice_is_to_leave_the_sensor_out(home):
+    loaded = project(home, sensors=[S2])
+    for file in (home / "world").rglob("*.json"):
+        document = json.loads(file.read_text())
+        document.get("assets", {}).pop("rededge3", None)
+        file.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"rededge3 .*leave sentinel-2-l2a out of ard\.sensors"):
+        run_ard(loaded)
 
 
 @pytest.mark.parametrize("kind", ["zarr", "cog"])
