@@ -35,7 +35,7 @@ from geo_assets.tasks.cells import cell_boxes, region_grid
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
-from geo_assets.tasks.tile import tile_bands, view_area
+from geo_assets.tasks.tile import rules_read, tile_bands, view_area
 
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
@@ -164,10 +164,9 @@ def plan_ard(
     """
     only = None if fault else only  # nothing tells what is there of the others, so they would be lost
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
-    bands = ard_bands(project, sensor)
     scenes = used_scenes(table, sensor, source_bands(project, sensor), mask, advice=band_advice(project, sensor))
     settings = [
-        ard_settings(project.ard, sensor.name, bands),
+        _settings(project, sensor),
         composite.pixel_mask(mask),
         entry.facts,
         ard.CODE_VERSION,
@@ -190,6 +189,11 @@ def plan_ard(
     return ArdPlan(
         sensor.name, region, month, tuple(cells), tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table))
     )
+
+
+def _settings(project: Project, sensor: Sensor) -> str:
+    rules = rules_read(sensor) if project.ard.layout == "tiles" else ()
+    return ard_settings(project.ard, sensor.name, ard_bands(project, sensor), rules)
 
 
 def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:
@@ -359,7 +363,7 @@ def _receipt(
     return PartitionReceipt(
         product=product(plan.sensor), region=plan.region, month=plan.month, run_id=run_id, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
         status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=layers_version(blocks),
-        recipe_hash=ard_settings(project.ard, plan.sensor, ard_bands(project, sensor)), scene_hash=scene_hash(plan.scenes),
+        recipe_hash=_settings(project, sensor), scene_hash=scene_hash(plan.scenes),
         code_version=ard.CODE_VERSION, scenes=[scene_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
         figures={
             "layers": len([b for b in blocks if b.key]), "cells": len({c for b in blocks for c in b.cells}), "pixels": pixels,

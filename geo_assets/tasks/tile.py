@@ -101,6 +101,13 @@ def tile_bands(sensor: Sensor) -> tuple[str, ...]:
     return POLARISATIONS if {*POLARISATIONS} <= sensor.bands.keys() else (*BANDS_10, *BANDS_20)
 
 
+def rules_read(sensor: Sensor) -> tuple[str, ...]:
+    """Those of ``ard.rules`` by which the days of a sensor's tiles are chosen."""
+    if sensor.heights:
+        return ()
+    return ("radar",) if {*POLARISATIONS} <= sensor.bands.keys() else ("days", "steps")
+
+
 def view_area(outline: shapely.Geometry) -> shapely.Geometry:
     """Where clouds are looked for around a tile, EPSG:4326."""
     centre = shapely.centroid(outline)

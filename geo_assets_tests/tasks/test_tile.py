@@ -164,6 +164,16 @@ def test_tile_when_nothing_changed_then_nothing_is_made_again(made):
     assert again.receipts == run.receipts
 
 
+def test_tile_when_rules_change_then_the_tiles_that_read_them_alone_are_made_again(home):
+    def todo(**rules: Any) -> set[str]:
+        loaded = project(home, ard={"layout": "tiles", "format": "npz", "sensors": [S1, DEM], "rules": rules})
+        return {sensor for (sensor, *_), plan in run_ard(loaded).plans.items() if plan.todo}
+
+    assert todo() == {S1, DEM}
+    assert todo(days={"max_score": 0.3}, steps={"whole_day": False}) == set()
+    assert todo(days={"max_score": 0.3}, radar={"days": 2}) == {S1}
+
+
 def test_tile_when_a_scene_of_sentinel_2_is_damaged_then_the_tile_fails_with_its_cause(home):
     loaded = project(
         home,
