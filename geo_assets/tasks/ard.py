@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_assets.eo.radar_quality import Quality
 from geo_assets.eo.scale import unobserved
 from geo_assets.eo.tile_keys import RawKey, TileId
-from geo_assets.eo.tile_quality import TileQuality
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import Band
@@ -50,7 +50,7 @@ class ArdResult:
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    qualities: tuple[TileQuality, ...] = ()
+    qualities: tuple[Quality, ...] = ()
     pictures: dict[str, bytes] = field(default_factory=dict)
     bytes_read: int = 0
     requests: int = 0
@@ -69,7 +69,7 @@ def run(task: ArdTask) -> ArdResult:
     began, cpu = time.perf_counter(), time.thread_time()
     catalog, storage = load("catalogs", task.catalog.kind), Storage(task.root)
     rows: list[dict[str, Any]] = []
-    qualities: list[TileQuality] = []
+    qualities: list[Quality] = []
     pictures: dict[str, bytes] = {}
     with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
         if task.ard.layout == "tiles":

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_assets.eo.tile_quality import TileQuality
+from geo_assets.eo.radar_quality import Quality, RadarQuality
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
 from geo_assets.model.ard import ArdRecipe, ArdTask, ard_settings
@@ -267,7 +267,7 @@ def _reached(scenes: Sequence[Scene], cells: Sequence[CellBox]) -> npt.NDArray[n
 
 def make_ard(
     plan: ArdPlan, project: Project, *, storage: Storage, run_id: str, backend: str = "", expected_usd: Mapping[Any, float] | None = None,
-    page: Callable[[TileQuality], str] | None = None,
+    page: Callable[[Quality], str] | None = None,
 ) -> Steps[PartitionReceipt]:  # fmt: skip
     """The steps that make what a plan lists, write the table of layers, their picture and the receipt, which they return.
 
@@ -318,9 +318,10 @@ def make_ard(
     return receipt
 
 
-def _store_pages(storage: Storage, qualities: Sequence[TileQuality], page: Callable[[TileQuality], str]) -> None:
+def _store_pages(storage: Storage, qualities: Sequence[Quality], page: Callable[[Quality], str]) -> None:
     for quality in qualities:
-        storage.write(path.tiles(f"{quality.year}/reports/{quality.tile}.html"), page(quality).encode())
+        name = f"s1_{quality.tile}" if isinstance(quality, RadarQuality) else quality.tile
+        storage.write(path.tiles(f"{quality.year}/reports/{name}.html"), page(quality).encode())
 
 
 def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:

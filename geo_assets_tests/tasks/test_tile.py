@@ -11,8 +11,11 @@ import rasterio
 import xarray as xr
 import yaml
 
+from geo_assets.assets.checks import plausible_layers
 from geo_assets.errors import ConfigError
 from geo_assets.project import LoadedProject, load_project
+from geo_assets.registry import load
+from geo_assets.report.radar_tile import quality_page
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.world import SampleWorld
 from geo_assets_tests.assets.tiny import link_world, truncate
@@ -121,6 +124,22 @@ def test_sentinel_1_when_quarters_have_no_scene_then_there_are_twelve_steps_and_
     assert [q["status"] for q in found["report"]["quarters"]] == ["ok", "ok", "empty", "empty"]
     for quarter in range(2):
         assert (s1["data"][3 * quarter] == s1["data"][3 * quarter + 1]).all()
+
+
+def test_tile_when_a_page_is_written_then_each_sensor_has_its_own_and_it_tells_what_the_table_does(home):
+    loaded = project(home, sensors=[S2, S1, DEM])
+    run = run_ard(loaded, page=quality_page)
+    pages = sorted(p.name for p in (home / "data" / "tiles" / "2024" / "reports").iterdir())
+    assert pages == [f"{TILE}.html", f"s1_{TILE}.html"]
+    text = " ".join((home / "data" / "tiles" / "2024" / "reports" / f"s1_{TILE}.html").read_text().split())
+    report = row(run, S1)["report"]
+    assert report["verdict"]["doubts"]
+    for line in (*report["verdict"]["doubts"], *(d["day"] for d in report["days"])):
+        assert line in text
+    assert {i for d in report["days"] if d["kept"] for i in d["items"]} == set(row(run, S1)["item_ids"])
+    key, table = next((k, t) for k, t in run.tables.items() if k[0] == S1 and len(t))
+    check = plausible_layers(run.receipts[key], table, load("sensors", S1))
+    assert check.metadata["doubts"].startswith(f"{TILE}: radar, quarter 3: nodata")
 
 
 def test_sentinel_1_when_a_file_stays_unreadable_then_its_quarter_is_nodata_and_the_number_of_steps_stays(home):
