@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import RADAR, Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.geometry import GeoBox
-from geo_assets.model.plugin import Layer, ReadSession
+from geo_assets.model.plugin import Layer
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
@@ -39,6 +39,14 @@ class _Seen:
     lattice: Mask
 
 
+class Windows(Protocol):
+    """What gives windows of layers: a session of a reader, or ``radar_windows.RadarWindows``."""
+
+    def windows(self, layers: Sequence[Layer]) -> Iterator[Pixels | None]:
+        """See ``ReadSession``."""
+        ...
+
+
 class LayerPixels:
     """Pixels of a task, cell by cell.
 
@@ -47,7 +55,7 @@ class LayerPixels:
         session: Reads pixels.
     """
 
-    def __init__(self, task: ArdTask, session: ReadSession) -> None:
+    def __init__(self, task: ArdTask, session: Windows) -> None:
         self._task, self._session = task, session
         self._sensor = sensor_of(task.sensor)
         self._bands = [self._sensor.bands[name] for name in read_bands(self._sensor, task.bands)]

@@ -21,7 +21,6 @@ from geo_assets.model.radar import annotations
 from geo_assets.readers._radar import RadarFiles
 
 FLATTEN = ("angle", "area")
-CODE_VERSION = "1"  # raise it when the same scenes, heights and recipe give another gamma0
 
 F32 = npt.NDArray[np.float32]
 
