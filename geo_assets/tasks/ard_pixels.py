@@ -73,7 +73,7 @@ class LayerPixels:
         """
         seen, resampling = list(self._clear()), self._task.ard.resampling
         layers = [
-            _layer(s.scene, band, self._boxes[s.cell.id], resampling, s.lattice) for s in seen for band in self._bands
+            layer_of(s.scene, band, self._boxes[s.cell.id], resampling, s.lattice) for s in seen for band in self._bands
         ]
         windows = self._session.windows(layers)
         by_cell: dict[str, list[_Seen]] = {}
@@ -110,7 +110,7 @@ class LayerPixels:
         band = self._sensor.bands[self._sensor.mask_band[task.mask.kind]]
         halo = halo_px(task.mask.close_px, task.mask.open_px)
         wide = {cell.id: _widened(self._boxes[cell.id], halo) for cell in task.cells}
-        layers = [_layer(scene, band, wide[cell.id], task.mask.resampling, None) for cell, scene in pairs]
+        layers = [layer_of(scene, band, wide[cell.id], task.mask.resampling, None) for cell, scene in pairs]
         for (cell, scene), classes in zip(pairs, self._session.windows(layers), strict=True):
             if classes is None:
                 continue
@@ -120,7 +120,12 @@ class LayerPixels:
                 yield _packed(cell, scene, self._boxes[cell.id], clear)
 
 
-def _layer(scene: Scene, band: Band, box: GeoBox, resampling: str, lattice: Mask | None) -> Layer:
+def layer_of(scene: Scene, band: Band, box: GeoBox, resampling: str, lattice: Mask | None) -> Layer:
+    """A band of a scene on a window.
+
+    Raises:
+        SourceError: The scene has no asset for it.
+    """
     href = scene.href(band.name)
     if href is None:
         raise SourceError(

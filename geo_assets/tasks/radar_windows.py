@@ -2,24 +2,28 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from geo_assets.eo.height_tiles import joined
 from geo_assets.eo.sar_annotation import Product
 from geo_assets.eo.sar_area import reach_px
+from geo_assets.eo.scale import filled
 from geo_assets.eo.terrain import HALO_PX
 from geo_assets.model.ard import ArdTask, Heights
+from geo_assets.model.band import Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.plugin import Layer, ReadSession, Usage
+from geo_assets.model.scene import Scene
 from geo_assets.readers._radar import RadarFiles
 from geo_assets.registry import load, sensor_of
-from geo_assets.tasks.ard_pixels import LayerPixels
-from geo_assets.tasks.heights import with_margin
+from geo_assets.tasks.ard_pixels import layer_of
+from geo_assets.tasks.heights import reaching, with_margin
 from geo_assets.tasks.radar import Ground, RadarBand, RadarScene
 
 _PART_PX = 1024  # side of what is worked out at once: some 300 MB
@@ -99,19 +103,19 @@ class RadarWindows:
     def _heights(self, boxes: Sequence[GeoBox]) -> Iterator[F32 | None]:
         """Heights above the ellipsoid of windows and the ground around that counts, NaN or None where none are known."""
         facts = sensor_of(self._of.sensor)
-        cells = tuple(CellBox(str(n), with_margin(box), b"") for n, box in enumerate(boxes))
-        task = replace(
-            self._task, cells=cells, scenes=self._of.scenes, sensor=self._of.sensor, bands=(facts.heights,), catalog=self._of.catalog,
-            ard=self._task.ard.model_copy(update={"resampling": "bilinear"}), mask=self._task.mask.model_copy(update={"kind": "none"}),
-        )  # fmt: skip
-        found = LayerPixels(task, self._session).cells() if self._of.scenes else iter(())
-        there = next(found, None)
-        for n, box in enumerate(boxes):
-            if there is None or there[0].id != str(n):
-                yield None
-                continue
-            yield _above_ellipsoid(there[1][facts.heights], box, self._geoid[box])
-            there = next(found, None)
+        band = facts.bands[facts.heights]
+        wide = [with_margin(box) for box in boxes]
+        under = [reaching([CellBox("", box, b"")], self._of.scenes) for box in boxes]
+        layers = [
+            layer_of(scene, band, at, "bilinear", None)
+            for at, scenes in zip(wide, under, strict=True)
+            for scene in scenes
+        ]
+        windows = self._session.windows(layers)
+        for box, at, scenes in zip(boxes, wide, under, strict=True):
+            tiles = [filled(tile, band) for _ in scenes if (tile := next(windows)) is not None]
+            found = joined(tiles, edge_px=_edge_px(scenes, band, at)) if tiles else None
+            yield None if found is None or np.isnan(found).all() else _above_ellipsoid(found, box, self._geoid[box])
 
     def _gamma0(self, box: GeoBox, hrefs: Sequence[str], height: F32) -> list[F32 | None]:
         """Gamma0 of the bands of a window."""
@@ -138,6 +142,13 @@ class RadarWindows:
         if href not in self._bands:
             self._bands[href] = RadarBand(self._files, RadarScene.of(href), denoise=self._task.ard.denoise)
         return self._bands[href]
+
+
+def _edge_px(scenes: Sequence[Scene], band: Band, box: GeoBox) -> int:
+    """Pixels of a window that half a pixel of the height model covers: as its items say, else as the sensor does."""
+    headers = [header for scene in scenes if (header := scene.said(band.name).header) and len(header.transform) == 6]
+    steps = [max(abs(h.transform[0]), abs(h.transform[4])) * metres_per_unit(h.crs) for h in headers if h.crs]
+    return math.ceil(max([band.gsd_m, *steps]) / 2 / (float(box.resolution) * metres_per_unit(box.crs)))
 
 
 def _above_ellipsoid(height: F32, box: GeoBox, geoid_m: Sequence[float]) -> F32:
