@@ -15,6 +15,8 @@ from geo_assets.model.crs import transformer
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.steep_world import CRS, DEM, GEOID_M, GRD, MONTH, SteepWorld
+from geo_assets.testing.world import SampleWorld
+from geo_assets.testing.world_grd import GEOID_M as WORLD_GEOID_M
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 WORLD = SteepWorld()
@@ -83,6 +85,7 @@ def test_layers_when_ground_is_steep_then_gamma0_is_the_truth_in_both_polarisati
     assert max(row["observed_share"] for row, *_ in made) == 1  # of the others the image ends within
 
 
+@pytest.mark.heavy
 def test_layers_when_decibels_are_asked_for_then_ten_times_the_logarithm(home):
     power, decibels = (project(home, ard=a, storage=s) for a, s in (({}, "./power"), ({"backscatter": "db"}, "./db")))
     both = layers(power, run_ard(power)), layers(decibels, run_ard(decibels))
@@ -110,6 +113,7 @@ def test_layers_when_a_ridge_casts_shadow_and_layover_then_not_a_number_there_an
     assert "are NaN in shadow, in layover" in notes
 
 
+@pytest.mark.heavy
 def test_layers_when_a_ridge_stands_outside_of_a_cell_then_its_layover_is_seen_all_the_same(home, monkeypatch):
     RIDGE.write_heights(home / "world")
     loaded = project(home)
@@ -120,6 +124,7 @@ def test_layers_when_a_ridge_stands_outside_of_a_cell_then_its_layover_is_seen_a
     assert sum(wide) > sum(narrow)
 
 
+@pytest.mark.heavy
 def test_layers_when_cells_are_many_then_files_are_read_once(home):
     one = receipt(run_ard(project(home)))
     cut = project(home, storage="./cut", grid={"kind": "square", "size_m": 160, "crs": CRS})
@@ -163,6 +168,7 @@ def test_plan_when_heights_change_then_exactly_these_layers_are_stale(home):
     assert told == {"Copernicus_DSM_COG_10_W_2024_DEM", "Copernicus_DSM_COG_10_E_2024_DEM"}
 
 
+@pytest.mark.heavy
 def test_plan_when_an_option_of_radar_changes_then_only_radar_is_stale(home):
     both = {"sensors": [GRD, "dem"]}
     run_ard(project(home, ard=both))
@@ -188,6 +194,7 @@ def test_layers_when_no_heights_are_known_then_nothing_is_made_and_the_receipt_s
     assert any("dem has no heights under" in note for b in of.blocks for note in b.notes)
 
 
+@pytest.mark.heavy
 def test_layers_when_flattened_by_area_then_another_gamma0(home):
     lit = dataclasses.replace(WORLD, radar=dataclasses.replace(WORLD.radar, by_area=True))
     shutil.rmtree(home / "world")
@@ -201,6 +208,37 @@ def test_layers_when_flattened_by_area_then_another_gamma0(home):
         [np.abs(v[0] / lit.radar.truth(*degrees(r)) - 1).ravel() for r, v, _ in layers(angle, run_ard(angle))]
     )
     assert np.nanmedian(off) > 0.15
+
+
+def test_layers_when_the_sample_world_is_seen_from_both_directions_then_both_are_its_truth(tmp_path):
+    world = SampleWorld(
+        months=("2024-06",), days=2, size_px=(160, 192), overlap_px=64, internal_px=64, sensors=(GRD, "dem"), with_broken=False, with_duplicate=False,
+    )  # fmt: skip
+    world.write(tmp_path / "world")
+    west, south, east, north = world.box.window(40, 48, 64, 64).lonlat().bounds
+    document = {
+        "name": "sample", "storage": "./data", "products": ["ard"], "months": {"start": "2024-06", "end": "2024-06"},
+        "aois": {"a": {"bbox": [west, south, east, north]}}, "sensors": [GRD, "dem"], "catalog": {"kind": "static", "path": "world/catalog.json"},
+        "grid": {"kind": "square", "size_m": 640, "crs": world.crs}, "cube": {"sensor": GRD, "bands": ["vv"], "resolution": 10},
+        "ard": {"sensors": [GRD], "geoid_m": WORLD_GEOID_M},
+    }  # fmt: skip
+    (tmp_path / "geo_assets.yaml").write_text(yaml.safe_dump(document))
+    loaded = load_project(tmp_path / "geo_assets.yaml")
+    made = layers(loaded, run_ard(loaded))
+    assert {row["layer"] for row, *_ in made} == {s.item_id for s in world.grd_scenes}
+    checked = 0
+    for row, values, _ in made:
+        a, _, c, _, _, f = row["transform"]
+        rows, cols = row["shape"]
+        at = round((float(world.box.top) - f) / a), round((c - float(world.box.left)) / a)
+        for name, band in zip(("vv", "vh"), values, strict=True):
+            expected = world.truth_backscatter("2024-06", name, world.box.window(*at, rows, cols))
+            both = np.isfinite(band) & np.isfinite(expected)
+            if both.sum() > 1_000:  # where land cover changes, a sample shows both
+                assert abs(band[both].sum() / expected[both].sum() - 1) < 0.005
+                assert np.median(np.abs(band[both] / expected[both] - 1)) < 0.01
+                checked += 1
+    assert checked >= 8
 
 
 def test_project_when_heights_are_missing_then_it_is_refused_and_told_what_to_add(home):
