@@ -26,7 +26,7 @@ from geo_assets.tasks.ard_pixels import layer_of
 from geo_assets.tasks.heights import reaching, with_margin
 from geo_assets.tasks.radar import Ground, RadarBand, RadarScene
 
-_PART_PX = 1024  # side of what is worked out at once: one of 2048 took 1.2 GB
+_PART_PX = 1024  # side of what is worked out at once, in some 400 MB
 _STEEPEST_DEG = 18.0  # least angle of incidence of any mode, where an annotation tells none
 
 F32 = npt.NDArray[np.float32]
