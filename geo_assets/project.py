@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from geo_assets.eo.geoid import undulation
 from geo_assets.eo.tile_rules import tile_rules
 from geo_assets.errors import ConfigError
 from geo_assets.model.collection import SensorRecipe, mask_band, mask_for
@@ -24,12 +26,12 @@ from geo_assets.model.project import MADE, NEEDS, Product, Project, parse_projec
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.unused import unused
-from geo_assets.registry import available, load, sensor_of
+from geo_assets.registry import available, heights_of, load, sensor_of
 from geo_assets.storage import Storage, check_root
 
 DEFAULT_FILE = "geo_assets.yaml"
 ENVIRONMENT = "GEO_ASSETS_PROJECT"
-_NO_MAP = "has pixels in the radar's own geometry, which this version makes no product of: use sentinel-1-rtc, or geo_assets.tasks.radar from Python"
+_NO_MAP = "has pixels in the radar's own geometry, which this version makes no {} of: use sentinel-1-rtc"
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
 _MAX_DIGITS = 300  # Python refuses to write numbers with over 4,300
@@ -320,8 +322,8 @@ def _check_sensor(entry: SensorRecipe, where: Path) -> None:
 def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
     """Refuses bands that the cube's sensor does not have, or that its statistic is not for."""
     cube, masks = project.cube, set(sensor.mask_band.values())
-    if not sensor.geocoded and {"composite", "pyramid"} & {*project.products}:
-        raise ConfigError(f"{where}: cube.sensor: {sensor.name} {_NO_MAP}")
+    if not sensor.geocoded and {"composite", "pyramid", "prediction"} & {*project.products}:
+        raise ConfigError(f"{where}: cube.sensor: {sensor.name} {_NO_MAP.format('composite')}")
     usable = [name for name in sensor.bands if name not in masks]
     for name in cube.bands:
         if name not in usable:
@@ -351,7 +353,7 @@ def _check_ard(project: Project, where: Path) -> None:
         sensor = sensor_of(entry)
         asked = "ard" in project.products and (not project.ard.sensors or entry.sensor in project.ard.sensors)
         if asked and not sensor.geocoded:
-            raise ConfigError(f"{where}: ard.sensors: {sensor.name} {_NO_MAP}")
+            _check_heights(project, sensor, where)
         masks = set(sensor.mask_band.values())
         usable = [*(name for name in sensor.bands if name not in masks), *sensor.derived]
         for name in project.ard.bands.get(entry.sensor, ()):
@@ -371,8 +373,24 @@ def _check_ard(project: Project, where: Path) -> None:
             )
 
 
+def _check_heights(project: Project, sensor: Sensor, where: Path) -> None:
+    """Refuses pixels that heights must place, where nothing tells them or how high their datum lies."""
+    if heights_of(project.sensors) is None:
+        raise ConfigError(
+            f"{where}: sensors: {sensor.name} is placed by heights of the ground: add dem to sensors, from whose scenes they come"
+        )
+    if project.ard.geoid_m is None:
+        try:
+            undulation(np.zeros(1), np.zeros(1))
+        except ConfigError as e:
+            raise ConfigError(f"{where}: ard.sensors: {sensor.name}: {e}") from e
+
+
 def _check_tiles(project: Project, where: Path) -> None:
     """Refuses what yearly tiles cannot be made of."""
+    for name in project.ard.sensors or [entry.sensor for entry in project.sensors]:
+        if not sensor_of(project.sensor(name)).geocoded:
+            raise ConfigError(f"{where}: ard.layout tiles: {name} {_NO_MAP.format('yearly tile')}")
     tile_rules(project.ard)
     months = project.months
     if project.grid.kind != "tiles":

@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -70,6 +71,11 @@ def sensor_of(entry: SensorRecipe) -> Sensor:
         return describe(entry)
     plugin: Sensor = load("sensors", entry.sensor)
     return plugin
+
+
+def heights_of(entries: Iterable[SensorRecipe]) -> SensorRecipe | None:
+    """The first of some sensors whose scenes tell heights of the ground, or None."""
+    return next((entry for entry in entries if sensor_of(entry).heights), None)
 
 
 @functools.cache

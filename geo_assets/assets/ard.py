@@ -22,6 +22,7 @@ from geo_assets.storage import DamagedError
 from geo_assets.tasks import ard as task
 from geo_assets.tasks.ard_partition import ArdPlan, ard_bands, ard_boxes, make_ard, plan_ard, product
 from geo_assets.tasks.ard_table import read_layers
+from geo_assets.tasks.heights import height_sensor
 from geo_assets.tasks.search import product as scenes_product
 from geo_assets.tasks.steps import Steps
 
@@ -45,10 +46,11 @@ def build(loaded: LoadedProject, sensor: str, periods: Periods) -> dg.AssetsDefi
     name = product(sensor)
     key = dg.AssetKey(name.split("/"))
     bands = ", ".join(ard_bands(loaded.project, facts))
+    searches = [sensor, *(e.sensor for e in [height_sensor(loaded.project, facts)] if e)]
 
     @dg.asset(
         key=key, group_name="ard", kinds={loaded.project.ard.format.replace("both", "cog"), "geoparquet"}, owners=["team:geo-assets"],
-        code_version=task.CODE_VERSION, deps=[dg.AssetKey("cells"), dg.AssetKey(["scenes", sensor])], partitions_def=partitions,
+        code_version=task.CODE_VERSION, deps=[dg.AssetKey("cells"), *(dg.AssetKey(["scenes", name]) for name in searches)], partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[dg.AssetCheckSpec(PLAUSIBLE, asset=key, description=_CHECKED, partitions_def=partitions)],
         description=f"Scenes of {facts.title}, masked, harmonised and aligned to the cells' pixels: {bands}.",
@@ -104,16 +106,21 @@ def _plan(workers: Workers, sensor: str, region: str, month: str | None, config:
     except DamagedError as e:
         fault = str(e)
         workers.warn(region, month, fault)
+    facts = sensor_of(project.sensor(sensor))
     return plan_ard(
-        project, sensor_of(project.sensor(sensor)), region=region, month=month, cells=ard_boxes(workspace.cells(region), region, project),
+        project, facts, region=region, month=month, cells=ard_boxes(workspace.cells(region), region, project),
         table=workspace.scenes(sensor, region, month), previous=previous, overwrite=config.overwrite,
         only=frozenset(config.cells) if config.cells else None, fault=fault,
+        heights=workspace.heights(facts, region),
     )  # fmt: skip
 
 
 def _inputs(workspace: Workspace, sensor: str, region: str, month: str | None) -> dict[str, str]:
     """Data versions of what the partition was made from."""
-    storage, name = workspace.storage, scenes_product(sensor)
-    of = workspace.scenes_month(sensor, month)
-    found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, of)}
+    storage, project = workspace.storage, workspace.project
+    model = height_sensor(project, sensor_of(project.sensor(sensor)))
+    found = {"cells": storage.sound_receipt("cells", region)}
+    for name in [sensor, *([model.sensor] if model else [])]:
+        of = workspace.scenes_month(name, month)
+        found[scenes_product(name)] = storage.sound_receipt(scenes_product(name), region, of)
     return {k: r.data_version for k, r in found.items() if r}

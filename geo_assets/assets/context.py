@@ -13,12 +13,14 @@ from geo_assets.errors import PartitionError, SourceError
 from geo_assets.model import path
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.project import Project
+from geo_assets.model.sensor import Sensor
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks.cells import BlockPlan, CellTable
+from geo_assets.tasks.heights import height_sensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,16 @@ class Workspace:
             raise PartitionError(f"no scene table of {sensor} for {' '.join(filter(None, (region, of)))}: {why}")
         with _named(self.storage.uri(name)):
             return read_scenes(content)
+
+    def heights(self, sensor: Sensor, region: str) -> gpd.GeoDataFrame | None:
+        """Stored scene table of the sensor whose heights place a sensor's pixels; None where they lie on a map.
+
+        Raises:
+            PartitionError: It was not made yet.
+            SourceError: It is damaged.
+        """
+        entry = height_sensor(self.project, sensor)
+        return None if entry is None else self.scenes(entry.sensor, region, None)
 
     def scenes_month(self, sensor: str, month: str | None) -> str | None:
         """The month of a sensor's scene table for a month: None where its scenes have no date."""

@@ -19,6 +19,7 @@ from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks import search as task
 from geo_assets.tasks.ard_partition import ard_sensors, whole_cells
+from geo_assets.tasks.heights import gives_heights
 
 _MOST_MISSES = 2  # months in a row whose search fails, before the catalog counts as down for the rest of the region
 
@@ -63,9 +64,10 @@ def _make_static(workspace: Workspace, sensor: str, region: str, run_id: str) ->
 def _whole_cells(workspace: Workspace, sensor: str, region: str) -> gpd.GeoDataFrame | None:
     """The region's cells, where whole cells are made from the sensor's scenes."""
     project = workspace.project
-    if "ard" not in project.products or sensor not in ard_sensors(project):
+    facts, made = sensor_of(project.sensor(sensor)), ard_sensors(project)
+    if "ard" not in project.products or not (sensor in made or gives_heights(project, facts, made)):
         return None
-    return whole_cells(project, sensor_of(project.sensor(sensor)), workspace.cut.of_region(region))
+    return whole_cells(project, facts, workspace.cut.of_region(region))
 
 
 def _stored(

@@ -37,7 +37,7 @@ from geo_assets.tasks.previous import fault_of
 _log = logging.getLogger(__name__)
 _PRODUCT = "composite"
 _CLEAR = "n_clear"
-_CACHE_MB = 256
+_CACHE_BYTES = 2**28  # rasterio sets the number as it is
 _TILE_PX = 512
 _COLOURS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue, "nir": ColorInterp.nir}
 _EPOCH = dt.date(1970, 1, 1)
@@ -334,7 +334,7 @@ def _write_raw(
     }  # fmt: skip
     if layers[0].fill is not None:  # a file has one nodata, and so have the bands of a sensor
         profile["nodata"] = layers[0].fill
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(raw, "w", **profile) as file:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES), rasterio.open(raw, "w", **profile) as file:
         file.update_tags(**tags, TIFFTAG_SOFTWARE="geo_assets")
         file.scales, file.offsets = [layer.scale for layer in layers], [layer.offset for layer in layers]
         for number, layer in enumerate(layers, 1):
@@ -372,7 +372,7 @@ def _write_cog(raw: Path, part: Path, layers: Sequence[_Layer]) -> None:
         "COMPRESS": "DEFLATE", "PREDICTOR": "FLOATING_POINT" if floats else "STANDARD", "BLOCKSIZE": _TILE_PX, "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": 2,
     }  # fmt: skip
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
         fills = [float(layer.array.fill_value) for layer in layers]
         write_overviews(raw, fills, largest_px=_TILE_PX, classes=[layer.classes for layer in layers])
         rasterio.shutil.copy(raw, part, driver="COG", **options)

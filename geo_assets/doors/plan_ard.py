@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import geopandas as gpd
+
 from geo_assets.assets.context import Workspace
 from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
@@ -10,11 +12,13 @@ from geo_assets.model.cost import Estimate, Load
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Period
 from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard, product, whole_cells
 from geo_assets.tasks.forecast import MOST, ArdForecast
+from geo_assets.tasks.heights import height_sensor
 
 _PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
 
@@ -72,19 +76,30 @@ class ArdEstimate:
                 if by_region(project.ard, static=sensor.static)
                 else [*found.items()]
             )
-            boxes = ard_boxes(cells, region, project)
+            boxes, heights = ard_boxes(cells, region, project), self._heights(sensor, region, cells)
             for month, table in tables:
                 self._partitions[name] += 1
                 previous, fault = self._previous(name, region, month)
                 plan = plan_ard(
                     project, sensor, region=region, month=month, cells=boxes, table=table, previous=previous, overwrite=self._overwrite,
-                    only=self._only, fault=fault,
+                    only=self._only, fault=fault, heights=heights,
                 )  # fmt: skip
                 self._items[name] |= {(s.collection, s.item_id) for s in plan.scenes}
                 for todo in plan.todo:
                     volume = self._forecasts[name].bytes_of(todo.cells, len(todo.scenes))
                     self._bytes[name] += volume
                     self._loads[name].append(Load(1, self._forecasts[name].pace.seconds(volume), name))
+
+    def _heights(self, sensor: Sensor, region: str, cells: Any) -> gpd.GeoDataFrame | None:
+        """Scenes whose heights place a sensor's pixels, where that is needed."""
+        workspace, project = self._workspace, self._workspace.project
+        entry = height_sensor(project, sensor)
+        if entry is None:
+            return None
+        return search_task.search_static(
+            Region.parse(region), workspace.grid(region), catalog=project.catalog_of(entry.sensor), sensor=entry, mask=project.mask,
+            beyond=whole_cells(project, sensor_of(entry), cells),
+        )  # fmt: skip
 
     def _previous(self, sensor: str, region: str, month: str | None) -> tuple[PartitionReceipt | None, str]:
         """The receipt of a partition, and what is wrong with it: everything of such a one is made again."""

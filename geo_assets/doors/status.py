@@ -130,9 +130,10 @@ def _ard(workspace: Workspace, sensor: str, region: str, month: str | None) -> P
     if previous is None:
         return PartitionState(name, region, month, "missing", "not made yet")
     try:
+        facts = sensor_of(project.sensor(sensor))
         plan = plan_ard(
-            project, sensor_of(project.sensor(sensor)), region=region, month=month,
-            cells=ard_boxes(workspace.cut.of_region(region), region, project), table=workspace.scenes(sensor, region, month), previous=previous,
+            project, facts, region=region, month=month, cells=ard_boxes(workspace.cut.of_region(region), region, project),
+            table=workspace.scenes(sensor, region, month), previous=previous, heights=workspace.heights(facts, region),
         )  # fmt: skip
     except (PartitionError, SourceError) as e:
         return _judged(previous, previous.failures, str(e), "layers")

@@ -29,6 +29,20 @@ class ArdRecipe(Recipe):
     backscatter: Literal["power", "db"] = Field(
         default="power", description="unit of radar bands: linear power, or decibel"
     )
+    flatten: Literal["angle", "area"] = Field(
+        default="angle",
+        description="how the terrain's effect is taken off sentinel-1-grd: by the cosine of the local incidence, with NaN in shadow and layover; or by the area that the radar sees, which is right on steep slopes and takes twice as long",
+    )
+    denoise: bool = Field(
+        default=True,
+        description="whether thermal noise is taken off sentinel-1-grd; products of 2014 and 2015 may only be made without",
+    )
+    geoid_m: float | None = Field(
+        default=None,
+        ge=-120,
+        le=120,
+        description="height of the EGM2008 geoid above the WGS 84 ellipsoid in metres, for sentinel-1-grd; left out: as PROJ's grid has it",
+    )
     layout: Literal["scenes", "tiles"] = Field(
         default="scenes",
         description="scenes: one file a scene and cell; tiles: the year of each tile as arrays of fixed steps (grid tiles, months.step 12)",
@@ -52,6 +66,24 @@ class ArdRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class Heights:
+    """Where heights of the ground come from, for scenes that are placed by them.
+
+    Attributes:
+        scenes: Of the height model, that reach the cells; metres above the geoid.
+        sensor: Their sensor, as the project has it.
+        catalog: Where they came from.
+        geoid_m: By each cell of a task, the geoid's height above the ellipsoid at its upper left, upper right, lower left
+            and lower right corner.
+    """
+
+    scenes: tuple[Scene, ...]
+    sensor: SensorRecipe
+    catalog: CatalogRecipe
+    geoid_m: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
 class ArdTask:
     """Scenes that become one layer of each of some cells: one scene; or all of a sensor whose scenes have no date.
 
@@ -68,6 +100,7 @@ class ArdTask:
         catalog: Where the scenes came from.
         root: Of the storage.
         reader: Name of the reader plugin.
+        heights: Of the ground, where the sensor's pixels do not lie on a map.
     """
 
     name: str
@@ -82,6 +115,7 @@ class ArdTask:
     catalog: CatalogRecipe
     root: str
     reader: str = "native"
+    heights: Heights | None = None
 
     @property
     def source(self) -> str:
@@ -94,16 +128,20 @@ def by_region(ard: ArdRecipe, *, static: bool) -> bool:
     return static and ard.layout == "scenes"
 
 
-def ard_settings(ard: ArdRecipe, sensor: str, bands: tuple[str, ...], rules: tuple[str, ...] = ()) -> str:
+def ard_settings(
+    ard: ArdRecipe, sensor: str, bands: tuple[str, ...], rules: tuple[str, ...] = (), *, placed: bool = False
+) -> str:
     """Fingerprint of what the recipe says of one sensor's pixels and files; an option that is added changes none.
 
     Args:
         ard: The recipe.
         sensor: Name of the sensor.
-        bands: That are made of it.
+        bands: Of its layers.
         rules: Those of ``ard.rules`` that it reads.
+        placed: Whether its pixels are placed by heights; options for those count for no other sensor.
     """
-    said = ard.model_dump(mode="json", exclude={"sensors", "bands", "rules"}, exclude_defaults=True)
+    others = {"sensors", "bands", "rules", *(() if placed else ("flatten", "denoise", "geoid_m"))}
+    said = ard.model_dump(mode="json", exclude=others, exclude_defaults=True)
     if read := {name: dict(of) for name, of in ard.rules.items() if name in rules}:
         said["rules"] = read
     return digest([said, sensor, list(bands)])

@@ -40,6 +40,7 @@ class BlockReceipt(_Record):
     cause: str | None = None
     error: str | None = None
     scene_ids: list[str] = Field(default_factory=list, description="scenes that reached the block")
+    height_ids: list[str] = Field(default_factory=list, description="scenes that heights of its ground came from")
     days: int = Field(default=0, description="solar days among them")
     cover: float = Field(default=0.0, description="scenes that a pixel has on average, by their footprints")
     pixels: int = 0
@@ -111,6 +112,7 @@ class PartitionReceipt(_Record):
     made_at: dt.datetime
     wall_s: float = 0.0
     scenes: list[SceneUse] = Field(default_factory=list)
+    heights: list[SceneUse] = Field(default_factory=list, description="scenes that heights of the ground came from")
     dropped: list[Dropped] = Field(default_factory=list)
     blocks: list[BlockReceipt] = Field(default_factory=list)
     figures: dict[str, Any] = Field(default_factory=dict)

@@ -75,7 +75,8 @@ class Sensor:
         orbit: Orbit of the scene of a STAC item, for sensors whose view depends on it.
         derived: Bands of analysis-ready layers that are made from another band and not read.
         heights: The band that they are made from: metres above a datum.
-        geocoded: Whether its pixels lie on a map; those in the sensor's own geometry are no composite or layer as they are.
+        geocoded: Whether its pixels lie on a map. Those that lie in the sensor's own geometry are placed by heights of the
+            ground; then ``bands`` are what is made of them.
     """
 
     name: str

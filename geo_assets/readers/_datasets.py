@@ -33,7 +33,8 @@ for _logger in (logging.getLogger("rasterio._env"), logging.getLogger("rasterio.
 OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": 256,
+    "GDAL_CACHEMAX": 2**28,  # bytes: rasterio sets the number as it is, and 256 of them would hold no tile
+    "GDAL_NUM_THREADS": "1",  # other threads of GDAL do not find our files: JPEG 2000 tiles would be filled with anything
     "GTIFF_IGNORE_READ_ERRORS": "NO",
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -1,12 +1,22 @@
-"""Sentinel-1 C-band radar as detected digital numbers in the radar's own geometry (Level-1 GRD).
+"""Sentinel-1 C-band radar in the radar's own geometry (Level-1 GRD), of which gamma0 is made with heights of the ground.
 
-Its files have ground control points instead of a CRS, and its numbers mean nothing without the calibration, noise and
-product annotations beside them (``model.radar.annotations``): ``tasks.radar`` makes gamma0 of them.
+Its files hold amplitudes and have ground control points instead of a CRS. They mean nothing without the calibration, noise
+and product annotations beside them (``model.radar.annotations``): ``tasks.radar`` makes the bands below of them.
 """
 
-from geo_assets.model.band import Band
+import math
+
+from geo_assets.model.band import RADAR, Band
 from geo_assets.model.radar import acquisition, orbit
 from geo_assets.model.sensor import Sensor
+
+
+def _power(name: str) -> Band:
+    return Band(
+        name, (name,), 10, dtype="float32", nodata=math.nan, quantity=RADAR, shown=(0.0, 0.3 if name[0] == name[1] else 0.06),
+        plausible=(0.0, 1000.0),
+    )  # fmt: skip
+
 
 PLUGIN = Sensor(
     name="sentinel-1-grd",
@@ -16,8 +26,7 @@ PLUGIN = Sensor(
         "planetary-computer": ("sentinel-1-grd",),
         "*": ("sentinel-1-grd", "sentinel1-grd"),
     },
-    # Sentinel-1 Product Specification (S1-RS-MDA-52-7441), 5.1: amplitudes, 0 where nothing was measured
-    bands={name: Band(name, (name,), 10, unit="DN", shown=(0.0, 500.0)) for name in ("vv", "vh", "hh", "hv")},
+    bands={band.name: band for band in map(_power, ("vv", "vh", "hh", "hv"))},
     default_bands=("vv", "vh"),
     acquisition=acquisition,
     cloud_cover_field=None,

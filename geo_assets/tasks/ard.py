@@ -3,8 +3,9 @@
 A scene is read once for all cells of its region: windows that follow each other share the tiles under them.
 """
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from geo_assets.registry import load, sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks.ard_picture import layer_picture, tile_picture
 from geo_assets.tasks.ard_pixels import LayerPixels, finished
+from geo_assets.tasks.heights import reaching
 from geo_assets.tasks.tile import TileResult, make_tile
 from geo_assets.tasks.tile_files import encode, extension
 
@@ -67,11 +69,11 @@ def run(task: ArdTask) -> ArdResult:
         StoreError: A file could not be written.
     """
     began, cpu = time.perf_counter(), time.thread_time()
-    catalog, storage = load("catalogs", task.catalog.kind), Storage(task.root)
+    storage = Storage(task.root)
     rows: list[dict[str, Any]] = []
     qualities: list[Quality] = []
     pictures: dict[str, bytes] = {}
-    with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
+    with _session(task) as session:
         if task.ard.layout == "tiles":
             tile = make_tile(task, session)
             rows.append(_stored_tile(task, storage, tile))
@@ -87,6 +89,25 @@ def run(task: ArdTask) -> ArdResult:
     return ArdResult(
         rows, tuple(qualities), pictures, usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _session(task: ArdTask) -> Iterator[Any]:
+    """What gives the windows of a task's scenes."""
+    if task.heights is not None:
+        from geo_assets.tasks.radar_windows import radar_windows  # with what only its workers need
+
+        with radar_windows(task) as placed:
+            yield placed
+        return
+    catalog = load("catalogs", task.catalog.kind)
+    with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
+        yield session
+
+
+def _height_ids(task: ArdTask, cell: CellBox) -> list[str]:
+    """Scenes that may have told heights of a cell and of the ground around that counts."""
+    return [] if task.heights is None else [s.item_id for s in reaching([cell], task.heights.scenes)]
 
 
 def _stored(
@@ -108,7 +129,7 @@ def _stored(
     if single:
         footprint = shapely.intersection(footprint, shapely.from_wkb(one.footprint))
     return {
-        "cell_id": cell.id, "layer": task.name, "item_ids": [s.item_id for s in task.scenes], "time": one.time if single else None,
+        "cell_id": cell.id, "layer": task.name, "item_ids": [*(s.item_id for s in task.scenes), *_height_ids(task, cell)], "time": one.time if single else None,
         "solar_day": one.solar_day if single else None, "observed_share": round(float(observed.mean()), 6),
         "crs": cell.box.crs, "transform": list(cell.box.transform)[:6], "shape": list(cell.box.shape),
         "offset": one.dn_offset if single else 0, "baseline": one.baseline if single else "",
@@ -140,6 +161,7 @@ def _tags(task: ArdTask, cell: CellBox) -> dict[str, str]:
     return {
         "GEO_ASSETS_PRODUCT": f"ard/{task.sensor.sensor}", "GEO_ASSETS_REGION": task.region, "GEO_ASSETS_CELL": cell.id,
         "GEO_ASSETS_SCENES": " ".join(ids), "GEO_ASSETS_CODE_VERSION": CODE_VERSION, "GEO_ASSETS_MASK": task.mask.kind,
+        **({"GEO_ASSETS_HEIGHTS": " ".join(_height_ids(task, cell)), "GEO_ASSETS_FLATTENED_BY": task.ard.flatten} if task.heights else {}),
         **({"GEO_ASSETS_MONTH": task.month, "GEO_ASSETS_SOLAR_DAY": one.solar_day, "GEO_ASSETS_OFFSET": str(one.dn_offset)} if task.month else {}),
     }  # fmt: skip
 

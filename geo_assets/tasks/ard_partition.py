@@ -32,6 +32,8 @@ from geo_assets.tasks.ard_picture import ard_quicklook, update_ard_picture
 from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_table import read_layers, write_layers
 from geo_assets.tasks.cells import cell_boxes, region_grid
+from geo_assets.tasks.heights import CODE_VERSION as RADAR_VERSION
+from geo_assets.tasks.heights import gives_heights, height_scenes, height_sensor, heights_for, reaching, wide_cells
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
@@ -85,6 +87,7 @@ class Todo:
         cells: In which it is made now; not all that are wanted if only some are missing.
         key: Fingerprint of its scenes, the recipe and the code.
         reason: Why.
+        heights: Scenes that heights of its ground come from, where it is placed by them.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Todo:
     cells: tuple[CellBox, ...]
     key: str
     reason: str
+    heights: tuple[Scene, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class ArdPlan:
         previous: Receipt of the partition as it is now.
         scenes: Scenes that are used.
         dropped: Scenes that are not.
+        heights: Scenes that heights of the ground come from.
     """
 
     sensor: str
@@ -119,6 +124,7 @@ class ArdPlan:
     previous: PartitionReceipt | None
     scenes: tuple[Scene, ...]
     dropped: tuple[Dropped, ...]
+    heights: tuple[Scene, ...] = ()
 
     @property
     def done(self) -> PartitionReceipt | None:
@@ -144,6 +150,7 @@ def layers_version(blocks: Sequence[BlockReceipt]) -> str:
 def plan_ard(
     project: Project, sensor: Sensor, *, region: str, month: str | None, cells: Sequence[CellBox], table: gpd.GeoDataFrame,
     previous: PartitionReceipt | None, overwrite: bool = False, only: frozenset[str] | None = None, fault: str = "",
+    heights: gpd.GeoDataFrame | None = None,
 ) -> ArdPlan:  # fmt: skip
     """Compare what is wanted with what the receipt says; reads no pixel.
 
@@ -158,6 +165,7 @@ def plan_ard(
         overwrite: Make everything again.
         only: Cells that are made now; the others stay as they are. None is all.
         fault: What is wrong with the receipt that is there, which is why ``previous`` is None.
+        heights: Scene table of the region for the sensor that tells heights (``heights.height_sensor``), where one is needed.
 
     Raises:
         ConfigError: No scene has an asset for a band.
@@ -165,16 +173,15 @@ def plan_ard(
     only = None if fault else only  # nothing tells what is there of the others, so they would be lost
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
     scenes = used_scenes(table, sensor, source_bands(project, sensor), mask, advice=band_advice(project, sensor))
-    settings = [
-        _settings(project, sensor),
-        composite.pixel_mask(mask),
-        entry.facts,
-        ard.CODE_VERSION,
-    ]
+    settings = [_settings(project, sensor), composite.pixel_mask(mask), entry.facts, ard.CODE_VERSION]
+    ground, every = _ground(project, sensor, heights), set[int]()
     known = {b.name: b for b in previous.blocks} if previous else {}
     todo, fresh = [], []
     for name, group, reached in _layers(project.ard, sensor, scenes, cells):
-        key = digest([settings, [list(map(str, s.identity)) for s in group]])
+        under = reaching(reached, ground)
+        every |= {id(s) for s in under}
+        placed = [] if sensor.geocoded else [[list(map(str, s.identity)) for s in under], RADAR_VERSION]
+        key = digest([settings, [list(map(str, s.identity)) for s in group], *placed])
         had = known.get(name)
         same = had is not None and had.key == key and not overwrite
         # Of what failed, older files may be there still
@@ -182,18 +189,38 @@ def plan_ard(
         now = tuple(c for c in reached if c.id not in made and (only is None or c.id in only))
         if now:
             reason = fault or _reason(previous, had, same=same, overwrite=overwrite)
-            todo.append(Todo(name, group, now, key, reason))
+            todo.append(Todo(name, group, now, key, reason, under))
         elif had is not None:  # as it should be, or another one by now but none of the cells that are made now
             there = {c.id for c in reached}
             fresh.append(had.model_copy(update={"cells": [c for c in had.cells if c in there]}))
+    used = tuple(s for s in ground if id(s) in every)
     return ArdPlan(
-        sensor.name, region, month, tuple(cells), tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table))
+        sensor.name,
+        region,
+        month,
+        tuple(cells),
+        tuple(todo),
+        tuple(fresh),
+        previous,
+        scenes,
+        tuple(dropped(table)),
+        used,
     )
 
 
 def _settings(project: Project, sensor: Sensor) -> str:
     rules = rules_read(sensor) if project.ard.layout == "tiles" else ()
-    return ard_settings(project.ard, sensor.name, ard_bands(project, sensor), rules)
+    return ard_settings(project.ard, sensor.name, ard_bands(project, sensor), rules, placed=not sensor.geocoded)
+
+
+def _ground(project: Project, sensor: Sensor, table: gpd.GeoDataFrame | None) -> tuple[Scene, ...]:
+    """Scenes that tell heights of a region, where a sensor's pixels are placed by them."""
+    entry = height_sensor(project, sensor)
+    if entry is None:
+        return ()
+    if table is None:
+        raise ValueError(f"{sensor.name}: its plan needs the scene table of {entry.sensor}")
+    return height_scenes(project, entry, table)
 
 
 def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:
@@ -327,9 +354,11 @@ def _store_pages(storage: Storage, qualities: Sequence[Quality], page: Callable[
 def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:
     entry = project.sensor(plan.sensor)
     sensor = sensor_of(entry)
+    model = height_sensor(project, sensor)
     return ArdTask(
         name=todo.name, region=plan.region, month=plan.month, cells=todo.cells, scenes=todo.scenes, sensor=entry, bands=ard_bands(project, sensor),
         ard=project.ard, mask=mask_for(project.mask, sensor), catalog=project.catalog_of(plan.sensor), root=storage.root, reader=project.cube.reader,
+        heights=None if model is None else heights_for(project, model, todo.heights, todo.cells),
     )  # fmt: skip
 
 
@@ -339,7 +368,7 @@ def _made(todo: Todo, result: ard.ArdResult, had: BlockReceipt | None) -> BlockR
     sizes = {cell.id: cell.box.shape[0] * cell.box.shape[1] for cell in todo.cells}
     observed = sum(round(r["observed_share"] * sizes[r["cell_id"]]) for r in result.rows)
     return BlockReceipt(
-        row=0, col=0, name=todo.name, key=todo.key, chunks=[], cells=sorted(before | sizes.keys()), scene_ids=[s.item_id for s in todo.scenes],
+        row=0, col=0, name=todo.name, key=todo.key, chunks=[], cells=sorted(before | sizes.keys()), scene_ids=[s.item_id for s in todo.scenes], height_ids=[s.item_id for s in todo.heights],
         days=len({s.solar_day for s in todo.scenes}), pixels=pixels, observed=observed, bytes_read=result.bytes_read, requests=result.requests,
         notes=list(result.notes), wall_s=result.wall_s, cpu_s=result.cpu_s,
     )  # fmt: skip
@@ -364,8 +393,8 @@ def _receipt(
     return PartitionReceipt(
         product=product(plan.sensor), region=plan.region, month=plan.month, run_id=run_id, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
         status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=layers_version(blocks),
-        recipe_hash=_settings(project, sensor), scene_hash=scene_hash(plan.scenes),
-        code_version=ard.CODE_VERSION, scenes=[scene_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
+        recipe_hash=_settings(project, sensor), scene_hash=scene_hash([*plan.scenes, *plan.heights]),
+        code_version=ard.CODE_VERSION, scenes=[scene_use(s) for s in plan.scenes], heights=[scene_use(s) for s in plan.heights], dropped=list(plan.dropped), blocks=blocks,
         figures={
             "layers": len([b for b in blocks if b.key]), "cells": len({c for b in blocks for c in b.cells}), "pixels": pixels,
             "observed_share": round(sum(b.observed for b in blocks) / pixels, 4) if pixels else 0.0,
@@ -384,7 +413,12 @@ def ard_boxes(table: gpd.GeoDataFrame, region: str, project: Project) -> list[Ce
 
 
 def whole_cells(project: Project, sensor: Sensor, cells: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Cells out to where their scenes are looked for: yearly tiles of a cloudy sensor are chosen by what lies around them."""
+    """Cells out to where their scenes are looked for.
+
+    Yearly tiles of a cloudy sensor are chosen by what lies around them; heights around a cell count where they place pixels.
+    """
+    if len(cells) and gives_heights(project, sensor, ard_sensors(project)):
+        return wide_cells(cells)
     if project.ard.layout != "tiles" or "scl" not in sensor.mask_band or not len(cells):
         return cells
     wide = [view_area(g) for g in cells.geometry]

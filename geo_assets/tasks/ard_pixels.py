@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from geo_assets.model.band import RADAR, Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_band
 from geo_assets.model.geometry import GeoBox
-from geo_assets.model.plugin import Layer, ReadSession
+from geo_assets.model.plugin import Layer
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
@@ -40,6 +40,14 @@ class _Seen:
     lattice: Mask
 
 
+class Windows(Protocol):
+    """What gives windows of layers: a session of a reader, or ``radar_windows.RadarWindows``."""
+
+    def windows(self, layers: Sequence[Layer]) -> Iterator[Pixels | None]:
+        """See ``ReadSession``."""
+        ...
+
+
 class LayerPixels:
     """Pixels of a task, cell by cell.
 
@@ -48,7 +56,7 @@ class LayerPixels:
         session: Reads pixels.
     """
 
-    def __init__(self, task: ArdTask, session: ReadSession) -> None:
+    def __init__(self, task: ArdTask, session: Windows) -> None:
         self._task, self._session = task, session
         self._sensor = sensor_of(task.sensor)
         self._bands = [self._sensor.bands[name] for name in read_bands(self._sensor, task.bands)]
@@ -66,7 +74,7 @@ class LayerPixels:
         """
         seen, resampling = list(self._clear()), self._task.ard.resampling
         layers = [
-            _layer(s.scene, band, self._boxes[s.cell.id], resampling, s.lattice) for s in seen for band in self._bands
+            layer_of(s.scene, band, self._boxes[s.cell.id], resampling, s.lattice) for s in seen for band in self._bands
         ]
         windows = self._session.windows(layers)
         by_cell: dict[str, list[_Seen]] = {}
@@ -103,7 +111,7 @@ class LayerPixels:
             return
         halo = halo_px(task.mask.close_px, task.mask.open_px)
         wide = {cell.id: _widened(self._boxes[cell.id], halo) for cell in task.cells}
-        layers = [_layer(scene, band, wide[cell.id], task.mask.resampling, None) for cell, scene in pairs]
+        layers = [layer_of(scene, band, wide[cell.id], task.mask.resampling, None) for cell, scene in pairs]
         for (cell, scene), classes in zip(pairs, self._session.windows(layers), strict=True):
             if classes is None:
                 continue
@@ -113,7 +121,12 @@ class LayerPixels:
                 yield _packed(cell, scene, self._boxes[cell.id], clear)
 
 
-def _layer(scene: Scene, band: Band, box: GeoBox, resampling: str, lattice: Mask | None) -> Layer:
+def layer_of(scene: Scene, band: Band, box: GeoBox, resampling: str, lattice: Mask | None) -> Layer:
+    """A band of a scene on a window.
+
+    Raises:
+        SourceError: The scene has no asset for it.
+    """
     href = scene.href(band.name)
     if href is None:
         raise SourceError(

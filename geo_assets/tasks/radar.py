@@ -1,12 +1,14 @@
-"""Gamma0 of a window of the ground from one Sentinel-1 ground range scene."""
+"""Gamma0 of windows of the ground from Sentinel-1 ground range scenes."""
 
+import functools
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from geo_assets.eo.sar import Facing, calibrate, facing, flattened, floored, sample, window
-from geo_assets.eo.sar_annotation import parse_calibration, parse_noise, parse_product
+from geo_assets.eo.sar import Facing, Floored, Window, calibrate, facing, flattened, floored, sample, window
+from geo_assets.eo.sar_annotation import Noise, Product, Table, parse_calibration, parse_noise, parse_product
 from geo_assets.eo.sar_area import flattened_by_area, illuminated_area, level_area
 from geo_assets.eo.sar_cast import with_cast
 from geo_assets.eo.sar_place import OrbitGeolocation, View, view
@@ -69,6 +71,121 @@ def around(box: GeoBox, margin_px: int = HALO_PX) -> GeoBox:
     return box.window(-margin_px, -margin_px, rows + 2 * margin_px, cols + 2 * margin_px)
 
 
+class Ground:
+    """A window of the ground as the radar sees it: worked out once for all polarisations that share their geometry.
+
+    Args:
+        product: Geometry of the image.
+        box: The window.
+        height: Metres above the geoid on ``around(box, margin_px)``, dims (y, x), float, nodata NaN; sea is 0.
+        geoid_m: Height of the geoid above the WGS 84 ellipsoid; 0 where ``height`` counts from the ellipsoid.
+        margin_px: Pixels around the window that ``height`` has.
+    """
+
+    def __init__(
+        self, product: Product, box: GeoBox, height: npt.NDArray[np.floating], *, geoid_m: float, margin_px: int = HALO_PX
+    ) -> None:  # fmt: skip
+        if margin_px < HALO_PX or height.shape != around(box, margin_px).shape:
+            raise ValueError(
+                f"heights have shape {height.shape}; {box.shape} with a margin of {margin_px} px are needed"
+            )
+        self.box, self._height, self._geoid_m, self._margin_px = box, height, geoid_m, margin_px
+        self._geolocation = OrbitGeolocation(product)
+
+    @functools.cached_property
+    def seen(self) -> View:
+        """Where each pixel lies in the image, and from where it is seen."""
+        own = self._height[_inner(self._margin_px, self._height.shape)]
+        return view(self.box, own.astype(np.float64) + self._geoid_m, self._geolocation)
+
+    @functools.cached_property
+    def facing(self) -> Facing:
+        """How each pixel faces the radar, with the shadow and layover that other ground casts on it."""
+        near = self._height[_inner(self._margin_px - HALO_PX, self._height.shape)]
+        own = facing(self.seen, gradient(near, self.box))
+        return with_cast(own, self.box, self.seen, self._height, margin_px=self._margin_px)
+
+    def flattened(self, power: F32, part: Window, *, flatten: str, looks: int) -> F32:
+        """Backscatter of the window without the terrain's effect; see ``backscatter``.
+
+        Args:
+            power: Gamma0 on the ellipsoid, dims (y, x), float32, linear power, nodata NaN.
+            part: Window of the image that it was sampled from.
+            flatten: ``angle`` or ``area``.
+            looks: With which it was sampled.
+        """
+        if flatten == "angle":
+            return flattened(power, self.seen, self.facing)
+        wide, height = around(self.box, self._margin_px - HALO_PX), self._height
+        metres = height[_inner(HALO_PX, height.shape)].astype(np.float64) + self._geoid_m
+        lit = illuminated_area(wide, view(wide, metres, self._geolocation), gradient(height, wide), part)
+        area = sample(lit.astype(np.float32), part, self.seen.line, self.seen.pixel, looks=looks)
+        level = level_area(self.box, self.seen, self._geolocation)
+        return flattened_by_area(np.where(self.facing.shadow, np.float32(np.nan), power), area, level)
+
+
+class RadarBand:
+    """One polarisation of a scene; its image stays open and its annotations are read once, for all windows.
+
+    Args:
+        files: To read from.
+        scene: What is read.
+        denoise: Whether thermal noise is taken off. Products of 2014 and 2015 whose noise is not in DN^2 are only made without.
+
+    Raises:
+        SourceError: A file is missing or unreadable, its numbers make no sense, or the files do not belong together.
+    """
+
+    def __init__(self, files: RadarFiles, scene: RadarScene, *, denoise: bool = True) -> None:
+        self.product = parse_product(files.annotation(scene.product), without_query(scene.product))
+        self._image = files.image(scene.measurement)
+        if self._image.shape != self.product.shape:
+            text = f"it has {self._image.shape} samples, its annotation says {self.product.shape}"
+            raise SourceError(f"{without_query(scene.measurement)}: {text}")
+        self._files, self._scene, self._denoise = files, scene, denoise
+
+    @functools.cached_property
+    def geometry(self) -> Hashable:
+        """What is equal for polarisations that see the ground alike, to the last bit."""
+        of = self.product
+        tables = (
+            of.orbit.seconds,
+            of.orbit.position,
+            of.orbit.velocity,
+            of.ground_range.seconds,
+            of.ground_range.origin_m,
+        )
+        powers = tuple(c.tobytes() for c in of.ground_range.coefficients)
+        return of.shape, of.line_s, of.pixel_m, tuple(t.tobytes() for t in tables), powers
+
+    @functools.cached_property
+    def _tables(self) -> tuple[Table, Noise | None]:
+        """Calibration and noise, read once an image is known to reach a window."""
+        files, scene = self._files, self._scene
+        table = parse_calibration(files.annotation(scene.calibration), without_query(scene.calibration)).gamma
+        if not self._denoise:
+            return table, None
+        return table, parse_noise(files.annotation(scene.noise), without_query(scene.noise))
+
+    def backscatter(self, ground: Ground, *, flatten: str = "angle") -> Backscatter | None:
+        """Gamma0 of a window; see the function ``backscatter``.
+
+        Raises:
+            SourceError: A file is unreadable.
+        """
+        if flatten not in FLATTEN:
+            raise ValueError(f"flatten {flatten!r}: use one of {', '.join(FLATTEN)}")
+        seen, looks = ground.seen, _looks(ground.box, self.product.pixel_m)
+        part = window(seen.line, seen.pixel, self.product.shape, looks=looks)
+        if part is None:
+            return None
+        power = calibrate(self._image.read(part), part, *self._tables)
+        found: Floored = floored(sample(power, part, seen.line, seen.pixel, looks=looks))
+        gamma0 = ground.flattened(found.power, part, flatten=flatten, looks=looks)
+        hidden = np.isfinite(found.power) & np.isnan(gamma0)
+        return Backscatter(gamma0, found.count, int(hidden.sum()), seen, ground.facing)
+
+
 def backscatter(
     files: RadarFiles, scene: RadarScene, box: GeoBox, height: npt.NDArray[np.floating], *,
     geoid_m: float, margin_px: int = HALO_PX, flatten: str = "angle", denoise: bool = True,
@@ -97,37 +214,9 @@ def backscatter(
     """
     if flatten not in FLATTEN:
         raise ValueError(f"flatten {flatten!r}: use one of {', '.join(FLATTEN)}")
-    if margin_px < HALO_PX or height.shape != around(box, margin_px).shape:
-        raise ValueError(f"heights have shape {height.shape}; {box.shape} with a margin of {margin_px} px are needed")
-    product = parse_product(files.annotation(scene.product), without_query(scene.product))
-    image = files.image(scene.measurement)
-    if image.shape != product.shape:
-        text = f"it has {image.shape} samples, its annotation says {product.shape}"
-        raise SourceError(f"{without_query(scene.measurement)}: {text}")
-    geolocation = OrbitGeolocation(product)
-    near = height[_inner(margin_px - HALO_PX, height.shape)]
-    seen = view(box, near[_inner(HALO_PX, near.shape)].astype(np.float64) + geoid_m, geolocation)
-    looks = _looks(box, product.pixel_m)
-    part = window(seen.line, seen.pixel, product.shape, looks=looks)
-    if part is None:
-        return None
-    table = parse_calibration(files.annotation(scene.calibration), without_query(scene.calibration)).gamma
-    noise = parse_noise(files.annotation(scene.noise), without_query(scene.noise)) if denoise else None
-    power = calibrate(image.read(part), part, table, noise)
-    found = floored(sample(power, part, seen.line, seen.pixel, looks=looks))
-    ground = facing(seen, gradient(near, box))
-    ground = with_cast(ground, box, seen, height, margin_px=margin_px)
-    if flatten == "angle":
-        gamma0 = flattened(found.power, seen, ground)
-    else:
-        wide = around(box, margin_px - HALO_PX)
-        sight = view(wide, height[_inner(HALO_PX, height.shape)].astype(np.float64) + geoid_m, geolocation)
-        lit = illuminated_area(wide, sight, gradient(height, wide), part).astype(np.float32)
-        area = sample(lit, part, seen.line, seen.pixel, looks=looks)
-        level = level_area(box, seen, geolocation)
-        gamma0 = flattened_by_area(np.where(ground.shadow, np.float32(np.nan), found.power), area, level)
-    hidden = np.isfinite(found.power) & np.isnan(gamma0)
-    return Backscatter(gamma0, found.count, int(hidden.sum()), seen, ground)
+    band = RadarBand(files, scene, denoise=denoise)
+    ground = Ground(band.product, box, height, geoid_m=geoid_m, margin_px=margin_px)
+    return band.backscatter(ground, flatten=flatten)
 
 
 def _inner(margin_px: int, shape: tuple[int, ...]) -> tuple[slice, slice]:

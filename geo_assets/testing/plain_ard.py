@@ -8,12 +8,15 @@ from geo_assets.eo.radar_quality import Quality
 from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
 from geo_assets.model.geometry import Region
+from geo_assets.model.project import Project
 from geo_assets.model.receipt import PartitionReceipt
+from geo_assets.model.sensor import Sensor
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import areas, cells, search
 from geo_assets.tasks.ard_partition import ArdPlan, ard_boxes, ard_sensors, make_ard, plan_ard, product, whole_cells
 from geo_assets.tasks.ard_table import read_layers
+from geo_assets.tasks.heights import height_sensor
 from geo_assets.tasks.steps import Mapper, alone
 
 Key = tuple[str, str, str | None]  # sensor, region, month
@@ -32,6 +35,17 @@ class ArdRun:
         self.plans: dict[Key, ArdPlan] = {}
         self.receipts: dict[Key, PartitionReceipt] = {}
         self.tables: dict[Key, gpd.GeoDataFrame] = {}
+
+
+def _heights(project: Project, sensor: Sensor, region: str, own: gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
+    """Scenes whose heights place a sensor's pixels, where that is needed."""
+    entry = height_sensor(project, sensor)
+    if entry is None:
+        return None
+    return search.search_static(
+        Region.parse(region), cells.region_grid(region, project.cube), catalog=project.catalog_of(entry.sensor), sensor=entry,
+        mask=project.mask, beyond=whole_cells(project, sensor_of(entry), own),
+    )  # fmt: skip
 
 
 def run_ard(
@@ -66,12 +80,13 @@ def run_ard(
                     if by_region(project.ard, static=facts.static)
                     else [*found.items()]
                 )
+                heights = _heights(project, facts, region, own)
                 for month, table in dated:
                     key = sensor, region, month
                     plan = plan_ard(
                         project, facts, region=region, month=month, cells=ard_boxes(own, region, project), table=table,
                         previous=loaded.storage.read_receipt(product(sensor), region, month), overwrite=overwrite,
-                        only=frozenset(only) if only else None,
+                        only=frozenset(only) if only else None, heights=heights,
                     )  # fmt: skip
                     run.plans[key] = plan
                     run.receipts[key] = plan.done or alone(

@@ -47,6 +47,7 @@ class RadarWorld:
         seed: Of the speckle.
         by_area: Whether slopes are as bright as the area that the radar sees in a sample, as in nature, or as the cosine of
             the angle under which it sees them.
+        start: Time of the first line.
     """
 
     lon: float = 11.3
@@ -62,6 +63,7 @@ class RadarWorld:
     old_noise: bool = False
     seed: int = 1
     by_area: bool = False
+    start: dt.datetime = _START
 
     @property
     def plane(self) -> pyproj.Transformer:
@@ -75,11 +77,11 @@ class RadarWorld:
         found: F64 = self.height_m + self.east * np.asarray(e) + self.north * np.asarray(n)
         return found
 
-    def truth(self, lon: F64, lat: F64) -> F64:
-        """Gamma0 without any effect of the terrain, linear power: smooth hills of brightness."""
+    def truth(self, lon: F64, lat: F64, polarization: str = "vv") -> F64:
+        """Gamma0 without any effect of the terrain, linear power: smooth hills of brightness, VH a fifth of VV."""
         e, n = self.plane.transform(lon, lat)
         found: F64 = 0.12 + 0.05 * np.sin(np.asarray(e) / 260) * np.cos(np.asarray(n) / 310)
-        return found
+        return found if polarization == "vv" else found / 5
 
     def _local(self, lon: F64, lat: F64) -> tuple[F64, F64, F64]:
         """Unit vectors towards east, north and up, Earth-fixed, dims (..., 3)."""
@@ -217,34 +219,41 @@ class RadarWorld:
 
     @cached_property
     def amplitudes(self) -> npt.NDArray[np.uint16]:
-        """What the measurement stores, with the effect of the terrain, noise and speckle; uint16, nowhere 0."""
+        """What the measurement of VV stores."""
+        return self.amplitudes_of("vv")
+
+    def amplitudes_of(self, polarization: str) -> npt.NDArray[np.uint16]:
+        """What a measurement stores, with the effect of the terrain, noise and speckle; uint16, nowhere 0."""
         lon, lat, _, _ = self.places
         flat, local = self.cosines
         bright = self.seen_area / replace(self, east=0.0, north=0.0).seen_area if self.by_area else local / flat
-        power = self.truth(lon, lat) * bright * self.gamma_table[1] ** 2 + self.noise_power
+        power = self.truth(lon, lat, polarization) * bright * self.gamma_table[1] ** 2 + self.noise_power
         if self.looks:
             power = power * np.random.default_rng(self.seed).gamma(self.looks, 1 / self.looks, self.shape)
         return np.clip(np.rint(np.sqrt(power)), 1, 65535).astype(np.uint16)
 
-    def write(self, folder: Path) -> dict[str, Path]:
-        """The files of the product, in its folders and by its names: measurement, product, calibration and noise."""
-        (folder / "measurement").mkdir(parents=True)
-        (folder / "annotation" / "calibration").mkdir(parents=True)
+    def write(self, folder: Path, polarization: str = "vv") -> dict[str, Path]:
+        """The files of a polarisation, in a product's folders and by its names: measurement, product, calibration and noise."""
+        (folder / "measurement").mkdir(parents=True, exist_ok=True)
+        (folder / "annotation" / "calibration").mkdir(parents=True, exist_ok=True)
+        name = f"iw-{polarization}"
         found = {
-            "measurement": folder / "measurement" / "iw-vv.tiff",
-            "product": folder / "annotation" / "iw-vv.xml",
-            "calibration": folder / "annotation" / "calibration" / "calibration-iw-vv.xml",
-            "noise": folder / "annotation" / "calibration" / "noise-iw-vv.xml",
+            "measurement": folder / "measurement" / f"{name}.tiff",
+            "product": folder / "annotation" / f"{name}.xml",
+            "calibration": folder / "annotation" / "calibration" / f"calibration-{name}.xml",
+            "noise": folder / "annotation" / "calibration" / f"noise-{name}.xml",
         }
-        texts = {"product": self.product_xml(), "calibration": self.calibration_xml(), "noise": self.noise_xml()}
-        for name, text in texts.items():
-            found[name].write_text(text, encoding="utf-8")
+        texts = {
+            "product": self.product_xml(polarization), "calibration": self.calibration_xml(polarization), "noise": self.noise_xml(polarization),
+        }  # fmt: skip
+        for kind, text in texts.items():
+            found[kind].write_text(text, encoding="utf-8")
         points = [GroundControlPoint(row=r, col=c, x=x, y=y, z=z) for r, c, x, y, z, _ in self._points()]
         with rasterio.open(
             found["measurement"], "w", driver="GTiff", dtype="uint16", count=1, height=self.shape[0],
             width=self.shape[1], tiled=True, blockxsize=128, blockysize=128,
         ) as sink:  # fmt: skip
-            sink.write(self.amplitudes, 1)
+            sink.write(self.amplitudes if polarization == "vv" else self.amplitudes_of(polarization), 1)
             sink.gcps = points, rasterio.crs.CRS.from_epsg(4326)
         return found
 
@@ -258,23 +267,23 @@ class RadarWorld:
         columns = (line, pixel, lon, lat, height, np.degrees(np.arccos(cosine)))
         return [tuple(map(float, row)) for row in zip(*(c.ravel() for c in columns), strict=True)]
 
-    def product_xml(self) -> str:
+    def product_xml(self, polarization: str = "vv") -> str:
         """The product annotation."""
         states = "".join(self._state(seconds) for seconds in np.arange(-40.0, 41.0, 10.0))
         conversions = "".join(
-            f"<coordinateConversion><azimuthTime>{_time(t)}</azimuthTime><slantRangeTime>{_sci(2 * r / 299792458)}</slantRangeTime>"
+            f"<coordinateConversion><azimuthTime>{self._time(t)}</azimuthTime><slantRangeTime>{_sci(2 * r / 299792458)}</slantRangeTime>"
             f"<sr0>{_sci(r)}</sr0><srgrCoefficients count='3'>{_list(np.array(c))}</srgrCoefficients></coordinateConversion>"
             for t, r, c in self.ranges
         )
         points = "".join(
-            f"<geolocationGridPoint><azimuthTime>{_time(line * _LINE_S)}</azimuthTime><line>{line:.0f}</line><pixel>{pixel:.0f}</pixel>"
+            f"<geolocationGridPoint><azimuthTime>{self._time(line * _LINE_S)}</azimuthTime><line>{line:.0f}</line><pixel>{pixel:.0f}</pixel>"
             f"<latitude>{_sci(lat)}</latitude><longitude>{_sci(lon)}</longitude><height>{_sci(height)}</height>"
             f"<incidenceAngle>{_sci(angle)}</incidenceAngle></geolocationGridPoint>"
             for line, pixel, lon, lat, height, angle in self._points()
         )
         return (
-            f"{_HEAD}<product>{_header()}<generalAnnotation><orbitList count='9'>{states}</orbitList></generalAnnotation>"
-            f"<imageAnnotation><imageInformation><productFirstLineUtcTime>{_time(0)}</productFirstLineUtcTime>"
+            f"{_HEAD}<product>{self._header(polarization)}<generalAnnotation><orbitList count='9'>{states}</orbitList></generalAnnotation>"
+            f"<imageAnnotation><imageInformation><productFirstLineUtcTime>{self._time(0)}</productFirstLineUtcTime>"
             f"<rangePixelSpacing>{_sci(_PIXEL_M)}</rangePixelSpacing><azimuthTimeInterval>{_sci(_LINE_S)}</azimuthTimeInterval>"
             f"<numberOfSamples>{self.shape[1]}</numberOfSamples><numberOfLines>{self.shape[0]}</numberOfLines>"
             f"</imageInformation></imageAnnotation><geolocationGrid><geolocationGridPointList count='36'>{points}"
@@ -290,29 +299,29 @@ class RadarWorld:
             + f"</{name}>"
             for name, vector in vectors.items()
         )
-        return f"<orbit><time>{_time(seconds)}</time><frame>Earth Fixed</frame>{inner}</orbit>"
+        return f"<orbit><time>{self._time(seconds)}</time><frame>Earth Fixed</frame>{inner}</orbit>"
 
-    def calibration_xml(self) -> str:
+    def calibration_xml(self, polarization: str = "vv") -> str:
         """The calibration annotation; sigma0 and beta0 have tables of their own, which nothing here uses."""
         lines, pixels = self._nodes()
         vectors = "".join(
-            f"<calibrationVector><azimuthTime>{_time(line * _LINE_S)}</azimuthTime><line>{line:.0f}</line>{_counted('pixel', pixels)}"
+            f"<calibrationVector><azimuthTime>{self._time(line * _LINE_S)}</azimuthTime><line>{line:.0f}</line>{_counted('pixel', pixels)}"
             f"{_counted('sigmaNought', row * 0.9)}{_counted('betaNought', row * 0.7)}{_counted('gamma', row)}"
             f"{_counted('dn', row)}</calibrationVector>"
             for line, row in zip(lines, self.gamma_table[0], strict=True)
         )
         return (
-            f"{_HEAD}<calibration>{_header()}<calibrationInformation><absoluteCalibrationConstant>1.000000e+00"
+            f"{_HEAD}<calibration>{self._header(polarization)}<calibrationInformation><absoluteCalibrationConstant>1.000000e+00"
             f"</absoluteCalibrationConstant></calibrationInformation><calibrationVectorList count='{len(lines)}'>{vectors}"
             "</calibrationVectorList></calibration>"
         )
 
-    def noise_xml(self) -> str:
+    def noise_xml(self, polarization: str = "vv") -> str:
         """The noise annotation in the format of the world."""
         name = "noise" if self.old_noise else "noiseRange"
         lines, pixels = self._nodes()
         vectors = "".join(
-            f"<{name}Vector><azimuthTime>{_time(line * _LINE_S)}</azimuthTime><line>{line:.0f}</line>{_counted('pixel', pixels)}"
+            f"<{name}Vector><azimuthTime>{self._time(line * _LINE_S)}</azimuthTime><line>{line:.0f}</line>{_counted('pixel', pixels)}"
             f"{_counted(f'{name}Lut', row)}</{name}Vector>"
             for line, row in zip(lines, self.noise_table[0], strict=True)
         )
@@ -325,21 +334,21 @@ class RadarWorld:
         if not self.old_noise:
             azimuth = f"<noiseAzimuthVectorList count='2'>{azimuth}</noiseAzimuthVectorList>"
         listed = f"<{name}VectorList count='{len(lines)}'>{vectors}</{name}VectorList>"
-        return f"{_HEAD}<noise>{_header()}{listed}{azimuth}</noise>"
+        return f"{_HEAD}<noise>{self._header(polarization)}{listed}{azimuth}</noise>"
+
+    def _header(self, polarization: str) -> str:
+        return (
+            f"<adsHeader><missionId>S1A</missionId><productType>GRD</productType><polarisation>{polarization.upper()}</polarisation>"
+            f"<mode>IW</mode><swath>IW</swath><startTime>{self._time(0)}</startTime></adsHeader>"
+        )
+
+    def _time(self, seconds: float) -> str:
+        return (
+            (self.start + dt.timedelta(seconds=float(seconds))).replace(tzinfo=None).isoformat(timespec="microseconds")
+        )
 
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-
-
-def _header() -> str:
-    return (
-        "<adsHeader><missionId>S1A</missionId><productType>GRD</productType><polarisation>VV</polarisation><mode>IW</mode>"
-        f"<swath>IW</swath><startTime>{_time(0)}</startTime></adsHeader>"
-    )
-
-
-def _time(seconds: float) -> str:
-    return (_START + dt.timedelta(seconds=float(seconds))).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _sci(value: float) -> str:

@@ -19,7 +19,7 @@ from geo_assets.errors import ConfigError
 from geo_assets.model.crs import parse_resolution, reproject
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.period import Month
-from geo_assets.testing import world_landsat, world_radar
+from geo_assets.testing import world_grd, world_landsat, world_radar
 from geo_assets.testing.world_land import BANDS, F32, SPECTRA, Landscape, fine, inner, landscape
 from geo_assets.testing.world_observe import observe
 from geo_assets.testing.world_plan import Granule, Observation, Tile, exact_box, make_tiles, month_plan, outdated
@@ -76,7 +76,8 @@ class SampleWorld:
         with_duplicate: Whether one acquisition has two items.
         crs: Of the pixels.
         codes: MGRS names of the two tiles.
-        sensors: What the catalog has: ``sentinel-2-l2a``, ``sentinel-1-rtc``, ``landsat-c2-l2``, ``dem``, ``landcover``.
+        sensors: What the catalog has: ``sentinel-2-l2a``, ``sentinel-1-rtc``, ``sentinel-1-grd``, ``landsat-c2-l2``, ``dem``,
+            ``landcover``.
         bands: Of Sentinel-2: the four of 10 m, and after them any of 20 m: ``rededge1``, ``rededge2``, ``rededge3``,
             ``nir08``, ``swir16``, ``swir22``.
     """
@@ -282,6 +283,11 @@ class SampleWorld:
     def radar_scenes(self) -> tuple[world_radar.RadarScene, ...]:
         """All Sentinel-1 scenes in the order of time, written only if ``sensors`` name them."""
         return world_radar.radar_scenes(self.months, self.box)
+
+    @functools.cached_property
+    def grd_scenes(self) -> tuple[world_grd.GrdScene, ...]:
+        """All Sentinel-1 scenes in the radar's own geometry, written only if ``sensors`` name them."""
+        return world_grd.grd_scenes(self.months, self.terrain, self._land)
 
     @functools.cached_property
     def landsat_scenes(self) -> tuple[world_landsat.LandsatScene, ...]:

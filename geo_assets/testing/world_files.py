@@ -18,7 +18,7 @@ import rasterio
 from affine import Affine
 
 from geo_assets.errors import ConfigError
-from geo_assets.testing import world_landsat, world_radar, world_static
+from geo_assets.testing import world_grd, world_landsat, world_radar, world_static
 from geo_assets.testing.world import COLLECTION, RESOLUTION_M, SCL_RESOLUTION_M, BrokenAsset, SampleWorld
 from geo_assets.testing.world_land import BANDS
 from geo_assets.testing.world_plan import Granule, Observation
@@ -205,6 +205,14 @@ def _write_radar(world: SampleWorld, folder: Path) -> _Written:
     return [(home.name, len(items))]
 
 
+def _write_grd(world: SampleWorld, folder: Path) -> _Written:
+    home = folder / world_grd.COLLECTION
+    items = [world_grd.write_scene(s, home) for s in world.grd_scenes]
+    text = "Computed ground range products of a world whose backscatter and heights are known, without speckle."
+    write_collection(items, home, title="Sentinel-1 ground range, made up", description=text)
+    return [(home.name, len(items))]
+
+
 def _write_landsat(world: SampleWorld, folder: Path) -> _Written:
     home = folder / "landsat-c2-l2"
     seen = (world.observe_landsat(scene) for scene in world.landsat_scenes)
@@ -236,7 +244,7 @@ def _write_landcover(world: SampleWorld, folder: Path) -> _Written:
 
 
 _WRITERS: dict[str, Callable[[SampleWorld, Path], _Written]] = {
-    "sentinel-2-l2a": _write_optical, "sentinel-1-rtc": _write_radar, "landsat-c2-l2": _write_landsat,
+    "sentinel-2-l2a": _write_optical, "sentinel-1-rtc": _write_radar, "sentinel-1-grd": _write_grd, "landsat-c2-l2": _write_landsat,
     "dem": _write_dem, "landcover": _write_landcover,
 }  # fmt: skip
 

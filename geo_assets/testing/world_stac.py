@@ -16,6 +16,7 @@ MEDIA = "image/tiff; application=geotiff; profile=cloud-optimized"
 COLLECTIONS = {
     "sentinel-2-l2a": ("sentinel-2-l2a",),
     "sentinel-1-rtc": ("sentinel-1-rtc",),
+    "sentinel-1-grd": ("sentinel-1-grd",),
     "landsat-c2-l2": ("landsat-c2-l2",),
     "dem": ("cop-dem-glo-30", "cop-dem-glo-90"),
     "landcover": ("esa-worldcover", "io-lulc-annual-v02"),

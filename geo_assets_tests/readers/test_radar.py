@@ -146,3 +146,17 @@ def test_image_when_measurement_is_real_then_its_control_points_and_samples():
         dn = image.read(Window(400, 600, 50, 60))
     with rasterio.open(folder / "iw-vh.tiff") as source:
         np.testing.assert_array_equal(dn, source.read(1)[400:450, 600:660])
+
+
+def test_image_when_windows_share_tiles_then_each_is_fetched_once(tmp_path):
+    """Tiles that lie beyond the file's first bytes, which are kept anyway: with a cache of no size each read fetches anew."""
+    values = np.arange(512 * 512, dtype=np.uint16).reshape(512, 512)
+    write(tmp_path / "a.tif", values, tiled=True, blockxsize=128, blockysize=128)
+    write(tmp_path / "b.tif", values, tiled=True, blockxsize=128, blockysize=128)
+    with opened(tmp_path) as files:
+        images = [files.image(str(tmp_path / name)) for name in ("a.tif", "b.tif")]
+        before = files.usage.bytes
+        for _ in range(5):
+            for image in images:
+                np.testing.assert_array_equal(image.read(Window(300, 200, 90, 90)), values[300:390, 200:290])
+        assert files.usage.bytes - before < 2 * 4.5 * 128 * 128 * 2

@@ -22,10 +22,13 @@ def asset_of(item, band):
 
 
 def found_bands(item, sensor):
-    """Asset by band, for those that the item has; what the item says of each is what the sensor states."""
+    """Asset by band, for those that the item has; what the item says of each is what the sensor states.
+
+    Bands of a sensor without map geometry are what is made of the assets, of which items say something else.
+    """
     found = {band.name: asset_of(item, band) for band in sensor.bands.values()}
     found = {band: asset for band, asset in found.items() if asset}
-    for name, asset in found.items():
+    for name, asset in found.items() if sensor.geocoded else ():
         band = sensor.bands[name]
         [said] = item["assets"][asset].get("raster:bands", [{}])
         where = item["id"], asset, said
