@@ -214,7 +214,7 @@ class _Estimate:
             self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, overwrite=self._overwrite
         )  # fmt: skip
         for region, cells, periods in self._added:
-            found.add(region, cells, periods, self._remade)
+            found.add(region, cells, periods, self._remade, self.ard.remade)
         return found
 
     def work(self) -> Estimate:

@@ -30,6 +30,7 @@ class ArdEstimate:
 
     Attributes:
         sensors: Whose layers are to be made.
+        remade: Layers that are to be made, by sensor, region and month.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ArdEstimate:
         self._workspace, self._backend, self._overwrite = workspace, backend, overwrite
         project = workspace.project
         self.sensors = ard_sensors(project) if wanted else []
+        self.remade: dict[tuple[str, str, str | None], set[str]] = {}
         self._partitions = dict.fromkeys(self.sensors, 0)
         self._bytes = dict.fromkeys(self.sensors, 0.0)
         self._items: dict[str, set[tuple[str, str]]] = {name: set() for name in self.sensors}
@@ -76,6 +78,7 @@ class ArdEstimate:
                     overwrite=self._overwrite,
                 )  # fmt: skip
                 self._items[name] |= {(s.collection, s.item_id) for s in plan.scenes}
+                self.remade[name, region, month] = {t.name for t in plan.todo}
                 for todo in plan.todo:
                     volume = self._forecasts[name].bytes_of(todo.cells, len(todo.scenes))
                     self._bytes[name] += volume

@@ -61,9 +61,8 @@ def products_of(bands: Sequence[InputBand]) -> dict[str, Form]:
     for band in bands:
         form = form_of(band)
         needed = INDICES[band.name].bands if band.name in INDICES else (band.name,)
-        found |= dict.fromkeys(_PRODUCTS[form], form)
-        found |= {"s2_10": form for name in needed if name in BANDS_10}
-        found |= {"s2_20": form for name in needed if name in BANDS_20}
+        more = [p for p, own in (("s2_10", BANDS_10), ("s2_20", BANDS_20)) if set(needed) & set(own)]
+        found |= dict.fromkeys([*_PRODUCTS[form], *more], form)
     return found
 
 
@@ -86,8 +85,7 @@ def clear_pixels(codes: npt.NDArray[np.uint8], coarse: GeoBox, fine: GeoBox) -> 
     if (coarse.crs, times.denominator, above.denominator, before.denominator) != (fine.crs, 1, 1, 1):
         raise ValueError("pixels of the clouds and of the bands do not nest")
     places = [
-        (int(first) + np.arange(size)) // int(times)
-        for first, size in zip((above, before), fine.shape, strict=True)
+        (int(first) + np.arange(size)) // int(times) for first, size in zip((above, before), fine.shape, strict=True)
     ]
     if any(at[0] < 0 or at[-1] >= size for at, size in zip(places, codes.shape[1:], strict=True)):
         raise ValueError("the clouds do not cover the bands")

@@ -90,7 +90,7 @@ def _from_geotiff(content: bytes) -> TileArray:
         days = [int(m["day"]) for m in found if m and m["day"]]
         bands = tuple(dict.fromkeys(m["band"] for m in found if m and m["band"] and m["day"]))
         each = max(1, len(bands))
-        if days and len(days) != file.count or file.count % each:
+        if (days and len(days) != file.count) or file.count % each:
             raise ValueError("its layers do not say which step and band they are")
         values = file.read()
         box = _box(f"EPSG:{file.crs.to_epsg()}", np.array(list(file.transform)[:6]), file.height, file.width)
