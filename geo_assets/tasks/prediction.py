@@ -262,7 +262,8 @@ class _Watch:
         """The strips, counted as they go by."""
         for strip in strips:
             shown = strip.scores[0] if strip.labels is None else strip.labels
-            self._seen += int(np.isfinite(strip.scores).all(axis=0).sum())
+            known = np.isfinite(strip.scores)
+            self._seen += int((known.any(axis=0) if strip.labels is None else known.all(axis=0)).sum())
             for value in self._counts:
                 self._counts[value] += int((shown == value).sum())
             first = -(strip.rows.start - self._top) % self._step
