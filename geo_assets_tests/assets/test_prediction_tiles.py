@@ -357,7 +357,7 @@ def test_the_asset_follows_the_tiles_that_its_bands_need(project: Tiny) -> None:
     asset = dg.AssetKey(["prediction", "trees"])
     assert graph.get(asset).parent_keys == {dg.AssetKey(["ard", S1]), dg.AssetKey(["ard", DEM])}
     assert graph.get(asset).group_name == "inference"
-    assert dg.AssetKey("composite") not in runner._defs.get_job_def("cube_job").asset_layer.selected_asset_keys
+    assert dg.AssetKey("composite") not in runner._defs.resolve_job_def("cube_job").asset_layer.selected_asset_keys
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
