@@ -23,16 +23,16 @@ help:  ## this list
 demo: $(VENV)/.base  ## the main job on a small sample world, offline, into demo/
 	@$(BIN)/geo-assets demo --dir demo
 
-test: $(VENV)/.dev $(VENV)/.browser  ## the tests, but those that need the internet or take longest
+test: $(VENV)/.dev  ## the tests, but those that need the internet or take longest
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES)
 
-heavy: $(VENV)/.dev $(VENV)/.spark  ## the tests that take long: every backend, killed workers, backfills, pyramids, the wheel
+heavy: $(VENV)/.dev $(VENV)/.browser $(VENV)/.spark $(VENV)/.torch  ## the tests that take long: every backend, killed workers, backfills, the browser, the wheel
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m "heavy and not nightly"
 
 nightly: $(VENV)/.dev $(VENV)/.spark  ## the tests that take longest: runs killed on every backend, thousands of slow tasks
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) -m nightly
 
-coverage: $(VENV)/.dev $(VENV)/.browser  ## the tests, with the lines that none of them reaches
+coverage: $(VENV)/.dev  ## the tests, with the lines that none of them reaches
 	@$(BIN)/python -m pytest $(PYTEST_PROCESSES) --cov --cov-report=term-missing:skip-covered
 
 ui: $(VENV)/.base  ## the Dagster UI on what `make demo` made
@@ -113,6 +113,11 @@ $(VENV)/.spark: requirements/spark.txt | $(VENV)/.dev
 	else \
 	    $(MAKE) --no-print-directory spark || echo "PySpark could not be installed: its tests will skip. To try again: make spark"; \
 	fi
+	@touch $@
+
+# Tried once: without torch the tests of models that torch exported skip
+$(VENV)/.torch: requirements/torch.txt | $(VENV)/.dev
+	@$(MAKE) --no-print-directory torch || echo "torch could not be installed: the tests of its models will skip. To try again: make torch"
 	@touch $@
 
 browser:  ## Chromium and its driver for the browser test, where this is Debian or Ubuntu and we are root

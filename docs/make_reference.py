@@ -1,5 +1,6 @@
-"""Writes docs/reference/project-file.md from the recipes, so that each default and description has one home."""
+"""Writes docs/reference/project-file.md from the recipes and sensors.md from the plugins, so that each fact has one home."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -7,7 +8,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from geo_assets.model.band import Band
 from geo_assets.model.project import MADE, Project
+from geo_assets.model.sensor import Sensor, no_offset
+from geo_assets.registry import available, load
 
 _INTRO = """\
 # The project file
@@ -79,7 +83,7 @@ def _section(name: str, model: type[BaseModel]) -> str:
 
 
 def render() -> str:
-    """The page."""
+    """The page of the project file."""
     parts = [
         _INTRO.replace("{made}", ", ".join(f"`{m}`" for m in MADE)),
         "## Top level\n\n| key | default | what it is |\n|---|---|---|",
@@ -96,5 +100,64 @@ def render() -> str:
     return "\n".join([parts[0], parts[1] + "\n" + "\n".join(rows), "", "\n\n".join(sections)]) + "\n"
 
 
+_SENSORS = """\
+# Sensors
+
+Bands of the sensors that come with geo_assets, and how their files are to be read: `value = stored * scale + offset`. Assets are the names that catalogs
+give a band, in the order in which they are tried. Analysis-ready layers with values outside the plausible range fail the check `plausible`. Bands that
+are made of others have no asset. A band of unit `class` is never interpolated. This page is written from the plugins (`python docs/make_reference.py`).
+"""
+_HEADS = ("band", "unit", "plausible", "dtype", "scale", "offset", "nodata", "pixel, m", "assets")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else "NaN" if math.isnan(value) else f"{value:.12g}"
+
+
+def _range(band: Band) -> str:
+    low, high = band.plausible
+    if math.isinf(low) and math.isinf(high):
+        return ""
+    return f"{'' if math.isinf(low) else _number(low)} to {'' if math.isinf(high) else _number(high)}".strip()
+
+
+def _band(band: Band) -> str:
+    facts = (
+        f"`{band.name}`", f"`{band.unit}`", _range(band), f"`{band.dtype}`", _number(band.scale), _number(band.offset), _number(band.nodata),
+        _number(band.gsd_m), ", ".join(f"`{a}`" for a in band.assets),
+    )  # fmt: skip
+    return f"| {' | '.join(facts)} |"
+
+
+def _sensor(sensor: Sensor) -> str:
+    others = " elsewhere" if len(sensor.collections) > 1 else ""
+    collections = [
+        ", ".join(f"`{c}`" for c in ids) + (others if kind == "*" else f" of {kind}")
+        for kind, ids in sorted(sensor.collections.items(), key=lambda kv: (kv[0] == "*", kv[0]))
+    ]
+    said = [
+        f"{sensor.title}. Collections: {'; '.join(collections)}. Usual bands: {', '.join(f'`{b}`' for b in sensor.default_bands)}."
+    ]
+    if sensor.mask_band:
+        said += [f"Mask: {', '.join(f'`{kind}`' for kind in sensor.mask_band)}."]
+    if sensor.dn_offset is not no_offset:
+        said += ["The offset of a scene's processing baseline is taken off its stored numbers first."]
+    if not sensor.geocoded:
+        said += ["Its pixels lie in the sensor's own geometry."]
+    if sensor.static:
+        said += ["Its scenes have no date."]
+    bands = [_band(b) for b in (*sensor.bands.values(), *sensor.derived.values())]
+    table = "\n".join([f"| {' | '.join(_HEADS)} |", "|---" * len(_HEADS) + "|", *bands])
+    return f"## {sensor.name}\n\n{' '.join(said)}\n\n{table}\n"
+
+
+def render_sensors() -> str:
+    """The page of sensors."""
+    return "\n".join([_SENSORS, *(_sensor(load("sensors", name)) for name in sorted(available("sensors")))])
+
+
+PAGES = {"project-file.md": render, "sensors.md": render_sensors}
+
 if __name__ == "__main__":
-    Path(__file__).with_name("reference").joinpath("project-file.md").write_text(render())
+    for name, write in PAGES.items():
+        Path(__file__).with_name("reference").joinpath(name).write_text(write())

@@ -7,6 +7,7 @@ steps run; where there is none, as in a wheel, they come from the project file a
 import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ def _deployment() -> Any:
 
 
 project = load_project(os.environ.get(ENVIRONMENT) or DEFAULT_FILE)
+if str(project.base) not in sys.path:
+    # Last, so that nothing in it hides a module of ours; functions that the project names may lie beside its file
+    sys.path.append(str(project.base))
 _deployed = _deployment()
 resources: dict[str, Any] = _deployed.bind(project.project) if _deployed else {}
 defs = build_definitions(project, resources, executor=_deployed.executor(project.project) if _deployed else None)

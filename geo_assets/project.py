@@ -15,13 +15,13 @@ import yaml
 
 from geo_assets.eo.tile_rules import tile_rules
 from geo_assets.errors import ConfigError
-from geo_assets.model.collection import SensorRecipe, mask_for
+from geo_assets.model.collection import SensorRecipe, mask_band, mask_for
 from geo_assets.model.href import is_link_local
 from geo_assets.model.levels import levels
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
 from geo_assets.model.project import MADE, Product, Project, parse_project
-from geo_assets.model.recipe import CatalogRecipe
+from geo_assets.model.recipe import CatalogRecipe, MaskRecipe
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.unused import unused
 from geo_assets.registry import available, load, sensor_of
@@ -280,13 +280,32 @@ def _check(loaded: LoadedProject) -> None:
     _check_cube(project, loaded.sensor, where)
     _check_ard(project, where)
     mask = project.mask
-    if mask.kind != "none" and mask.kind not in loaded.sensor.mask_band and "kind" in mask.model_fields_set:
+    _check_mask(mask, loaded.sensor, where)
+    if (
+        mask.kind != "none"
+        and not mask.is_function
+        and mask.kind not in loaded.sensor.mask_band
+        and "kind" in mask.model_fields_set
+    ):
         raise ConfigError(
             f"{where}: mask.kind {mask.kind!r} does not fit {loaded.sensor.name}; use {', '.join([*loaded.sensor.mask_band, 'none'])}"
         )
     if project.cube.crs != "utm":
         project.cube.pixel_grid(project.cube.crs)
     loaded.periods()
+
+
+def _check_mask(mask: MaskRecipe, sensor: Sensor, where: Path) -> None:
+    """Refuses a band for the user's function that the cube's sensor does not have; the function itself is looked for later."""
+    if mask.band is not None and not mask.is_function:
+        raise ConfigError(f"{where}: mask.band is for a function of yours, mask.kind package.module:function")
+    if not mask.is_function:
+        return
+    if mask_band(sensor, mask) is None:
+        said = f"no band {mask.band!r}" if mask.band else "no mask of its own"
+        raise ConfigError(
+            f"{where}: mask.band: {sensor.name} has {said}; name one of {', '.join(sensor.bands)} for {mask.kind} to judge"
+        )
 
 
 def _check_sensor(entry: SensorRecipe, where: Path) -> None:

@@ -85,6 +85,7 @@ def test_the_deployment_names_another_storage(folder: Path, tmp_path: Path) -> N
     assert found["root"] == str(tmp_path / "other")
 
 
+@pytest.mark.heavy
 def test_executor_when_the_deployment_names_a_scheduler_then_it_is_dask_and_nothing_heavy_is_imported(
     folder: Path,
 ) -> None:
@@ -93,6 +94,7 @@ def test_executor_when_the_deployment_names_a_scheduler_then_it_is_dask_and_noth
     assert show(folder)["executor"] == "in_process"
 
 
+@pytest.mark.heavy
 def test_executor_when_tasks_run_on_its_cluster_then_the_location_does_not_load(folder: Path) -> None:
     (folder / "geo_assets.yaml").write_text(PROJECT + "compute: {backend: dask, address: 'tcp://scheduler:8786'}\n")
     with pytest.raises(

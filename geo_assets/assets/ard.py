@@ -17,7 +17,7 @@ from geo_assets.model.ard import by_region
 from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
-from geo_assets.report.tile import tile_page
+from geo_assets.report.radar_tile import quality_page
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import ard as task
 from geo_assets.tasks.ard_partition import ArdPlan, ard_bands, ard_boxes, make_ard, plan_ard, product
@@ -79,7 +79,7 @@ def _made(workers: Workers, sensor: str, region: str, month: str | None, config:
     if receipt is None:
         receipt = yield from make_ard(
             plan, workspace.project, storage=workspace.storage, run_id=workers.run_id, backend=workers.backend,
-            expected_usd=workers.money.of_ard(plan), page=tile_page,
+            expected_usd=workers.money.of_ard(plan), page=quality_page,
         )  # fmt: skip
         workers.say(receipt, len(plan.todo), plan.reason, "layers")
     refuse_failed(receipt, "layers")

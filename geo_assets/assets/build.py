@@ -8,6 +8,7 @@ import dagster as dg
 
 from geo_assets.assets import ard, cells, composite, plain, prediction, prediction_tiles, pyramid, scenes
 from geo_assets.model.ard import by_region
+from geo_assets.model.function import load_function
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.ard_partition import ard_sensors
@@ -46,6 +47,8 @@ def _definitions(
     loaded: LoadedProject, resources: Mapping[str, Any], executor: dg.ExecutorDefinition
 ) -> dg.Definitions:
     periods = loaded.periods()
+    if loaded.project.mask.is_function:  # now that the project's folder is where modules are looked for
+        load_function(loaded.project.mask.kind, f"{loaded.file}: mask.kind")
     static = {e.sensor for e in loaded.project.sensors if sensor_of(e).static}
     undated = {name for name in static if by_region(loaded.project.ard, static=True)}
     searches = {e.sensor: scenes.build(loaded, e.sensor, periods) for e in loaded.project.sensors}

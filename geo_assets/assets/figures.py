@@ -20,6 +20,7 @@ from geo_assets.report.plots import small_timeline
 from geo_assets.report.summary import Group, by, causes, run_status
 from geo_assets.report.timeline import LOCAL
 from geo_assets.storage import Storage
+from geo_assets.tasks.ard_picture import ard_quicklook
 
 _QUICKLOOK_PX = 192
 _QUICKLOOK_COLOURS = 64
@@ -98,6 +99,9 @@ def ard_metadata(
     shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
     if not len(table):
         shown["note"] = "no scene in this period" if not receipt.scenes else "nothing is clear in its scenes"
+    picture = decode_png(storage.read(ard_quicklook(receipt.product, receipt.region, receipt.month)))
+    if picture is not None:
+        shown["quicklook"] = dg.MetadataValue.md(inline_png(picture))
     values = [
         (b.name, b.unit, *_spread(table, b.name))
         for b in (*sensor.bands.values(), *sensor.derived.values())

@@ -14,12 +14,11 @@ from geo_assets.assets.strip import Made, run_strip_of_tasks
 from geo_assets.assets.workers import Workers, refuse_failed
 from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
-from geo_assets.storage import DamagedError
 from geo_assets.tasks import prediction as task
 from geo_assets.tasks.ard_partition import product as ard_product
 from geo_assets.tasks.prediction_partition import make_prediction
 from geo_assets.tasks.prediction_plan import PredictionPlan
-from geo_assets.tasks.prediction_tiles import plan_tiles, read_tiles, tile_cells, tile_tasks
+from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells, tile_tasks
 from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.steps import Steps
 
@@ -89,14 +88,11 @@ class _Run(Workers):
 
     def _plan(self, region: str, month: str, config: TilePredictionConfig) -> PredictionPlan:
         workspace, predictor = self.workspace, self._predictor
-        previous, fault = None, ""
-        try:
-            previous = workspace.storage.read_receipt(predictor.product, region, month)
-        except DamagedError as e:
-            fault = str(e)
-            self.warn(region, month, fault)
+        known = read_maps(workspace.storage, predictor, region, month)
+        if known.fault:
+            self.warn(region, month, known.fault)
         return plan_tiles(
             predictor, region=region, month=month, grid=workspace.grid(region), cells=tile_cells(workspace.cells(region), region, workspace.project),
-            tiles=read_tiles(workspace.storage, predictor, region, month), previous=previous, overwrite=config.overwrite,
-            only=frozenset(config.cells) if config.cells else None, fault=fault,
+            tiles=read_tiles(workspace.storage, predictor, region, month), previous=known.receipt, overwrite=config.overwrite,
+            only=frozenset(config.cells) if config.cells else None, fault=known.fault,
         )  # fmt: skip

@@ -48,7 +48,7 @@ def enter(loaded: LoadedProject) -> Path:
     os.environ[ENVIRONMENT] = str(loaded.file)
     folder = str(working_directory(loaded))
     if folder not in sys.path:
-        # Last, so that nothing in it hides a module of ours; a grid's callable may lie there
+        # Last, so that nothing in it hides a module of ours
         sys.path.append(folder)
     return home
 

@@ -10,6 +10,7 @@ from typing import Any
 from geo_assets.assets.context import Workspace
 from geo_assets.doors.plan_ard import ArdEstimate
 from geo_assets.doors.plan_prediction import PredictionEstimate, predictor_of
+from geo_assets.doors.tiles import Asked
 from geo_assets.eo.scenes import scenes_of
 from geo_assets.errors import ConfigError
 from geo_assets.model.collection import SensorRecipe
@@ -51,21 +52,35 @@ class ProductPlan:
 
 
 def plan_project(
-    workspace: Workspace, periods: Sequence[Period], regions: Sequence[str], products: Sequence[Product]
-) -> list[ProductPlan]:
+    workspace: Workspace, periods: Sequence[Period], regions: Sequence[str], products: Sequence[Product], *, asked: Asked | None = None
+) -> list[ProductPlan]:  # fmt: skip
     """Plan the products of a selection; searches the catalog where no scene table is stored, reads no pixel.
+
+    Args:
+        workspace: The project.
+        periods: That are planned.
+        regions: Likewise.
+        products: Likewise.
+        asked: What a table names of them; None is all.
 
     Raises:
         CatalogError: The search failed.
         ConfigError: The areas do not fit the grid or the cube.
     """
+    keys = asked.partitions if asked else [(r, p.key) for r in regions for p in periods]
+    regions = [r for r in regions if asked is None or any(r == k[0] for k in keys)]
     wanted = {r: workspace.cut.of_region(r) for r in regions}
     cells = len({c for table in wanted.values() for c in table["cell_id"]})
-    base = ProductPlan("", cells, 0, len(regions), len(periods), len(regions) * len(periods), 0, 0, 0.0, 0.0)
+    base = ProductPlan(
+        "", cells, 0, len(regions), len({m for _, m in keys}) if asked else len(periods), len(keys), 0, 0, 0.0, 0.0
+    )
     plans = []
-    estimate = _Estimate(workspace, products)
+    known = set(keys)
+    estimate = _Estimate(
+        workspace, products, maps=asked.partitions if asked else None, only=asked.cells if asked else None
+    )
     for region, table in wanted.items():
-        estimate.add(region, table, periods)
+        estimate.add(region, table, [p for p in periods if (region, p.key) in known])
     for band, ids in estimate.lacking.items():
         warnings.warn(
             f"{len(ids)} of {len(estimate.items)} scenes, such as {min(ids)}, have no asset for {band}: blocks that they reach will fail; "
@@ -151,7 +166,7 @@ def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: 
 
 def expected(
     workspace: Workspace, keys: Mapping[str, Sequence[Period]], products: Sequence[Product], *, overwrite: bool = False,
-    maps: Collection[tuple[str, str]] | None = None,
+    maps: Collection[tuple[str, str]] | None = None, only: frozenset[str] | None = None,
 ) -> Estimate:  # fmt: skip
     """What the tasks of some partitions take on the project's backend; searches the catalog, reads no pixel.
 
@@ -161,12 +176,13 @@ def expected(
         products: What is to be made.
         overwrite: Whether what is fresh is made again.
         maps: Partitions for which a model is run; None is all.
+        only: Cells that are made of what is made cell by cell; None is all.
 
     Raises:
         CatalogError: The search failed.
         ConfigError: Nobody knows the price, or the areas do not fit the cube.
     """
-    estimate = _Estimate(workspace, products, overwrite=overwrite, maps=maps)
+    estimate = _Estimate(workspace, products, overwrite=overwrite, maps=maps, only=only)
     for region, periods in keys.items():
         estimate.add(region, workspace.cut.of_region(region), periods)
     parts = [estimate.work()] if "composite" in products else []
@@ -182,10 +198,11 @@ class _Estimate:
     """Sums over partitions, as the receipts of this storage let expect them."""
 
     def __init__(
-        self, workspace: Workspace, products: Sequence[Product], *, overwrite: bool = False, maps: Collection[tuple[str, str]] | None = None
+        self, workspace: Workspace, products: Sequence[Product], *, overwrite: bool = False, maps: Collection[tuple[str, str]] | None = None,
+        only: frozenset[str] | None = None,
     ) -> None:  # fmt: skip
         self._of_cube = bool({PRODUCT, PYRAMID, "scenes"} & {*products})
-        self._workspace, self._overwrite = workspace, overwrite
+        self._workspace, self._overwrite, self._only = workspace, overwrite, only
         self.blocks = self.bytes = 0
         self.items: set[tuple[str, str]] = set()
         self.lacking: dict[str, set[str]] = {}
@@ -201,7 +218,9 @@ class _Estimate:
             project, workspace.storage.receipts(PYRAMID, most=MOST), backend=name, overhead_s=overhead_s
         )
         self.pyramid = _Pyramid(workspace, levels, self._backend)
-        self.ard = ArdEstimate(workspace, self._backend, overhead_s, wanted="ard" in products, overwrite=overwrite)
+        self.ard = ArdEstimate(
+            workspace, self._backend, overhead_s, wanted="ard" in products, overwrite=overwrite, only=only
+        )
         self._predictor, self._maps = predictor_of(project, workspace.loaded.periods(), products), maps
         self._overhead_s = overhead_s
         self._remade: set[tuple[str, str]] = set()
@@ -211,7 +230,7 @@ class _Estimate:
     def prediction(self) -> PredictionEstimate:
         """What a model's maps take, once all regions are added: they are made from composites of several."""
         found = PredictionEstimate(
-            self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, overwrite=self._overwrite
+            self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, only=self._only, overwrite=self._overwrite
         )  # fmt: skip
         for region, cells, periods in self._added:
             found.add(region, cells, periods, self._remade, self.ard.remade)

@@ -9,6 +9,7 @@ from geo_assets.model.compute import Compute
 from geo_assets.model.cost import Estimate, Load
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Period
+from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import search as search_task
@@ -27,6 +28,7 @@ class ArdEstimate:
         overhead_s: What a task takes there beside its own time.
         wanted: Whether such layers are to be made at all.
         overwrite: Whether what is fresh is made again.
+        only: Cells that are to be made; None is all.
 
     Attributes:
         sensors: Whose layers are to be made.
@@ -34,9 +36,10 @@ class ArdEstimate:
     """
 
     def __init__(
-        self, workspace: Workspace, backend: Compute, overhead_s: float, *, wanted: bool, overwrite: bool
-    ) -> None:
-        self._workspace, self._backend, self._overwrite = workspace, backend, overwrite
+        self, workspace: Workspace, backend: Compute, overhead_s: float, *, wanted: bool, overwrite: bool, only: frozenset[str] | None = None
+    ) -> None:  # fmt: skip
+        self._workspace, self._backend, self._overwrite, self._only = workspace, backend, overwrite, only
+        self._cells: set[str] = set()
         project = workspace.project
         self.sensors = ard_sensors(project) if wanted else []
         self.remade: dict[tuple[str, str, str | None], set[str]] = {}
@@ -59,6 +62,7 @@ class ArdEstimate:
             CatalogError: The search failed.
         """
         workspace, project = self._workspace, self._workspace.project
+        self._cells |= {str(c) for c in cells["cell_id"] if self._only is None or c in self._only}
         for name in self.sensors:
             entry = project.sensor(name)
             sensor, grid = sensor_of(entry), workspace.grid(region)
@@ -73,9 +77,10 @@ class ArdEstimate:
             boxes = ard_boxes(cells, region, project)
             for month, table in tables:
                 self._partitions[name] += 1
+                previous, fault = self._previous(name, region, month)
                 plan = plan_ard(
-                    project, sensor, region=region, month=month, cells=boxes, table=table, previous=self._previous(name, region, month),
-                    overwrite=self._overwrite,
+                    project, sensor, region=region, month=month, cells=boxes, table=table, previous=previous, overwrite=self._overwrite,
+                    only=self._only, fault=fault,
                 )  # fmt: skip
                 self._items[name] |= {(s.collection, s.item_id) for s in plan.scenes}
                 self.remade[name, region, month] = {t.name for t in plan.todo}
@@ -84,11 +89,12 @@ class ArdEstimate:
                     self._bytes[name] += volume
                     self._loads[name].append(Load(1, self._forecasts[name].pace.seconds(volume), name))
 
-    def _previous(self, sensor: str, region: str, month: str | None) -> Any:
+    def _previous(self, sensor: str, region: str, month: str | None) -> tuple[PartitionReceipt | None, str]:
+        """The receipt of a partition, and what is wrong with it: everything of such a one is made again."""
         try:
-            return self._workspace.storage.read_receipt(product(sensor), region, month)
-        except DamagedError:
-            return None  # as the run will: everything of it is made again
+            return self._workspace.storage.read_receipt(product(sensor), region, month), ""
+        except DamagedError as e:
+            return None, str(e)
 
     def work(self, sensor: str) -> Estimate:
         """Seconds and USD of a sensor's tasks."""
@@ -105,6 +111,6 @@ class ArdEstimate:
         static = by_region(project.ard, static=sensor_of(project.sensor(sensor)).static)
         return {
             "product": product(sensor), "partitions": self._partitions[sensor], "scenes": self.scenes(sensor), "bytes": int(self._bytes[sensor]),
-            "seconds": round(work.seconds + self._partitions[sensor] * _PARTITION_S, 1), "usd": round(work.usd, 6),
+            "seconds": round(work.seconds + self._partitions[sensor] * _PARTITION_S, 1), "usd": round(work.usd, 6), "cells": len(self._cells),
             **({"months": 0} if static else {}),
         }  # fmt: skip

@@ -16,7 +16,7 @@ from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.model_file import artifact_bytes, runtime_of
 from geo_assets.tasks.predict import open_content
 from geo_assets.tasks.prediction_cube import groups_of, plan_prediction
-from geo_assets.tasks.prediction_tiles import plan_tiles, read_tiles, tile_cells
+from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import read_previous
 
@@ -79,15 +79,16 @@ class PredictionEstimate:
         overhead_s: What a task takes there beside its own time.
         predictor: The model; None where none is to be run.
         wanted: Partitions that are to be made; None is all.
+        only: Tiles that are to be made, of a model that reads them; None is all.
         overwrite: Whether what is fresh is made again.
     """
 
     def __init__(
         self, workspace: Workspace, backend: Compute, overhead_s: float, *, predictor: Predictor | None, wanted: Collection[Key] | None = None,
-        overwrite: bool = False,
+        only: frozenset[str] | None = None, overwrite: bool = False,
     ) -> None:  # fmt: skip
         self._workspace, self._backend, self._predictor = workspace, backend, predictor
-        self._wanted, self._overwrite = wanted, overwrite
+        self._wanted, self._only, self._overwrite = wanted, only, overwrite
         self._partitions = self._blocks = self._cells = 0
         self._pixels: list[int] = []
         if predictor is not None:
@@ -138,7 +139,10 @@ class PredictionEstimate:
 
     def _add_tiles(self, predictor: Predictor, region: str, cells: Any, month: str, tiles: Tiles) -> None:
         """Take a year of a region: maps of tiles that are made again, and of those that were not made since."""
-        storage, boxes = self._workspace.storage, tile_cells(cells, region, self._workspace.project)
+        storage, known = self._workspace.storage, read_maps(self._workspace.storage, predictor, region, month)
+        boxes = tile_cells(cells, region, self._workspace.project)
+        if not known.fault:  # else everything is made again
+            boxes = [b for b in boxes if self._only is None or b.id in self._only]
         self._partitions, self._blocks, self._cells = (
             self._partitions + 1,
             self._blocks + len(boxes),
@@ -151,7 +155,7 @@ class PredictionEstimate:
         if rest:
             plan = plan_tiles(
                 predictor, region=region, month=month, grid=self._workspace.grid(region), cells=rest, tiles=read_tiles(storage, predictor, region, month),
-                previous=storage.sound_receipt(predictor.product, region, month),
+                previous=known.receipt, fault=known.fault,
             )  # fmt: skip
             self._pixels += [t.pixels for t in plan.todo]
 

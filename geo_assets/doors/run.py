@@ -71,12 +71,12 @@ def run_project(
     if not options.initialize:
         _check_storage(place)
     run = _Run(runner, place, Assets(place.project, products, predictor), options, progress)
-    keys = [(r, m) for r in regions for m in months]
+    keys, named = [(r, m) for r in regions for m in months], None
     if options.tiles is not None:
         tiles = table.cells if loaded.project.grid.kind == "tiles" else None
         asked = read_tiles(options.tiles, regions, months, cells=tiles)
-        keys = asked.partitions
-        run.only(asked.cells)
+        keys, named = asked.partitions, asked.cells
+        run.only(named)
     if options.retry_failed:
         keys = run.failed(keys)
     maps = keys[: options.limit]
@@ -91,7 +91,7 @@ def run_project(
     if options.limit or options.retry_failed or options.tiles is not None:
         regions = [r for r in regions if any(r == k[0] for k in keys)]
     anew = options.overwrite or options.initialize
-    run.expect(agreed(workspace(loaded), keys, periods, products, maps=maps, overwrite=anew, ask=ask))
+    run.expect(agreed(workspace(loaded), keys, periods, products, maps=maps, only=named, overwrite=anew, ask=ask))
     if options.initialize:
         # Before anything is deleted: a run that made nothing would leave nothing
         refuse_unmakeable(workspace(loaded), periods.between(options.first_month, options.last_month), regions)

@@ -27,7 +27,7 @@ def refuse(question: str) -> None:
 
 def agreed(
     workspace: Workspace, keys: Sequence[tuple[str, str]], periods: Periods, products: Sequence[Product], *, overwrite: bool, ask: Ask,
-    maps: Collection[tuple[str, str]] | None = None,
+    maps: Collection[tuple[str, str]] | None = None, only: frozenset[str] | None = None,
 ) -> Estimate:  # fmt: skip
     """What is to be spent on some partitions, once that is agreed to; nothing is searched or asked where nobody is billed.
 
@@ -39,6 +39,7 @@ def agreed(
         overwrite: Whether what is fresh is made again.
         ask: Called with the question; raises if the answer is no.
         maps: Those of them for which a model is run; None is all.
+        only: Cells that are made of what is made cell by cell; None is all.
 
     Raises:
         CatalogError: The search that tells what there is to do failed.
@@ -55,7 +56,7 @@ def agreed(
         by_region.setdefault(region, []).append(month)
     by_key = {p.key: p for p in periods}
     wanted = {r: [by_key[m] for m in months] for r, months in by_region.items()}
-    estimate = expected(workspace, wanted, products, maps=maps, overwrite=overwrite)
+    estimate = expected(workspace, wanted, products, maps=maps, only=only, overwrite=overwrite)
     told = f"{plural(estimate.tasks, 'task')} on {recipe.backend} should take {estimate.billed_s:,.0f} billed seconds and cost ${estimate.usd:.4f}"
     if recipe.max_usd is not None and estimate.usd > recipe.max_usd:
         raise ConfigError(

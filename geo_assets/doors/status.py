@@ -22,7 +22,7 @@ from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_s
 from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.prediction_cube import plan_prediction
 from geo_assets.tasks.prediction_plan import failures_of
-from geo_assets.tasks.prediction_tiles import plan_tiles, read_tiles, tile_cells
+from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import Previous, read_previous
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
@@ -196,12 +196,10 @@ def _prediction(
 
 def _of_tiles(workspace: Workspace, predictor: Predictor, region: str, month: str) -> PartitionState:
     storage, table = workspace.storage, workspace.cut.of_region(region)
-    try:
-        previous = storage.read_receipt(predictor.product, region, month)
-    except DamagedError as e:
-        return PartitionState(predictor.product, region, month, "missing", str(e))
+    known = read_maps(storage, predictor, region, month)
+    previous = known.receipt
     if previous is None:
-        return PartitionState(predictor.product, region, month, "missing", "not made yet")
+        return PartitionState(predictor.product, region, month, "missing", known.fault or "not made yet")
     try:
         plan = plan_tiles(
             predictor, region=region, month=month, grid=workspace.grid(region), cells=tile_cells(table, region, workspace.project),

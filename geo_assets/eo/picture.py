@@ -2,12 +2,13 @@
 
 import colorsys
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from geo_assets.eo.scale import unobserved
 from geo_assets.model.band import Band
@@ -63,15 +64,20 @@ def class_colours(band: Band) -> npt.NDArray[np.uint8]:
     return table
 
 
-def encode_png(picture: Picture, *, max_px: int | None = None, colours: int | None = None) -> bytes:
-    """The picture as PNG, made smaller and reduced to a palette where asked."""
+def encode_png(
+    picture: Picture, *, max_px: int | None = None, colours: int | None = None, said: Mapping[str, str] | None = None
+) -> bytes:
+    """The picture as PNG, made smaller and reduced to a palette where asked, with texts that it carries along."""
     image = Image.fromarray(picture)
     if max_px and max(image.size) > max_px:
         image.thumbnail((max_px, max_px), Image.Resampling.BOX)
     if colours:
         image = image.quantize(colours)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    texts = PngInfo()
+    for key, text in (said or {}).items():
+        texts.add_itxt(key, text, zip=True)
+    image.save(buffer, "PNG", optimize=True, pnginfo=texts)
     return buffer.getvalue()
 
 
@@ -83,6 +89,17 @@ def decode_png(content: bytes | None) -> Picture | None:
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def png_said(content: bytes | None) -> dict[str, str]:
+    """The texts that a PNG carries; none where there is none or it is damaged."""
+    if content is None:
+        return {}
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            return {k: str(v) for k, v in image.text.items()} if isinstance(image, PngImageFile) else {}
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return {}
 
 
 def shows(picture: Picture) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,7 +198,7 @@ def tile_quality(
         gaps=None if clear is None else gaps(clear, days, year, LONG_DAYS),
         bands={name: value_range(pixels) for name, pixels in bands.items()},
         orbit="" if plan is None else plan.orbit,
-        quarters=() if plan is None or radar is None else _quarters(plan, radar),
+        quarters=() if plan is None or radar is None else quarter_rows(plan, radar),
         radar={} if radar is None else {p: value_range(radar.pixels[..., n]) for n, p in enumerate(POLARISATIONS)},
         verdict=Verdict((), ()),
     )
@@ -224,7 +224,8 @@ def _rows(choices: DayChoices, steps: Steps) -> tuple[DayRow, ...]:
     return tuple(rows)
 
 
-def _quarters(plan: RadarPlan, radar: RadarYear) -> tuple[QuarterRow, ...]:
+def quarter_rows(plan: RadarPlan, radar: RadarYear) -> tuple[QuarterRow, ...]:
+    """What each quarter of a radar year holds, and of which days."""
     rows = []
     for state, quarter, date in zip(radar.quarters, plan.quarters, QUARTER_DATES, strict=True):
         best = max((d.coverage for d in quarter.kept), default=0.0)
@@ -260,7 +261,7 @@ def judge_tile(quality: TileQuality, limits: TileLimits = TILE_LIMITS) -> Verdic
     """What is certainly wrong with a tile, and what is rarely right."""
     faults, doubts = _judge_optical(quality, limits)
     if quality.orbit:
-        more = _judge_radar(quality, limits)
+        more = judge_radar(quality.quarters, quality.radar, limits)
         faults, doubts = faults + more[0], doubts + more[1]
     return Verdict(tuple(faults), tuple(doubts))
 
@@ -285,9 +286,18 @@ def _judge_optical(quality: TileQuality, limits: TileLimits) -> tuple[list[str],
     return faults + list(found.faults), doubts
 
 
-def _judge_radar(quality: TileQuality, limits: TileLimits) -> tuple[list[str], list[str]]:
+def judge_radar(
+    quarters: Sequence[QuarterRow], values: Mapping[str, ValueRange], limits: TileLimits = TILE_LIMITS
+) -> tuple[list[str], list[str]]:
+    """Faults and doubts of a radar year.
+
+    Args:
+        quarters: What it holds.
+        values: Its values by polarisation.
+        limits: From where on it is doubted.
+    """
     faults, doubts = [], []
-    for row in quality.quarters:
+    for row in quarters:
         name = f"radar, quarter {row.state.number}"
         if row.state.status == "failed":
             faults.append(f"{name}: nodata, since it failed: {row.state.cause}")
@@ -295,10 +305,10 @@ def _judge_radar(quality: TileQuality, limits: TileLimits) -> tuple[list[str], l
             doubts.append(f"{name}: nodata: {row.state.cause}")
         elif row.coverage < limits.coverage:
             doubts.append(f"{name}: its best day covers {in_percent(row.coverage)} of the tile")
-    seen = {name: v for name, v in quality.radar.items() if v.observed_share}
-    if quality.quarters and all(q.state.status != "ok" for q in quality.quarters):
+    seen = {name: v for name, v in values.items() if v.observed_share}
+    if quarters and all(q.state.status != "ok" for q in quarters):
         return [*faults, "radar: no quarter has a pixel"], doubts
-    faults += [f"{name}: no pixel is observed" for name in quality.radar if name not in seen]
+    faults += [f"{name}: no pixel is observed" for name in values if name not in seen]
     for name, v in seen.items():
         db = 10 * math.log10(v.p50)
         if not _FAIR_DB[0] <= db <= _FAIR_DB[1]:

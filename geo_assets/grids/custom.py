@@ -4,13 +4,11 @@ The function gets the area as a GeoDataFrame (EPSG:4326) and the grid's recipe, 
 rows with ``geometry`` in EPSG:4326. It should return the same cells for the same place whatever the area.
 """
 
-import importlib
-from typing import Any
-
 import geopandas as gpd
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.cell import cells_from_table, table_of_answer
+from geo_assets.model.function import load_function
 from geo_assets.model.recipe import GridRecipe
 from geo_assets.model.tiling import Area
 
@@ -23,7 +21,7 @@ class CustomGrid:
 
         Without such a column a cell is named by the geohash of its centroid, with a warning.
         """
-        function = _function(spec.callable)
+        function = load_function(spec.callable, "grid.callable")
         area = gpd.GeoDataFrame(geometry=[aoi], crs="EPSG:4326")
         try:
             given = function(area, spec)
@@ -31,21 +29,6 @@ class CustomGrid:
             raise ConfigError(f"the grid {spec.callable} failed: {type(e).__name__}: {e}") from e
         answer = table_of_answer(given, where=f"the grid {spec.callable}")
         return cells_from_table(answer, aoi, id_column=spec.id_column, where=f"the grid {spec.callable}")
-
-
-def _function(target: str | None) -> Any:
-    module_name, _, name = (target or "").partition(":")
-    if not module_name or not name:
-        raise ConfigError(f"grid.callable is {repr(target) if target else 'missing'}: write package.module:function")
-    try:
-        function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as e:
-        raise ConfigError(
-            f"grid.callable {target!r} cannot be imported: {e}; install its package or set PYTHONPATH"
-        ) from e
-    if not callable(function):
-        raise ConfigError(f"grid.callable {target!r} is not a function")
-    return function
 
 
 PLUGIN = CustomGrid()

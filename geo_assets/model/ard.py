@@ -94,7 +94,16 @@ def by_region(ard: ArdRecipe, *, static: bool) -> bool:
     return static and ard.layout == "scenes"
 
 
-def ard_settings(ard: ArdRecipe, sensor: str, bands: tuple[str, ...]) -> str:
-    """Fingerprint of what the recipe says of one sensor's pixels and files; an option that is added changes none."""
-    said = ard.model_dump(mode="json", exclude={"sensors", "bands"}, exclude_defaults=True)
+def ard_settings(ard: ArdRecipe, sensor: str, bands: tuple[str, ...], rules: tuple[str, ...] = ()) -> str:
+    """Fingerprint of what the recipe says of one sensor's pixels and files; an option that is added changes none.
+
+    Args:
+        ard: The recipe.
+        sensor: Name of the sensor.
+        bands: That are made of it.
+        rules: Those of ``ard.rules`` that it reads.
+    """
+    said = ard.model_dump(mode="json", exclude={"sensors", "bands", "rules"}, exclude_defaults=True)
+    if read := {name: dict(of) for name, of in ard.rules.items() if name in rules}:
+        said["rules"] = read
     return digest([said, sensor, list(bands)])

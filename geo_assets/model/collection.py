@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -180,6 +181,8 @@ def mask_for(mask: MaskRecipe, sensor: Sensor) -> MaskRecipe:
         mask: Of the project; ``none`` is none for every sensor.
         sensor: Whose scenes are masked.
     """
+    if mask.is_function and _band_of_function(mask, sensor):
+        return mask
     kind = mask.kind if mask.kind == "none" or mask.kind in sensor.mask_band else sensor.own_mask
     changed: dict[str, Any] = {"kind": kind}
     if kind == "classes" and "keep" not in mask.model_fields_set:
@@ -187,6 +190,27 @@ def mask_for(mask: MaskRecipe, sensor: Sensor) -> MaskRecipe:
     if kind in BIT_KINDS:
         changed["bits"] = mask.bits or list(sensor.mask_bits)
     return mask.model_copy(update=changed)
+
+
+def mask_band(sensor: Sensor, mask: MaskRecipe) -> Band | None:
+    """The band that tells clear pixels, as classes; None where nothing does.
+
+    Args:
+        sensor: Whose scenes are masked.
+        mask: Recipe of the mask, as it is for the sensor.
+    """
+    name = _band_of_function(mask, sensor) if mask.is_function else sensor.mask_band.get(mask.kind)
+    if name is None:
+        return None
+    band = sensor.bands[name]
+    return band if band.categorical else replace(band, unit="class")  # never interpolated
+
+
+def _band_of_function(mask: MaskRecipe, sensor: Sensor) -> str | None:
+    """Name of the band that a user's function judges; None of a sensor that does not have it."""
+    if mask.band is not None:
+        return mask.band if mask.band in sensor.bands else None
+    return sensor.mask_band.get(sensor.own_mask)
 
 
 def _band(name: str, facts: BandRecipe) -> Band:

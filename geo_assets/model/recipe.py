@@ -278,7 +278,7 @@ class MaskRecipe(Recipe):
 
     kind: str = Field(
         default="scl",
-        description="scl (Sentinel-2 classes), qa_pixel (Landsat bits), classes or bits (of a collection that is described here), or none; left out: the one that the sensor has. Other sensors than the cube's have their own, unless it is none",
+        description="scl (Sentinel-2 classes), qa_pixel (Landsat bits), classes or bits (of a collection that is described here), none, or a function of yours, package.module:function; left out: the one that the sensor has. Other sensors than the cube's have their own, unless it is none",
     )
     preset: Literal["default", "strict"] | None = Field(
         default=None,
@@ -298,6 +298,9 @@ class MaskRecipe(Recipe):
     resampling: Literal["nearest", "mode"] = Field(
         default="nearest",
         description="class of a pixel of the cube: the one under its centre, or the one that covers most of it",
+    )
+    band: str | None = Field(
+        default=None, description="band that a function of yours judges; left out: that of the sensor's own mask"
     )
     max_cloud_cover: float = Field(
         default=100, ge=0, le=100, description="scenes with more cloud than this (percent, by the item) are left out"
@@ -320,6 +323,11 @@ class MaskRecipe(Recipe):
     @classmethod
     def _bits(cls, bits: list[int]) -> list[int]:
         return check_bits(bits)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether a function of the user's own tells which pixels are clear."""
+        return ":" in self.kind
 
     @model_validator(mode="after")
     def _known(self) -> "MaskRecipe":

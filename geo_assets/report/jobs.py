@@ -104,16 +104,13 @@ class Job:
     @property
     def where(self) -> str:
         """What it is about, in words."""
-        return " ".join(
-            p
-            for p in (
-                self.product,
-                self.region,
-                self.month,
-                self.block and (f"block {self.block}" if self.product in PRODUCTS else self.block),
-            )
-            if p
-        )
+        parts = (self.product, self.region, self.month, self.block and f"{kind_of(self.product)} {self.block}")
+        return " ".join(p for p in parts if p)
+
+
+def kind_of(product: str) -> str:
+    """What a task of a product makes, in a word."""
+    return "layer" if product.startswith("ard/") else "block"
 
 
 def jobs_of(storage: Storage, run_ids: Sequence[str], *, partitions: Iterable[Key] | None = None) -> list[Job]:

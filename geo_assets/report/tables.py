@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from geo_assets.report.jobs import Job
+from geo_assets.report.jobs import Job, kind_of
 from geo_assets.report.markup import Markup, capped, data_size, dollars, duration, el, join, listed, memory, table
 from geo_assets.report.summary import Cause, Group, Spread, by, run_times
 from geo_assets.report.timeline import LOCAL
@@ -64,7 +64,7 @@ def cause_table(causes: Sequence[Cause]) -> Markup:
 def slowest_table(jobs: Sequence[Job]) -> Markup:
     """The jobs that took longest."""
     ran = sorted((j for j in jobs if j.is_task and j.run_s), key=lambda j: -j.run_s)
-    heads = ("Run", "Waited", "CPU", "Product", "Region", "Month", "Block", "Status", "Tries", "Worker", "Place", "Peak memory", "Read", "Scenes")  # fmt: skip
+    heads = ("Run", "Waited", "CPU", "Product", "Region", "Month", _made(ran), "Status", "Tries", "Worker", "Place", "Peak memory", "Read", "Scenes")  # fmt: skip
     rows = [
         (
             duration(j.run_s), duration(j.queued_s), duration(j.cpu_s), j.product, j.region, j.month or "–", j.block, status(j), j.attempts, j.worker or "–",
@@ -75,10 +75,27 @@ def slowest_table(jobs: Sequence[Job]) -> Markup:
     return join([table("The slowest jobs", heads, rows, kinds="nnn.c.c.nccnnn"), capped(len(rows), len(ran), "jobs, the slowest first")])  # fmt: skip
 
 
+def _made(jobs: Sequence[Job]) -> str:
+    """What the tasks of some jobs make, as the head of a column."""
+    return " or ".join(sorted({kind_of(j.product) for j in jobs if j.is_task} or {"block"})).capitalize()
+
+
 def failed_table(jobs: Sequence[Job]) -> Markup:
     """The jobs that failed."""
     failed = [j for j in jobs if j.status != "ok"]
-    heads = ("Product", "Region", "Month", "Block", "Kind", "Cause", "Tries", "Run", "Ended (UTC)", "Worker", "Cells")
+    heads = (
+        "Product",
+        "Region",
+        "Month",
+        _made(failed),
+        "Kind",
+        "Cause",
+        "Tries",
+        "Run",
+        "Ended (UTC)",
+        "Worker",
+        "Cells",
+    )
     rows = [
         (
             j.product, j.region, j.month or "–", j.block or "all", status(j), j.cause, j.attempts, duration(j.run_s), clock(j.ended_at), j.worker or "–",

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from geo_assets.eo.tile_quality import DayRow, TileQuality, ValueRange
 from geo_assets.report import frame
-from geo_assets.report.drawing import Drawing, to_svg
 from geo_assets.report.frame import section
 from geo_assets.report.markup import Markup, capped, el, join, listed, percent, plural, table
+from geo_assets.report.tile_parts import SIGNS, findings, head, legend, mark, scrolled
 from geo_assets.report.tile_plots import cloud_bars, value_bars, year_line
 
 ROWS = 400  # candidate days: more than a year has
 _ITEMS = 3
-_LINES = 50
 _CONTENTS = (
     ("verdict", "Verdict"),
     ("year", "The year"),
@@ -21,12 +20,6 @@ _CONTENTS = (
     ("values", "Values"),
     ("days", "All days"),
 )
-_LEGEND = {
-    "kept": "used",
-    "dropped": "dropped",
-    "plan": "nothing there",
-    "bad": "failed",
-}
 
 
 def tile_page(quality: TileQuality) -> str:
@@ -39,7 +32,7 @@ def tile_page(quality: TileQuality) -> str:
     body = join(
         [
             _tiles(quality),
-            section("verdict", "Verdict", _findings(quality)),
+            section("verdict", "Verdict", findings(quality.verdict)),
             section("year", "The year", _year(quality)),
             section("clouds", "Clouds on the tile", _clouds(quality)),
             section("gaps", "Gaps", _gaps(quality)),
@@ -47,17 +40,7 @@ def tile_page(quality: TileQuality) -> str:
             section("days", "All candidate days", _days(quality.days)),
         ]
     )
-    return frame.page(heading, _head(heading, quality), body)
-
-
-def _head(heading: str, quality: TileQuality) -> Markup:
-    faults, doubts = len(quality.verdict.faults), len(quality.verdict.doubts)
-    good = not faults and not doubts
-    found = [plural(n, word) for n, word in ((faults, "fault"), (doubts, "doubt")) if n]
-    text = "Sound: nothing speaks against it" if good else f"{'Faulty' if faults else 'Doubtful'}: {', '.join(found)}"
-    links = () if good else (" (", el("a", "which", href="#verdict"), ")")
-    line = el("p", text, *links, ".", class_="verdict" if good else "verdict warn")
-    return el("header", el("h1", heading), line, frame.contents(_CONTENTS))
+    return frame.page(heading, head(heading, quality.verdict, _CONTENTS), body)
 
 
 def _tiles(quality: TileQuality) -> Markup:
@@ -78,39 +61,19 @@ def _tiles(quality: TileQuality) -> Markup:
     return frame.tiles(found)
 
 
-def _findings(quality: TileQuality) -> list[Markup]:
-    lines = [("fault", f) for f in quality.verdict.faults] + [("doubt", d) for d in quality.verdict.doubts]
-    if not lines:
-        return [el("p", "No fault and no doubt was found.")]
-    rows = [(_mark(word, "failed" if word == "fault" else "partial", "●"), text) for word, text in lines[:_LINES]]
-    note = el("p", "A fault is certainly wrong. A doubt is rarely right: look at it before the tile is used.", class_="note")  # fmt: skip
-    shown = table("Faults and doubts", ("Kind", "What was found"), rows, kinds=".t")
-    return [note, join([shown, capped(len(rows), len(lines), "findings")])]
-
-
-def _mark(text: str, kind: str, sign: str) -> Markup:
-    return el("span", el("span", sign, aria_hidden="true"), f" {text}", class_=f"status {kind}")
-
-
 def _year(quality: TileQuality) -> list[object]:
     used = {"kept", "dropped", "plan"} | ({"bad"} if any(q.state.status == "failed" for q in quality.quarters) else set())  # fmt: skip
-    key = [el("li", el("span", class_=f"swatch {kind}"), f" {word}") for kind, word in _LEGEND.items() if kind in used]
     note = el("p", "Hover over a bar to see what it is.", class_="note")
-    shown: list[object] = [note, el("ul", key, class_="legend"), _scrolled(year_line(quality))]
+    shown: list[object] = [note, legend(used), scrolled(year_line(quality))]
     if quality.quarters:
         shown.append(_quarters(quality))
     return shown
 
 
-def _scrolled(drawing: Drawing) -> Markup:
-    return el("div", to_svg(drawing, "chart"), class_="lanes", tabindex="0", role="group", aria_label=drawing.label)
-
-
 def _quarters(quality: TileQuality) -> Markup:
-    signs = {"ok": ("ok", "●"), "empty": ("partial", "◌"), "failed": ("failed", "○")}
     rows = [
         (
-            q.state.number, q.day_of_year, _mark(q.state.status, *signs[q.state.status]), percent(q.coverage),
+            q.state.number, q.day_of_year, mark(q.state.status, *SIGNS[q.state.status]), percent(q.coverage),
             listed([str(d) for d in q.days], _ITEMS) or "–", q.state.cause or "–",
         )
         for q in quality.quarters
@@ -125,7 +88,7 @@ def _clouds(quality: TileQuality) -> list[Markup]:
     words = {"dropped": "cloudy", "plan": "not observed"}
     key = [el("li", el("span", class_=f"swatch {kind}"), f" {word}") for kind, word in words.items()]
     note = el("p", "Share of the tile's pixels by step, at its day of the year.", class_="note")
-    return [note, el("ul", key, class_="legend"), _scrolled(cloud_bars(quality))]
+    return [note, el("ul", key, class_="legend"), scrolled(cloud_bars(quality))]
 
 
 def _gaps(quality: TileQuality) -> list[Markup]:
@@ -156,7 +119,7 @@ def _ranges(caption: str, values: Mapping[str, ValueRange], *, decibels: bool = 
     heads = ["Band", "Observed", "Lowest", "1 %", "Median", "99 %", "Highest", "At 0 or below", "At 1 or above"]
     rows = [_range(name, v, decibels) for name, v in values.items()]
     heads += ["Median in dB"] if decibels else []
-    return [note, _scrolled(value_bars(caption, values)), table(caption, heads, rows, kinds="c" + "n" * (len(heads) - 1))]  # fmt: skip
+    return [note, scrolled(value_bars(caption, values)), table(caption, heads, rows, kinds="c" + "n" * (len(heads) - 1))]  # fmt: skip
 
 
 def _range(name: str, v: ValueRange, decibels: bool) -> list[str]:
@@ -184,6 +147,6 @@ def _days(rows: Sequence[DayRow]) -> list[Markup]:
 
 def _became(row: DayRow) -> Markup:
     if not row.used:
-        return _mark("dropped", "partial", "○")
+        return mark("dropped", "partial", "○")
     other = f", of {row.solar_day}" if row.solar_day not in (None, row.day) else ""
-    return _mark(f"step{other}", "ok", "●")
+    return mark(f"step{other}", "ok", "●")

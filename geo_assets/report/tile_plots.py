@@ -1,9 +1,9 @@
 """Drawings of a yearly tile: its days on the line of the year, and the values of its bands."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from geo_assets.eo.tile_quality import DayRow, TileQuality, ValueRange
+from geo_assets.eo.tile_quality import DayRow, QuarterRow, TileQuality, ValueRange
 from geo_assets.report.drawing import Drawing, Line, Mark, Rect, Text, shortened
 from geo_assets.report.markup import percent, plural
 
@@ -26,21 +26,26 @@ def year_line(quality: TileQuality) -> Drawing:
         tip = f"{gap.first} to {gap.last}: {plural(gap.days, 'day')} without a step"
         lanes.append(("Longest gap", [(gap.first, gap.last, "plan", tip)]))
     if quality.quarters:
-        lanes.append(("Radar", _radar(quality)))
+        lanes.append(("Radar", radar_bars(quality.year, quality.quarters)))
+    label = f"{quality.year}: {plural(len(quality.steps), 'step')} of {plural(len(quality.days), 'candidate day')}"
+    return lanes_of(quality.year, lanes, label)
+
+
+Bar = tuple[dt.date, dt.date, str, str]  # first day, last day, colour, tip
+
+
+def lanes_of(year: int, lanes: Sequence[tuple[str, Sequence[Bar]]], label: str) -> Drawing:
+    """Bars on the line of a year, in lanes with a name each."""
     floor = _LANE * len(lanes) + 4
-    marks = _year_grid(quality.year, floor)
+    marks = _year_grid(year, floor)
     for i, (name, bars) in enumerate(lanes):
         y = 4 + _LANE * i
         marks.append(Text(_LEFT - 8, y + _BAR - 4, name, "end"))
         for first, last, kind, tip in bars:
-            x = _x(quality.year, first)
-            width = max(_DAY_PX, _x(quality.year, last + dt.timedelta(days=1)) - x)
+            x = _x(year, first)
+            width = max(_DAY_PX, _x(year, last + dt.timedelta(days=1)) - x)
             marks.append(Rect(x, y, width, _BAR, kind, tip[:_TIP]))
-    label = f"{quality.year}: {plural(len(quality.steps), 'step')} of {plural(len(quality.days), 'candidate day')}"
     return Drawing(_WIDTH, floor + _BOTTOM, label, tuple(marks))
-
-
-Bar = tuple[dt.date, dt.date, str, str]
 
 
 def _steps(quality: TileQuality) -> list[Bar]:
@@ -55,14 +60,15 @@ def _dropped(quality: TileQuality) -> list[Bar]:
     return [(d.day, d.day, "dropped", f"{d.day}: {d.reason}") for d in quality.days if not d.used]
 
 
-def _radar(quality: TileQuality) -> list[Bar]:
+def radar_bars(year: int, quarters: Sequence[QuarterRow]) -> list[Bar]:
+    """Days that the quarters of a radar year are made of, and whole quarters that hold nothing."""
     found = []
-    for n, row in enumerate(quality.quarters):
+    for n, row in enumerate(quarters):
         if row.state.status == "ok":
             found += [(d, d, "kept", f"{d}: quarter {row.state.number}") for d in row.days]
         else:
-            first = dt.date(quality.year, 3 * n + 1, 1)
-            last = dt.date(quality.year + (n == 3), (3 * n + 3) % 12 + 1, 1) - dt.timedelta(days=1)
+            first = dt.date(year, 3 * n + 1, 1)
+            last = dt.date(year + (n == 3), (3 * n + 3) % 12 + 1, 1) - dt.timedelta(days=1)
             kind = "bad" if row.state.status == "failed" else "plan"
             found.append((first, last, kind, f"quarter {row.state.number}: {row.state.status}: {row.state.cause}"))
     return found
@@ -109,21 +115,41 @@ def _year_grid(year: int, floor: float) -> list[Mark]:
 
 def value_bars(label: str, values: Mapping[str, ValueRange], width: float = _WIDTH) -> Drawing:
     """From the first to the last percent of each band's values, with their median; from 0 to 1."""
-    floor = _BAND * len(values) + 4
-    scale = width - _LEFT - _RIGHT
+    bars = {n: (v.p01, v.p50, v.p99) if v.observed_share else None for n, v in values.items()}
+    return range_bars(label, bars, [n / _TICKS for n in range(_TICKS + 1)], digits=4, width=width)
+
+
+def range_bars(
+    label: str, bars: Mapping[str, tuple[float, float, float] | None], ticks: Sequence[float], *, digits: int, unit: str = "", width: float = _WIDTH
+) -> Drawing:  # fmt: skip
+    """A bar from a low to a high value by name, with a mark at the one between them.
+
+    Args:
+        label: What it shows.
+        bars: Low, middle and high; None where nothing is observed.
+        ticks: Of the axis, which ends at the first and at the last.
+        digits: Behind the point, in tips.
+        unit: Of the values.
+        width: Of the drawing.
+    """
+    floor, least = _BAND * len(bars) + 4, ticks[0]
+    scale = (width - _LEFT - _RIGHT) / (ticks[-1] - least)
+
+    def place(value: float) -> float:
+        return _LEFT + scale * (min(max(value, least), ticks[-1]) - least)
+
     marks: list[Mark] = []
-    for n in range(_TICKS + 1):
-        x = _LEFT + scale * n / _TICKS
-        marks += [Line(x, 0, x, floor, "grid"), Text(x, floor + 15, f"{n / _TICKS:g}", "middle")]
-    marks.append(Line(_LEFT, floor, _LEFT + scale, floor, "axis"))
-    for i, (name, v) in enumerate(values.items()):
+    for tick in ticks:
+        marks += [Line(place(tick), 0, place(tick), floor, "grid"), Text(place(tick), floor + 15, f"{tick:g}", "middle")]  # fmt: skip
+    marks.append(Line(_LEFT, floor, width - _RIGHT, floor, "axis"))
+    for i, (name, found) in enumerate(bars.items()):
         y = 4 + _BAND * i
         marks.append(Text(_LEFT - 8, y + 11, shortened(name, 22), "end", tip=name[:_TIP]))
-        if not v.observed_share:
+        if found is None:
             marks.append(Text(_LEFT + 6, y + 11, "nothing is observed"))
             continue
-        x, median = _LEFT + scale * v.p01, _LEFT + scale * v.p50
-        tip = f"{name[:_TIP]}: {v.p01:.4f} to {v.p99:.4f}, median {v.p50:.4f}"
-        marks.append(Rect(x, y, max(1.5, scale * (v.p99 - v.p01)), _BAND - 8, "kept", tip))
-        marks.append(Rect(median - 1, y - 2, 2, _BAND - 4, "dropped", tip))
+        low, middle, high = found
+        tip = f"{name[:_TIP]}: {low:.{digits}f} to {high:.{digits}f}{unit}, median {middle:.{digits}f}{unit}"
+        marks.append(Rect(place(low), y, max(1.5, place(high) - place(low)), _BAND - 8, "kept", tip))
+        marks.append(Rect(place(middle) - 1, y - 2, 2, _BAND - 4, "dropped", tip))
     return Drawing(width, floor + _BOTTOM, label, tuple(marks))

@@ -12,16 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from geo_assets.eo.radar_quality import Quality
 from geo_assets.eo.scale import unobserved
 from geo_assets.eo.tile_keys import RawKey, TileId
-from geo_assets.eo.tile_quality import TileQuality
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.image import Format, Image
-from geo_assets.registry import load
+from geo_assets.registry import load, sensor_of
 from geo_assets.storage import Storage
+from geo_assets.tasks.ard_picture import layer_picture, tile_picture
 from geo_assets.tasks.ard_pixels import LayerPixels, finished
 from geo_assets.tasks.tile import TileResult, make_tile
 from geo_assets.tasks.tile_files import encode, extension
@@ -40,6 +41,7 @@ class ArdResult:
     Attributes:
         rows: Of the table of layers, one a cell in which something is observed.
         qualities: Of yearly tiles.
+        pictures: Small ones as PNG, by cell.
         bytes_read: Of source files.
         requests: Reads of a file or range.
         notes: What a person should know.
@@ -48,7 +50,8 @@ class ArdResult:
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    qualities: tuple[TileQuality, ...] = ()
+    qualities: tuple[Quality, ...] = ()
+    pictures: dict[str, bytes] = field(default_factory=dict)
     bytes_read: int = 0
     requests: int = 0
     notes: tuple[str, ...] = ()
@@ -66,19 +69,23 @@ def run(task: ArdTask) -> ArdResult:
     began, cpu = time.perf_counter(), time.thread_time()
     catalog, storage = load("catalogs", task.catalog.kind), Storage(task.root)
     rows: list[dict[str, Any]] = []
-    qualities: list[TileQuality] = []
+    qualities: list[Quality] = []
+    pictures: dict[str, bytes] = {}
     with load("readers", task.reader).session(catalog.access(task.catalog), catalog.sign) as session:
         if task.ard.layout == "tiles":
             tile = make_tile(task, session)
             rows.append(_stored_tile(task, storage, tile))
+            shown = next((a for a in tile.arrays.values() if a.box is not None), None)
+            pictures |= {task.cells[0].id: tile_picture(shown, sensor_of(task.sensor))} if shown is not None else {}
             qualities += [tile.quality] if tile.quality else []
         else:
             for cell, read in LayerPixels(task, session).cells():
                 bands, values = finished(task, cell.box, read)
                 rows.append(_stored(task, storage, cell, bands, values))
+                pictures[cell.id] = layer_picture(bands, values, cells=len(task.cells))
         usage = session.usage
     return ArdResult(
-        rows, tuple(qualities), usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
+        rows, tuple(qualities), pictures, usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geo_assets.eo.tile_quality import TileQuality
+from geo_assets.eo.radar_quality import Quality, RadarQuality
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
 from geo_assets.model.ard import ArdRecipe, ArdTask, ard_settings
@@ -28,13 +28,14 @@ from geo_assets.model.task import TaskResult, scene_hash
 from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import ard, composite
+from geo_assets.tasks.ard_picture import ard_quicklook, update_ard_picture
 from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_table import read_layers, write_layers
 from geo_assets.tasks.cells import cell_boxes, region_grid
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
-from geo_assets.tasks.tile import tile_bands, view_area
+from geo_assets.tasks.tile import rules_read, tile_bands, view_area
 
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
@@ -55,6 +56,23 @@ def ard_bands(project: Project, sensor: Sensor) -> tuple[str, ...]:
     if project.ard.layout == "tiles":
         return tile_bands(sensor)
     return tuple(project.ard.bands.get(sensor.name) or [*sensor.default_bands, *sensor.derived])
+
+
+def source_bands(project: Project, sensor: Sensor) -> list[str]:
+    """Bands whose assets a sensor's layers are made from, without that of its mask."""
+    read = read_bands(sensor, ard_bands(project, sensor))
+    if project.ard.layout == "tiles" and "scl" in sensor.mask_band and mask_for(project.mask, sensor).kind == "none":
+        return [*read, sensor.mask_band["scl"]]  # days are chosen by it all the same
+    return read
+
+
+def band_advice(project: Project, sensor: Sensor) -> str:
+    """What to do about a band that scenes lack."""
+    return (
+        f"leave {sensor.name} out of ard.sensors"
+        if project.ard.layout == "tiles"
+        else f"leave it out of ard.bands.{sensor.name}"
+    )
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,7 @@ class ArdPlan:
         sensor: Name of the sensor.
         region: Key of its region.
         month: Key of its period; None for a sensor whose scenes have no date.
+        cells: Cells that the region owns.
         todo: Layers to make.
         fresh: Receipts of the layers that are as they should be.
         previous: Receipt of the partition as it is now.
@@ -94,6 +113,7 @@ class ArdPlan:
     sensor: str
     region: str
     month: str | None
+    cells: tuple[CellBox, ...]
     todo: tuple[Todo, ...]
     fresh: tuple[BlockReceipt, ...]
     previous: PartitionReceipt | None
@@ -144,10 +164,9 @@ def plan_ard(
     """
     only = None if fault else only  # nothing tells what is there of the others, so they would be lost
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
-    bands = ard_bands(project, sensor)
-    scenes = used_scenes(table, sensor, read_bands(sensor, bands), mask)
+    scenes = used_scenes(table, sensor, source_bands(project, sensor), mask, advice=band_advice(project, sensor))
     settings = [
-        ard_settings(project.ard, sensor.name, bands),
+        _settings(project, sensor),
         composite.pixel_mask(mask),
         entry.facts,
         ard.CODE_VERSION,
@@ -167,7 +186,14 @@ def plan_ard(
         elif had is not None:  # as it should be, or another one by now but none of the cells that are made now
             there = {c.id for c in reached}
             fresh.append(had.model_copy(update={"cells": [c for c in had.cells if c in there]}))
-    return ArdPlan(sensor.name, region, month, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
+    return ArdPlan(
+        sensor.name, region, month, tuple(cells), tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table))
+    )
+
+
+def _settings(project: Project, sensor: Sensor) -> str:
+    rules = rules_read(sensor) if project.ard.layout == "tiles" else ()
+    return ard_settings(project.ard, sensor.name, ard_bands(project, sensor), rules)
 
 
 def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:
@@ -241,16 +267,16 @@ def _reached(scenes: Sequence[Scene], cells: Sequence[CellBox]) -> npt.NDArray[n
 
 def make_ard(
     plan: ArdPlan, project: Project, *, storage: Storage, run_id: str, backend: str = "", expected_usd: Mapping[Any, float] | None = None,
-    page: Callable[[TileQuality], str] | None = None,
+    page: Callable[[Quality], str] | None = None,
 ) -> Steps[PartitionReceipt]:  # fmt: skip
-    """The steps that make what a plan lists, write the table of layers and the receipt, which they return.
+    """The steps that make what a plan lists, write the table of layers, their picture and the receipt, which they return.
 
     Layers that fail keep what is stored of them; the receipt is then ``partial`` and names the causes.
 
     Args:
         plan: What to make.
         project: The recipes.
-        storage: Holds files, table and receipt.
+        storage: Holds files, table, picture and receipt.
         run_id: For the receipt.
         backend: Name of the compute backend, for the receipt.
         expected_usd: What each layer is expected to cost, by its name, for the receipt.
@@ -268,6 +294,7 @@ def make_ard(
         )
     known = {b.name: b for b in plan.previous.blocks} if plan.previous else {}
     blocks, rows = list(plan.fresh), []
+    done = [(todo, result) for todo, result in zip(plan.todo, results, strict=True) if result.status == "ok"]
     for todo, result in zip(plan.todo, results, strict=True):
         if result.status == "ok":
             rows += result.value.rows
@@ -279,24 +306,22 @@ def make_ard(
     receipt = _receipt(
         plan, project, sorted(blocks, key=lambda b: b.name), run_id=run_id, seconds=time.perf_counter() - began
     )
-    gone = write_layers(
-        storage,
-        plan.sensor,
-        plan.region,
-        plan.month,
-        blocks,
-        rows,
-        read_layers(storage, plan.sensor, plan.region, plan.month),
-    )
+    before = read_layers(storage, plan.sensor, plan.region, plan.month)
+    table, gone = write_layers(storage, plan.sensor, plan.region, plan.month, blocks, rows, before)
+    pictures = {(t.name, cell): png for t, r in done for cell, png in r.value.pictures.items()}
+    update_ard_picture(
+        storage, ard_quicklook(receipt.product, plan.region, plan.month), {c.id: c.box for c in plan.cells}, table, pictures
+    )  # fmt: skip
     storage.write_receipt(receipt)
     for name in gone:  # last: until now the table that was there might have named them
         storage.delete(name)
     return receipt
 
 
-def _store_pages(storage: Storage, qualities: Sequence[TileQuality], page: Callable[[TileQuality], str]) -> None:
+def _store_pages(storage: Storage, qualities: Sequence[Quality], page: Callable[[Quality], str]) -> None:
     for quality in qualities:
-        storage.write(path.tiles(f"{quality.year}/reports/{quality.tile}.html"), page(quality).encode())
+        name = f"s1_{quality.tile}" if isinstance(quality, RadarQuality) else quality.tile
+        storage.write(path.tiles(f"{quality.year}/reports/{name}.html"), page(quality).encode())
 
 
 def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:
@@ -339,7 +364,7 @@ def _receipt(
     return PartitionReceipt(
         product=product(plan.sensor), region=plan.region, month=plan.month, run_id=run_id, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
         status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=layers_version(blocks),
-        recipe_hash=ard_settings(project.ard, plan.sensor, ard_bands(project, sensor)), scene_hash=scene_hash(plan.scenes),
+        recipe_hash=_settings(project, sensor), scene_hash=scene_hash(plan.scenes),
         code_version=ard.CODE_VERSION, scenes=[scene_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
         figures={
             "layers": len([b for b in blocks if b.key]), "cells": len({c for b in blocks for c in b.cells}), "pixels": pixels,

@@ -16,6 +16,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import RADAR, Band
 from geo_assets.model.cell import CellBox
+from geo_assets.model.collection import mask_band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.plugin import Layer, ReadSession
 from geo_assets.model.scene import Scene
@@ -95,11 +96,11 @@ class LayerPixels:
         """Where each scene is clear in each cell that it may reach, without those where it is nowhere."""
         task = self._task
         pairs = [(cell, scene) for cell in task.cells for scene in _reaching(cell, task.scenes)]
-        if task.mask.kind == "none":
+        band = mask_band(self._sensor, task.mask)
+        if band is None:
             for cell, scene in pairs:
                 yield _packed(cell, scene, self._boxes[cell.id], np.ones(self._boxes[cell.id].shape, bool))
             return
-        band = self._sensor.bands[self._sensor.mask_band[task.mask.kind]]
         halo = halo_px(task.mask.close_px, task.mask.open_px)
         wide = {cell.id: _widened(self._boxes[cell.id], halo) for cell in task.cells}
         layers = [_layer(scene, band, wide[cell.id], task.mask.resampling, None) for cell, scene in pairs]

@@ -51,11 +51,11 @@ def read_layers(storage: Storage, sensor: str, region: str, month: str | None) -
 
 def write_layers(
     storage: Storage, sensor: str, region: str, month: str | None, blocks: Sequence[BlockReceipt], rows: list[dict[str, Any]], before: gpd.GeoDataFrame
-) -> list[str]:  # fmt: skip
+) -> tuple[gpd.GeoDataFrame, list[str]]:  # fmt: skip
     """Write the table anew: rows that were made now, and those of earlier runs that the layers' receipts still name.
 
     Returns:
-        Objects of files that no row names any more.
+        The table, and objects of files that no row of it names any more.
     """
     made = _frame(rows)
     cells = {b.name: set(b.cells) for b in blocks}
@@ -71,7 +71,7 @@ def write_layers(
     )
     storage.write(path.ard(sensor, region, month), _bytes(table))
     gone = _hrefs(before) - _hrefs(table)
-    return [name for href in sorted(gone) for name in _objects(storage, href)]
+    return table, [name for href in sorted(gone) for name in _objects(storage, href)]
 
 
 def _hrefs(table: gpd.GeoDataFrame) -> set[str]:

@@ -19,6 +19,7 @@ from geo_assets.eo.reduce import and_observed, count_seen, geometric_median, med
 from geo_assets.eo.scale import filled, unobserved
 from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
+from geo_assets.model.collection import mask_band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.plugin import Layer, ReadSession, Sweep
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
@@ -142,10 +143,10 @@ class BlockPixels:
     def _clear(self) -> list[Clear]:
         """Clear pixels of each scene that has any."""
         found: list[Clear | None]
-        if self._mask.kind == "none":
+        band = mask_band(self._sensor, self._mask)
+        if band is None:
             found = [self._packed(scene, self._wanted) for scene in self._scenes]
         else:
-            band = self._sensor.bands[self._sensor.mask_band[self._mask.kind]]
             halo = halo_px(self._mask.close_px, self._mask.open_px)
             rows, cols = self._box.shape
             wide = self._box.window(-halo, -halo, rows + 2 * halo, cols + 2 * halo)
@@ -154,20 +155,21 @@ class BlockPixels:
             layers = [self._layer(scene, band, wide, self._mask.resampling, cells) for scene in self._scenes]
             sweeps = self._session.sweep(layers, wide.shape[0])
             found = self._each(
-                lambda pair: self._classified(*pair, near, halo),
+                lambda pair: self._classified(*pair, band, near, halo),
                 list(zip(self._scenes, sweeps, strict=True)),
                 masks_at_once(self._cube, scenes=len(self._scenes), shape=wide.shape),
             )
         return [one for one in found if one is not None and one.cells.any()]
 
-    def _classified(self, scene: Scene, sweep: Sweep | None, near: npt.NDArray[np.bool_], halo: int) -> Clear | None:
+    def _classified(
+        self, scene: Scene, sweep: Sweep | None, band: Band, near: npt.NDArray[np.bool_], halo: int
+    ) -> Clear | None:
         classes = None if sweep is None else sweep.rows(0, near.shape[0], near)
         if sweep is None or classes is None:
             return None
         sweep.close()
         with self._lock:
             self.used.add(scene.item_id)
-        band = self._sensor.bands[self._sensor.mask_band[self._mask.kind]]
         clear = clear_pixels(classes, band, self._mask)
         rows, cols = self._box.shape
         return self._packed(scene, clear[halo : halo + rows, halo : halo + cols] & self._wanted)

@@ -1,12 +1,12 @@
 """Pictures of predictions: a thumbnail a cell, and one of a partition, pasted together from those."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from geo_assets.eo.picture import Picture, blank, decode_png, encode_png, to_rgb
+from geo_assets.eo.picture import Picture, decode_png, encode_png, to_rgb
 from geo_assets.eo.tile_keys import map_place
 from geo_assets.errors import StoreError
 from geo_assets.model import path
@@ -15,11 +15,11 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.mlm import ModelItem
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.storage import Storage
+from geo_assets.tasks.cell_picture import CellFrame, eight_bits
 from geo_assets.tasks.predict import label_type
 from geo_assets.tasks.prediction_file import layer_names
 
 _log = logging.getLogger(__name__)
-_PICTURE_PX = 512
 
 
 def map_bands(model: ModelItem) -> list[Band]:
@@ -50,9 +50,7 @@ def thumbnail(model: ModelItem, pixels: npt.NDArray[np.generic]) -> Picture:
         known = pixels[np.isfinite(pixels)]
         if known.size and (known.min() < 0 or known.max() > 1) and known.max() > known.min():
             pixels = (pixels - known.min()) / (known.max() - known.min())
-    elif band.dtype != "uint8":  # colours are told by the last 8 bits; nodata stays what it is
-        pixels = np.where(pixels == pixels.dtype.type(band.fill), 255, pixels % 255).astype(np.uint8)
-        band = Band(band.name, (), 0.0, dtype="uint8", nodata=255, unit="class")
+    pixels, band = eight_bits(pixels, band)
     return to_rgb(pixels[..., None], [band])
 
 
@@ -74,7 +72,7 @@ def update_picture(
         if not boxes:
             storage.delete(name)
             return
-        frame = _Frame(list(boxes.values()))
+        frame = CellFrame.around(list(boxes.values()))
         held = decode_png(storage.read(name)) if same_cells else None
         fits = held is not None and held.shape == frame.empty().shape
         picture = held.copy() if held is not None and fits else frame.empty()
@@ -90,33 +88,3 @@ def update_picture(
         storage.write(name, encode_png(picture))
     except StoreError as e:
         _log.warning("%s %s: no picture: %s", receipt.region, receipt.month, e)
-
-
-class _Frame:
-    """The pixels around some boxes, every so many of them."""
-
-    def __init__(self, boxes: Sequence[GeoBox]) -> None:
-        self._res = boxes[0].resolution
-        self._left, self._top = min(b.left for b in boxes), max(b.top for b in boxes)
-        ends = [self._place(b) for b in boxes]
-        rows = max(row + b.shape[0] for (row, _), b in zip(ends, boxes, strict=True))
-        cols = max(col + b.shape[1] for (_, col), b in zip(ends, boxes, strict=True))
-        self._step = max(1, -(-max(rows, cols) // _PICTURE_PX))
-        self._shape = -(-rows // self._step), -(-cols // self._step)
-
-    def _place(self, box: GeoBox) -> tuple[int, int]:
-        """Row and column of a box's first pixel."""
-        return int((self._top - box.top) / self._res), int((box.left - self._left) / self._res)
-
-    def empty(self) -> Picture:
-        """A picture in which nothing is seen."""
-        return blank(*self._shape)
-
-    def paste(self, picture: Picture, small: Picture, box: GeoBox) -> None:
-        """Put a thumbnail in its place, pixel by nearest pixel."""
-        where, pick = [], []
-        for first, size, length in zip(self._place(box), box.shape, small.shape[:2], strict=False):
-            at = np.arange(-(-first // self._step), -(-(first + size) // self._step))
-            where.append(at)
-            pick.append((at * self._step - first) * length // size)
-        picture[np.ix_(*where)] = small[np.ix_(*pick)]

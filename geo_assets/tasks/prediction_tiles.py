@@ -23,6 +23,7 @@ from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.model_file import stage
 from geo_assets.tasks.prediction_plan import PredictionPlan, Todo, reason_of
 from geo_assets.tasks.predictor import Predictor
+from geo_assets.tasks.previous import Previous
 from geo_assets.tasks.tile import tile_box
 
 
@@ -48,6 +49,14 @@ def read_tiles(storage: Storage, predictor: Predictor, region: str, month: str) 
             raise PartitionError(f"no yearly tiles of {where}: not made yet; {advice}")
         found[sensor] = receipt
     return found
+
+
+def read_maps(storage: Storage, predictor: Predictor, region: str, month: str) -> Previous:
+    """The receipt of a partition's maps, unless it is damaged."""
+    try:
+        return Previous(storage.read_receipt(predictor.product, region, month))
+    except DamagedError as e:
+        return Previous(fault=str(e))
 
 
 def plan_tiles(

@@ -10,7 +10,7 @@ import shapely
 from geo_assets.eo.scenes import decide, read_scenes, scenes_of, write_scenes
 from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
-from geo_assets.model.collection import SensorRecipe
+from geo_assets.model.collection import SensorRecipe, mask_band
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Period
 from geo_assets.model.project import Project
@@ -137,8 +137,17 @@ def dropped(table: gpd.GeoDataFrame) -> list[Dropped]:
     return [Dropped(id=str(i), reason=str(why or ""), duplicate_of=twin) for kept, i, why, twin in rows if not kept]
 
 
-def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> tuple[Scene, ...]:
-    """Kept scenes with the assets that a composite reads, in the order of datetime, then item id.
+def used_scenes(
+    table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], mask: MaskRecipe, *, advice: str = "leave it out of cube.bands"
+) -> tuple[Scene, ...]:  # fmt: skip
+    """Kept scenes with the assets that a product reads, in the order of datetime, then item id.
+
+    Args:
+        table: Scene table of a partition.
+        sensor: Of the scenes.
+        bands: That are read.
+        mask: Of the sensor; its band is read, too.
+        advice: What to do about a band that no scene has.
 
     Raises:
         ConfigError: None of them has an asset for a band; where only some lack it, their blocks fail when they are made.
@@ -149,7 +158,7 @@ def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], m
     if nowhere:
         named = ", ".join(f"{band} ({' or '.join(sensor.bands[band].assets)})" for band in nowhere)
         raise ConfigError(
-            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {named}: leave it out of cube.bands, "
+            f"none of {len(scenes)} scenes, such as {scenes[0].item_id}, has an asset for {named}: {advice}, "
             "or of the mask by mask.kind none, or name a collection that has it under sensors"
         )
     return scenes
@@ -157,7 +166,8 @@ def used_scenes(table: gpd.GeoDataFrame, sensor: Sensor, bands: Sequence[str], m
 
 def read_bands(sensor: Sensor, bands: Sequence[str], mask: MaskRecipe) -> list[str]:
     """Bands that a composite reads: its own, and that of the mask."""
-    return [*bands, *([] if mask.kind == "none" else [sensor.mask_band[mask.kind]])]
+    judged = mask_band(sensor, mask)
+    return list(dict.fromkeys([*bands, *([judged.name] if judged else [])]))
 
 
 def lacking(scenes: Sequence[Scene], bands: Sequence[str]) -> dict[str, list[str]]:

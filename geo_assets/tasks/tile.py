@@ -16,13 +16,14 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.eo import terrain
+from geo_assets.eo.radar_quality import Quality, radar_quality
 from geo_assets.eo.radar_select import QuarterPlan, RadarPass, select_radar
 from geo_assets.eo.radar_steps import POLARISATIONS, QuarterPixels, quarter_median, year_steps
 from geo_assets.eo.scale import filled, unobserved
 from geo_assets.eo.tile_gaps import clear_steps
 from geo_assets.eo.tile_keys import cloud_bounds
 from geo_assets.eo.tile_months import BANDS_10, BANDS_20, Form
-from geo_assets.eo.tile_quality import TileQuality, tile_quality
+from geo_assets.eo.tile_quality import tile_quality
 from geo_assets.eo.tile_rules import TileRules, tile_rules
 from geo_assets.eo.tile_scale import NODATA, from_dn
 from geo_assets.eo.tile_select import select_days, view_day
@@ -61,14 +62,14 @@ class TileResult:
         arrays: By the product's name (``eo.tile_keys.PRODUCTS``).
         items: Ids of the scenes that its pixels are made of.
         report: What was kept and dropped and why, for JSON.
-        quality: Of a Sentinel-2 tile.
+        quality: Of a tile whose days were chosen.
         observed_share: Of the pixels of the first array.
     """
 
     arrays: dict[str, TileArray]
     items: tuple[str, ...]
     report: dict[str, Any] = field(default_factory=dict)
-    quality: TileQuality | None = None
+    quality: Quality | None = None
     observed_share: float = 0.0
 
 
@@ -114,6 +115,13 @@ def tile_bands(sensor: Sensor) -> tuple[str, ...]:
     if sensor.heights:
         return (sensor.heights,)
     return POLARISATIONS if {*POLARISATIONS} <= sensor.bands.keys() else (*BANDS_10, *BANDS_20)
+
+
+def rules_read(sensor: Sensor) -> tuple[str, ...]:
+    """Those of ``ard.rules`` by which the days of a sensor's tiles are chosen."""
+    if sensor.heights:
+        return ()
+    return ("radar",) if {*POLARISATIONS} <= sensor.bands.keys() else ("days", "steps")
 
 
 def view_area(outline: shapely.Geometry) -> shapely.Geometry:
@@ -261,12 +269,9 @@ def _radar(
         "s1_dates": TileArray(made.days_of_year, ("time",), attrs={"units": "day of the year"}),
     }
     items = tuple(i for q in plan.quarters for d in q.kept for i in d.items)
-    report = {
-        "orbit": plan.orbit, "quarters": [{"number": q.number, "status": q.status, "cause": q.cause} for q in made.quarters],
-        "days": [{"day": str(d.day), "kept": d.kept, "reason": d.reason} for q in plan.quarters for d in q.days],
-        "dropped": {d.item_id: d.reason for d in plan.dropped},
-    }  # fmt: skip
-    return TileResult(arrays, items, report, None, float((made.pixels != NODATA).all(axis=-1).mean()))
+    quality = radar_quality(cell.id, year, plan, made)
+    share = float((made.pixels != NODATA).all(axis=-1).mean())
+    return TileResult(arrays, items, quality.document(), quality, share)
 
 
 def _quarter(

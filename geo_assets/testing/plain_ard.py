@@ -1,9 +1,10 @@
 """Cells, scenes and analysis-ready layers of a project without Dagster, one partition after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import geopandas as gpd
 
+from geo_assets.eo.radar_quality import Quality
 from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
 from geo_assets.model.geometry import Region
@@ -35,7 +36,7 @@ class ArdRun:
 
 def run_ard(
     loaded: LoadedProject, *, months: Sequence[str] | None = None, overwrite: bool = False, only: Sequence[str] | None = None,
-    mapper: Mapper | None = None,
+    mapper: Mapper | None = None, page: Callable[[Quality], str] | None = None,
 ) -> ArdRun:  # fmt: skip
     """Make what the project asks for.
 
@@ -45,6 +46,7 @@ def run_ard(
         overwrite: Make everything again.
         only: Only these cells.
         mapper: Runs tasks; the project's backend if left out.
+        page: Writes the quality of a yearly tile as HTML.
     """
     project, run = loaded.project, ArdRun()
     cut = cells.cut(areas.areas(loaded), project.grid, project.cube)
@@ -73,7 +75,7 @@ def run_ard(
                     )  # fmt: skip
                     run.plans[key] = plan
                     run.receipts[key] = plan.done or alone(
-                        make_ard(plan, project, storage=loaded.storage, run_id="plain"), mapper or engine.map
+                        make_ard(plan, project, storage=loaded.storage, run_id="plain", page=page), mapper or engine.map
                     )
                     run.tables[key] = read_layers(loaded.storage, sensor, region, month)
     return run

@@ -20,6 +20,7 @@ from geo_assets.assets.context import Workspace
 from geo_assets.assets.plain import PlainStore
 from geo_assets.doors import cli
 from geo_assets.doors.plan import plan_project
+from geo_assets.doors.tiles import Asked
 from geo_assets.errors import ConfigError, SourceError
 from geo_assets.model import path
 from geo_assets.model.mlm import InputBand
@@ -296,6 +297,9 @@ def test_tiles_that_are_named_are_made_and_others_wait(shared: Path, tmp_path: P
     (tmp_path / "asked.csv").write_text(f"Year,X,Y,Y_tile,X_tile\n2024,15.152,{47.232 - 1 / 36},1000,3000\n")
     assert tiny.run(tiles=str(tmp_path / "asked.csv")).complete
     assert set(runs(tiny)) == {SOUTH}
+    region = receipt(tiny).region
+    assert plans(tiny, region, asked=Asked([(region, YEAR)], frozenset([SOUTH])))[PRODUCT].bytes == 0
+    assert plans(tiny, region)[PRODUCT].bytes > 0
     (state,) = states(tiny, PRODUCT).values()
     assert (state.state, NORTH in state.reason) == ("stale", True)
     before = runs(tiny)
@@ -333,21 +337,28 @@ def test_a_tile_that_was_never_made_is_named(project: Tiny) -> None:
     assert "no yearly tiles of sentinel-1-rtc" in state.reason
 
 
+def plans(tiny: Tiny, region: str, **options: Any) -> Any:
+    """What the plan says, by product."""
+    loaded = tiny.loaded
+    workspace = Workspace.of(loaded, storage=PlainStore(loaded.project.storage))
+    made = plan_project(workspace, list(loaded.periods()), [region], loaded.wanted(), **options)
+    return {p.product: p for p in made}
+
+
 def test_the_reader_and_the_plan_know_the_maps(base: Tiny, project: Tiny) -> None:
     table = geo_assets.open(base.folder / "data").predictions("trees")
     assert list(table["cell_id"]) == [SOUTH, NORTH]
     assert all(os.path.isfile(f) for column in ("cog", "item") for f in table[column])
 
-    def planned() -> Any:
-        loaded = project.loaded
-        workspace = Workspace.of(loaded, storage=PlainStore(loaded.project.storage))
-        plans = plan_project(workspace, list(loaded.periods()), [receipt(project).region], loaded.wanted())
-        return {p.product: p for p in plans}
+    def planned(**options: Any) -> Any:
+        return plans(project, receipt(project).region, **options)
 
     assert set(planned()) == {"cells", *(f"{kind}/{s}" for kind in ("scenes", "ard") for s in (S2, S1, DEM)), PRODUCT}
     assert (planned()[PRODUCT].blocks, planned()[PRODUCT].bytes) == (2, 0)
     write_model(project.folder / "models", months_model(BANDS[:3]), "trees")
-    assert planned()[PRODUCT].bytes > 0
+    asked = Asked([(receipt(project).region, YEAR)], frozenset([SOUTH]))
+    assert planned()[PRODUCT].bytes > planned(asked=asked)[PRODUCT].bytes > 0
+    assert planned(asked=asked)[PRODUCT].blocks == 1
 
 
 def test_the_asset_follows_the_tiles_that_its_bands_need(project: Tiny) -> None:

@@ -31,6 +31,7 @@ class TestProcesses(ComputeConformance):
             yield engine
 
 
+@pytest.mark.heavy
 class TestDask(ComputeConformance):
     memory_mb = 768
 

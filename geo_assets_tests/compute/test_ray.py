@@ -31,6 +31,7 @@ def recipe(**settings):
     return ComputeRecipe(**{"backend": "ray", "workers": 2, **settings})
 
 
+@pytest.mark.heavy
 class TestRay(ComputeConformance):
     memory_mb = 512
 
@@ -57,6 +58,7 @@ def folder(monkeypatch):
         yield Path(name)
 
 
+@pytest.mark.heavy
 def test_own_cluster_when_it_ends_then_nothing_of_it_is_left(tmp_path, monkeypatch, folder):
     home, me = tmp_path / "home", psutil.Process()
     home.mkdir()

@@ -147,6 +147,7 @@ def test_receipt_of_a_table_when_it_is_damaged_then_it_is_made_again(tiny, ga, p
     assert {s for s, _ in states(tiny).values()} == {"fresh"}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("product", ["cells", SCENES])
 @pytest.mark.parametrize("content", [b"", b"garbage" * 50, b"PAR1garbagePAR1"], ids=["empty", "garbage", "marks"])
 def test_table_when_it_is_damaged_then_it_is_told_and_made_again(tiny, ga, product, content):

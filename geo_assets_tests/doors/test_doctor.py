@@ -127,6 +127,35 @@ def test_doctor_when_catalog_is_an_api_then_one_small_search_tells(tmp_path):
         assert (catalog.level, "503" in catalog.message, "network" in catalog.advice) == ("error", True, True)
 
 
+def sensors_findings(folder, **changed):
+    """Findings about bands of a project of a world with an item of each of three sensors."""
+    whole = {b: {"href": f"{b}.tif"} for b in ("red", "green", "blue", "nir", "scl")}
+    radar = {"vv": {"href": "vv.tif"}}
+    height = {"data": {"href": "dem.tif"}}
+    file = write(folder, sensors=["sentinel-2-l2a", "sentinel-1-rtc", "dem"], **changed)
+    said = {"sentinel-2-l2a": whole, "sentinel-1-rtc": radar, "cop-dem-glo-30": height}
+    items = [{**ITEM, "id": f"item-of-{c}", "collection": c, "assets": assets} for c, assets in said.items()]
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return found(diagnose(file), "bands")
+
+
+def test_doctor_when_items_lack_a_band_of_layers_then_each_sensor_of_ard_is_named(tmp_path):
+    (only,) = sensors_findings(tmp_path / "p", products=["ard"])
+    assert only.level == "error"
+    assert only.message == "ard/sentinel-1-rtc: 1 of 1 scenes, such as item-of-sentinel-1-rtc, have no asset for vh"
+    assert only.advice.startswith("leave it out of ard.bands.sentinel-1-rtc, or name those items in sensors.exclude")
+    assert not sensors_findings(tmp_path / "p", products=["ard"], ard={"bands": {"sentinel-1-rtc": ["vv"]}})
+    assert not sensors_findings(tmp_path / "p", products=["ard"], ard={"sensors": ["sentinel-2-l2a", "dem"]})
+    assert not sensors_findings(tmp_path / "p")  # a composite reads no radar
+
+
+def test_doctor_when_the_cube_is_not_made_then_its_bands_are_no_fault(tmp_path):
+    cube = {"bands": ["red", "swir16"]}
+    assert not sensors_findings(tmp_path / "p", products=["ard"], ard={"sensors": ["sentinel-2-l2a"]}, cube=cube)
+    both = sensors_findings(tmp_path / "p", products=["pyramid", "ard"], ard={"sensors": ["sentinel-2-l2a"]}, cube=cube)
+    assert [f.advice.split(",")[0] for f in both] == ["leave the band out of cube.bands"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_doctor_when_storage_is_read_only_then_it_is_an_error(tmp_path):
     file = write(tmp_path / "p", storage="locked/data")
@@ -134,6 +163,7 @@ def test_doctor_when_storage_is_read_only_then_it_is_an_error(tmp_path):
     assert found(diagnose(file), "storage")[0].level == "error"
 
 
+@pytest.mark.heavy
 def test_doctor_when_storage_is_a_file_or_forgets_then_it_is_an_error(tmp_path, monkeypatch):
     file = write(tmp_path / "p", storage="items.json")
     storage = found(diagnose(file), "storage")[0]
@@ -161,6 +191,7 @@ def test_doctor_when_disk_is_small_then_it_warns(tmp_path, monkeypatch):
     assert (disk.level, "make room" in disk.advice) == ("warning", True)
 
 
+@pytest.mark.heavy
 def test_doctor_when_stored_cube_differs_then_settings_are_named(tmp_path):
     loaded = load_project(write(tmp_path / "p"))
     grid = region_grid("utm32n_r51_c6", loaded.project.cube)
@@ -184,6 +215,7 @@ def test_doctor_when_storage_would_lose_commits_then_it_is_an_error(tmp_path, mo
     assert (storage.level, storage.message) == ("error", "If-Match is ignored")
 
 
+@pytest.mark.heavy
 def test_doctor_when_dagster_home_is_wrong_then_it_says_so(tmp_path, monkeypatch):
     file = write(tmp_path / "p")
     for home, text in (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from dagster import DagsterRun, DagsterRunStatus
 from typer.testing import CliRunner
@@ -30,6 +31,7 @@ with open_instance(Path(sys.argv[1])) as instance:
 """
 
 
+@pytest.mark.heavy
 def test_instance_when_processes_make_it_at_the_same_instant_then_each_gets_it(tmp_path: Path) -> None:
     home, names = tmp_path / "home", ["a", "b", "c", "d"]
     home.mkdir()

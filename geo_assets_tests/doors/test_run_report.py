@@ -12,7 +12,7 @@ import yaml
 
 from geo_assets.doors import cli
 from geo_assets.tasks.cells import read_cells
-from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
+from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny, truncate
 
 FILES = {"summary.json", "jobs.csv", "failed.csv", "report.txt", "report.html", "plots/local.png"}
 
@@ -99,6 +99,26 @@ def test_run_when_blocks_failed_then_its_table_of_failures_is_what_the_next_one_
     assert {(j["region"], j["month"]) for j in rows(Path(again["report"]), "jobs.csv")} == {
         (f["region"], f["month"]) for f in failed
     }
+
+
+def test_run_when_a_layer_fails_then_the_terminal_and_the_report_call_it_one(tiny, tmp_path, monkeypatch, capsys):
+    WORLD.write(tmp_path / "world")
+    months = {"start": MONTHS[0], "end": MONTHS[0]}
+    tiny.change(catalog={"path": str(tmp_path / "world" / "catalog.json")}, products=["ard"], months=months)
+    item = next(g.item_id for g in WORLD.granules if g.month == MONTHS[0])
+    truncate(tmp_path / "world", item, "green")
+    monkeypatch.setattr(sys, "argv", ["geo-assets", "run", str(tiny.file), "--report-dir", str(tmp_path / "r")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{MONTHS[0]} layer {item}: " in said
+    report = " ".join((tmp_path / "r" / "report.txt").read_text().split())
+    assert f"{MONTHS[0]} layer {item}" in report
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "Layer</th>" in page
+    for text in (said, report, page):
+        assert " block " not in text.lower()
 
 
 def test_run_when_it_is_started_from_elsewhere_then_it_writes_a_report_of_its_own(tiny, called):

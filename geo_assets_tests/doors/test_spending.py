@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from geo_assets.doors import cli
 from geo_assets.doors.instance import workspace
@@ -143,3 +144,43 @@ def test_run_when_no_task_is_needed_then_nothing_is_searched_for_its_cost(tiny, 
     tiny.change(catalog={"path": str(tiny.folder / "none.json")})
     assert called("run", "--products", "cells")[0] == 0
     assert called("run", "--yes")[0] != 0
+
+
+@pytest.fixture
+def of_tiles(tiny: Tiny) -> Path:
+    """A table that names one of the two tiles of the project, which lie in one region; layers of both are to be made."""
+    head, first, second = "X,Y,Y_tile,X_tile", "15.1252222222,47.25,727,1035", "15.1807777778,47.25,727,1036"
+    (tiny.folder / "tiles.csv").write_text(f"{head}\n{first}\n{second}\n")
+    (tiny.folder / "named.csv").write_text(f"Year,{head}\n2024,{first}\n")
+    document = yaml.safe_load(tiny.file.read_text())
+    document |= {"grid": {"kind": "tiles", "path": "tiles.csv", "clip": True}, "products": ["ard"]}
+    document |= {"cube": {"region_blocks": 6}, "months": {"start": MONTHS[0], "end": MONTHS[0]}}
+    tiny.file.write_text(yaml.safe_dump(document))
+    return tiny.folder / "named.csv"
+
+
+def test_plan_when_a_table_names_cells_then_they_alone_are_counted_as_run_makes_them(of_tiles, called):
+    def planned(*arguments: str) -> dict[str, Any]:
+        plans = json.loads(called("plan", *arguments, "--json")[1])["products"]
+        found: dict[str, Any] = plans["ard/sentinel-2-l2a"]
+        return found
+
+    whole, named = planned(), planned("--tiles", str(of_tiles))
+    assert (whole["regions"], whole["partitions"], named["partitions"]) == (1, 1, 1)
+    assert (whole["cells"], named["cells"]) == (2, 1)
+    assert 0 < named["bytes"] < whole["bytes"]
+    assert 0 < named["usd"] < whole["usd"]
+    code, made, _ = called("run", "--yes", "--tiles", str(of_tiles), "--json")
+    assert code == 0
+    assert json.loads(made)["usd"]["predicted"] == pytest.approx(named["usd"], rel=0.01)
+    assert 0 < planned()["bytes"] < whole["bytes"]  # the other one is left
+    assert planned("--tiles", str(of_tiles))["usd"] == 0  # it is fresh
+
+
+def test_plan_when_the_receipt_is_damaged_then_all_is_counted_as_run_makes_all(tiny, of_tiles, called):
+    assert called("run", "--yes", "--json")[0] == 0
+    (file,) = (tiny.folder / "data" / "receipts" / "ard").rglob("*.json")
+    file.write_text("{")
+    plans = [json.loads(called("plan", *more, "--json")[1]) for more in ([], ["--tiles", str(of_tiles)])]
+    whole, named = (p["products"]["ard/sentinel-2-l2a"]["bytes"] for p in plans)
+    assert named == whole > 0

@@ -135,6 +135,7 @@ def see_quicklook(browser: Any, ui: Ui, region: str, month: str) -> None:
     shoot(browser, "ui-quicklook.png")
 
 
+@pytest.mark.heavy
 def test_a_person_sees_the_graph_makes_a_partition_and_sees_its_picture(
     browser: Any, tmp_path: Path, year_world: Path
 ) -> None:

@@ -168,3 +168,12 @@ def test_cause_when_an_address_is_anywhere_then_its_signature_is_gone(before, se
 @given(st.text())
 def test_cause_when_cleaned_twice_then_it_stays(text):
     assert without_secrets(without_secrets(text)) == without_secrets(text)
+
+
+@pytest.mark.parametrize(
+    ("product", "named"),
+    [("composite", "block 3,4"), ("prediction/trees", "block 3,4"), ("ard/dem", "layer 3,4")],
+)
+def test_where_when_a_task_made_something_then_it_is_called_what_it_is(product, named):
+    assert Job(product, REGION, block="3,4").where == f"{product} {REGION} {named}"
+    assert Job(product, REGION).where == f"{product} {REGION}"

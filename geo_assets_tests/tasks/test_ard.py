@@ -19,7 +19,7 @@ from geo_assets.tasks.cells import region_grid
 from geo_assets.tasks.search import search
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.world import SampleWorld
-from geo_assets_tests.assets.tiny import leave_out, link_world, put_back, truncate
+from geo_assets_tests.assets.tiny import leave_out, put_back, truncate
 from geo_assets_tests.realdata import real_data
 from geo_assets_tests.tasks import oracle
 
@@ -39,19 +39,6 @@ def project(folder: Path, **settings: Any) -> LoadedProject:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "geo_assets.yaml").write_text(yaml.safe_dump(document))
     return load_project(folder / "geo_assets.yaml")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world") / "world"
-    WORLD.write(folder)
-    return folder
-
-
-@pytest.fixture
-def home(tmp_path: Path, world: Path) -> Path:
-    link_world(world, tmp_path / "world")
-    return tmp_path
 
 
 def layers(run: ArdRun) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from geo_assets.project import LoadedProject, load_project
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.plain_run import run_plain, stored_pixels
 from geo_assets.testing.world import SampleWorld
-from geo_assets_tests.assets.tiny import link_world
 from geo_assets_tests.realdata import real_data
 from geo_assets_tests.tasks import oracle
 
@@ -24,19 +23,6 @@ WORLD = SampleWorld(
     with_duplicate=False,
 )  # fmt: skip
 BOX = WORLD.box.window(64, 128, 128, 128)  # one cell, away from the world's edges
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world") / "world"
-    WORLD.write(folder)
-    return folder
-
-
-@pytest.fixture
-def home(tmp_path: Path, world: Path) -> Path:
-    link_world(world, tmp_path / "world")
-    return tmp_path
 
 
 def project(folder: Path, sensor: str, **settings: Any) -> LoadedProject:

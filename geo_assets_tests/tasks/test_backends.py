@@ -104,6 +104,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.heavy
 def test_composite_of_the_sample_world_is_the_same_on_every_backend(tmp_path, world):
     pytest.importorskip("distributed", reason="the extra dask is not installed")
     pytest.importorskip("ray", reason="the extra ray is not installed")

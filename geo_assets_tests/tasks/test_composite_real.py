@@ -151,6 +151,7 @@ KERNELS = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("resampling", "cube", "pixels"), KERNELS)
 def test_composite_when_a_kernel_is_used_then_it_is_gdals(tmp_path, resampling, cube, pixels):
     loaded = project(tmp_path, AOI, resampling=resampling, bands=BANDS, **cube)

@@ -200,6 +200,7 @@ def test_composite_when_a_file_is_damaged_then_one_block_of_one_month_fails_with
     assert (bad.observed, bad.chunks) == (0, [])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("store", ["icechunk", "zarr"])
 def test_composite_when_a_file_breaks_later_then_the_block_keeps_what_it_had(tmp_path, breakable, folder, store):
     cube = {"bands": ["red", "green"], "store": store}  # red is read first, and could have been written

@@ -63,6 +63,7 @@ def chunks(run: PlainRun) -> set[tuple[int, int, int, int]]:
     return {(b.row, b.col, r, c) for receipt in run.receipts.values() for b in receipt.blocks for r, c in b.chunks}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,6 +1,7 @@
 """Yearly tiles: steps, values and keys against the sample world's truth, and what they must not do."""
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import rasterio
 import xarray as xr
 import yaml
 
+from geo_assets.assets.checks import plausible_layers
 from geo_assets.errors import ConfigError
 from geo_assets.project import LoadedProject, load_project
+from geo_assets.registry import load
+from geo_assets.report.radar_tile import quality_page
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.world import SampleWorld
 from geo_assets_tests.assets.tiny import link_world, truncate
@@ -23,19 +27,6 @@ WORLD = SampleWorld(
     with_duplicate=False,
 )  # fmt: skip
 TILE = "3000X1000Y"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world") / "world"
-    WORLD.write(folder)
-    return folder
-
-
-@pytest.fixture
-def home(tmp_path: Path, world: Path) -> Path:
-    link_world(world, tmp_path / "world")
-    return tmp_path
 
 
 def project(folder: Path, *, rules: dict[str, Any] | None = None, **settings: Any) -> LoadedProject:
@@ -135,6 +126,22 @@ def test_sentinel_1_when_quarters_have_no_scene_then_there_are_twelve_steps_and_
         assert (s1["data"][3 * quarter] == s1["data"][3 * quarter + 1]).all()
 
 
+def test_tile_when_a_page_is_written_then_each_sensor_has_its_own_and_it_tells_what_the_table_does(home):
+    loaded = project(home, sensors=[S2, S1, DEM])
+    run = run_ard(loaded, page=quality_page)
+    pages = sorted(p.name for p in (home / "data" / "tiles" / "2024" / "reports").iterdir())
+    assert pages == [f"{TILE}.html", f"s1_{TILE}.html"]
+    text = " ".join((home / "data" / "tiles" / "2024" / "reports" / f"s1_{TILE}.html").read_text().split())
+    report = row(run, S1)["report"]
+    assert report["verdict"]["doubts"]
+    for line in (*report["verdict"]["doubts"], *(d["day"] for d in report["days"])):
+        assert line in text
+    assert {i for d in report["days"] if d["kept"] for i in d["items"]} == set(row(run, S1)["item_ids"])
+    key, table = next((k, t) for k, t in run.tables.items() if k[0] == S1 and len(t))
+    check = plausible_layers(run.receipts[key], table, load("sensors", S1))
+    assert check.metadata["doubts"].startswith(f"{TILE}: radar, quarter 3: nodata")
+
+
 def test_sentinel_1_when_a_file_stays_unreadable_then_its_quarter_is_nodata_and_the_number_of_steps_stays(home):
     loaded = project(home, sensors=[S2, S1], ard={"layout": "tiles", "format": "npz", "sensors": [S1]})
     for scene in WORLD.radar_scenes:
@@ -176,6 +183,16 @@ def test_tile_when_nothing_changed_then_nothing_is_made_again(made):
     assert again.receipts == run.receipts
 
 
+def test_tile_when_rules_change_then_the_tiles_that_read_them_alone_are_made_again(home):
+    def todo(**rules: Any) -> set[str]:
+        loaded = project(home, ard={"layout": "tiles", "format": "npz", "sensors": [S1, DEM], "rules": rules})
+        return {sensor for (sensor, *_), plan in run_ard(loaded).plans.items() if plan.todo}
+
+    assert todo() == {S1, DEM}
+    assert todo(days={"max_score": 0.3}, steps={"whole_day": False}) == set()
+    assert todo(days={"max_score": 0.3}, radar={"days": 2}) == {S1}
+
+
 def test_tile_when_a_scene_of_sentinel_2_is_damaged_then_the_tile_fails_with_its_cause(home):
     loaded = project(
         home,
@@ -188,6 +205,23 @@ def test_tile_when_a_scene_of_sentinel_2_is_damaged_then_the_tile_fails_with_its
     assert failed.name == TILE
     assert failed.missing == [TILE]
     assert "scl" in str(failed.cause).lower()
+
+
+def test_sentinel_2_when_there_is_no_mask_then_days_are_chosen_by_its_classes_all_the_same(home, made):
+    first, run = made
+    loaded = project(home, sensors=[S2], mask={"kind": "none"})
+    found = row(run_ard(loaded), S2)
+    np.testing.assert_array_equal(array(loaded, found, "s2_10")["data"], array(first, row(run, S2), "s2_10")["data"])
+
+
+def test_tile_when_no_item_has_a_band_then_the_advice_is_to_leave_the_sensor_out(home):
+    loaded = project(home, sensors=[S2])
+    for file in (home / "world").rglob("*.json"):
+        document = json.loads(file.read_text())
+        document.get("assets", {}).pop("rededge3", None)
+        file.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"rededge3 .*leave sentinel-2-l2a out of ard\.sensors"):
+        run_ard(loaded)
 
 
 @pytest.mark.parametrize("kind", ["zarr", "cog"])

@@ -456,11 +456,13 @@ TRAPS: dict[str, tuple[Check, tuple[Callable[[Patch], None], ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("trap", TRAPS)
 def test_product_when_nothing_is_wrong_then_it_avoids_the_trap(trap, tmp_path, folder):
     TRAPS[trap][0](tmp_path, folder)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("trap", "fault"), [pytest.param(t, f, id=f"{t}: {f.__name__}") for t, (_, faults) in TRAPS.items() for f in faults]
 )

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import geo_assets
 import geo_assets.tasks
 from geo_assets.compute._call import Call
+from geo_assets.model.prediction import PredictionRecipe
 from geo_assets.model.project import MADE
 from geo_assets.model.task import TaskResult
 from geo_assets.project import LoadedProject
@@ -23,7 +25,9 @@ from geo_assets.tasks.layout import cube_id, ensure_levels
 from geo_assets.tasks.partition import make_partition
 from geo_assets.tasks.pyramid_partition import make_pyramid, plan_pyramid, read_composite
 from geo_assets.tasks.steps import alone
+from geo_assets.testing.model_files import identity_model, write_model
 from geo_assets.testing.plain_ard import run_ard
+from geo_assets.testing.plain_prediction import run_prediction
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets_tests.assets.tiny import WEST, WORLD, Tiny
 from geo_assets_tests.tasks.products import cut_cells, search_scenes
@@ -151,7 +155,24 @@ def ard_elsewhere(made: PlainRun) -> None:
         assert table.drop(columns="geometry").equals(there.tables[key].drop(columns="geometry"))
 
 
+def prediction_elsewhere(made: PlainRun) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    item = write_model(made.loaded.file.parent / "models", identity_model(), "same")
+    project = made.loaded.project.model_copy(update={"prediction": PredictionRecipe(model=str(item))})
+    loaded, sent = LoadedProject(project, made.loaded.file), Sent()
+    here = run_prediction(loaded, regions=[WEST], months=[MONTH])
+    table = geo_assets.open(loaded.project.storage).predictions("same")
+    contents = [Path(file).read_bytes() for file in table["cog"]]
+    there = run_prediction(loaded, regions=[WEST], months=[MONTH], overwrite=True, mapper=sent)
+    assert sent.count == len(there[WEST, MONTH].blocks) > 0
+    assert there[WEST, MONTH].data_version == here[WEST, MONTH].data_version
+    assert here[WEST, MONTH].figures["observed_share"] > 0.1
+    assert [Path(file).read_bytes() for file in table["cog"]] == contents
+
+
 CASES = {
+    "prediction": prediction_elsewhere,
     "ard": ard_elsewhere,
     "cells": cells_elsewhere,
     "scenes": scenes_elsewhere,

@@ -53,6 +53,10 @@ def plan(
         str | None,
         typer.Option(metavar="KEY=A,B,C", help="Compare values of one setting, such as mask.keep=[4],[4,5]."),
     ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option("--tiles", metavar="CSV", help="Only what this table names, as `run --tiles` makes it."),
+    ] = None,
     json_: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -66,11 +70,16 @@ def plan(
     from geo_assets.doors import plan as planner
     from geo_assets.doors.instance import workspace
     from geo_assets.doors.strips import select
+    from geo_assets.doors.tiles import read_tiles
 
     def one(loaded: LoadedProject) -> list[Any]:
         place = workspace(loaded)
-        chosen = select(place.cut.regions, list_of(regions))
-        return planner.plan_project(place, loaded.periods().between(*months_of(months)), chosen, loaded.wanted())
+        chosen, periods = select(place.cut.regions, list_of(regions)), loaded.periods().between(*months_of(months))
+        asked = None
+        if tiles is not None:
+            cells = place.cut.cells if loaded.project.grid.kind == "tiles" else None
+            asked = read_tiles(tiles, chosen, [p.key for p in periods], cells=cells)
+        return planner.plan_project(place, periods, chosen, loaded.wanted(), asked=asked)
 
     with session(verbose=verbose):
         loaded = load_project(project)

@@ -22,6 +22,7 @@ from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.terminal import ask, err, out, print_error, session
 from geo_assets.errors import GeoAssetsError
 from geo_assets.project import load_project
+from geo_assets.report.jobs import kind_of
 
 
 def init(
@@ -205,7 +206,7 @@ def _print_summary(summary: Any) -> None:
         err.print(f"... and {len(summary.empty) - 20} more that hold no pixel; --json lists them all", style="yellow")
     for f in summary.failures[:20]:
         where = " ".join(str(f[k]) for k in ("product", "region", "month") if f[k]) + (
-            f" block {f['block']}" if f["block"] else ""
+            f" {kind_of(str(f['product']))} {f['block']}" if f["block"] else ""
         )
         err.print(f"failed: {where}: {f['cause']}", style="red", markup=False, highlight=False)
     if len(summary.failures) > 20:

@@ -15,9 +15,14 @@ from geo_assets.eo.aoi import Aoi, read_aoi
 from geo_assets.eo.scenes import decide, scenes_of
 from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.model import path
+from geo_assets.model.collection import SensorRecipe, mask_for
 from geo_assets.model.geometry import Region
+from geo_assets.model.project import NEEDS, Project
 from geo_assets.project import LoadedProject
+from geo_assets.registry import sensor_of
 from geo_assets.tasks import areas, cells
+from geo_assets.tasks.ard_partition import ard_sensors, band_advice, source_bands
+from geo_assets.tasks.ard_partition import product as layers_product
 from geo_assets.tasks.search import lacking, read_bands
 
 _MANY_REGIONS = 30  # the blocks of so many regions are counted, those of further ones estimated
@@ -131,20 +136,38 @@ def catalog_findings(loaded: LoadedProject) -> Iterator[Finding]:
             yield Finding("catalog", "error", f"{name}: {e}", advice)
         else:
             yield _answered(name, len(found), whole=whole)
-            if found and entry.sensor == loaded.project.cube.sensor:
-                yield from _bands(loaded, found)
+            for reads in _reads(loaded.project, entry) if found else ():
+                yield from _bands(loaded.project, entry, found, reads)
 
 
-def _bands(loaded: LoadedProject, items: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Scenes without an asset that the cube needs."""
-    project, sensor = loaded.project, loaded.sensor
-    left_out = project.sensor(sensor.name).exclude
-    table = decide(items, sensor, max_cloud_cover=project.mask.max_cloud_cover, exclude=left_out)
-    wanted = read_bands(sensor, project.cube.bands, project.mask)
-    scenes = scenes_of(table, wanted)
-    for band, ids in lacking(scenes, wanted).items():
-        text = f"{len(ids)} of {len(scenes)} scenes, such as {min(ids)}, have no asset for {band}"
-        advice = "leave the band out of cube.bands, or name those items in sensors.exclude: what they reach would fail"
+@dataclass(frozen=True)
+class _Reads:
+    """The bands that a product reads of a sensor, and what to do about one that scenes lack."""
+
+    bands: list[str]
+    advice: str
+    of: str = ""
+
+
+def _reads(project: Project, entry: SensorRecipe) -> Iterator[_Reads]:
+    """What the products of the project read of a sensor; the cube counts where none of them says otherwise."""
+    sensor = sensor_of(entry)
+    of_layers = "ard" in project.products and entry.sensor in ard_sensors(project)
+    of_cube = any("composite" in (p, *NEEDS.get(p, ())) for p in project.products)
+    if entry.sensor == project.cube.sensor and (of_cube or not of_layers):
+        yield _Reads(read_bands(sensor, project.cube.bands, project.mask), "leave the band out of cube.bands")
+    if of_layers:
+        bands = read_bands(sensor, source_bands(project, sensor), mask_for(project.mask, sensor))
+        yield _Reads(bands, band_advice(project, sensor), f"{layers_product(entry.sensor)}: ")
+
+
+def _bands(project: Project, entry: SensorRecipe, items: list[dict[str, Any]], reads: _Reads) -> Iterator[Finding]:
+    """Scenes without an asset that is read."""
+    table = decide(items, sensor_of(entry), max_cloud_cover=project.mask.max_cloud_cover, exclude=entry.exclude)
+    scenes = scenes_of(table, reads.bands)
+    for band, ids in lacking(scenes, reads.bands).items():
+        text = f"{reads.of}{len(ids)} of {len(scenes)} scenes, such as {min(ids)}, have no asset for {band}"
+        advice = f"{reads.advice}, or name those items in sensors.exclude: what they reach would fail"
         yield Finding("bands", "error" if len(ids) == len(scenes) else "warning", text, advice)
 
 
