@@ -121,7 +121,8 @@ def _delete_withdrawn(storage: Storage, plan: PredictionPlan, receipt: Partition
     label, month = receipt.product.partition("/")[2], str(receipt.month)
     kept = {cell for block in receipt.blocks for cell in (*block.cells, *block.missing)}
     if plan.predictor.of_tiles:  # these lie beside other tiles, so only what the receipt named is known
-        had = {cell for block in plan.previous.blocks for cell in block.cells} if plan.previous else set()
+        before = plan.previous if plan.previous and plan.previous.figures.get("source") == "tiles" else None
+        had = {cell for block in before.blocks for cell in block.cells} if before else set()
         for cell in sorted(had - kept):
             place = map_place(label, receipt.region, month, cell, source="tiles")
             for ending in (".json", ".png", ".tif"):
