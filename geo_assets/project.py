@@ -22,7 +22,7 @@ from geo_assets.model.href import is_link_local
 from geo_assets.model.levels import levels
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
-from geo_assets.model.project import MADE, NEEDS, Product, Project, parse_project
+from geo_assets.model.project import MADE, Product, Project, parse_project
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.unused import unused
@@ -133,7 +133,7 @@ class LoadedProject:
         needed: set[Product] = set()
         for name in MADE:
             if name in names:
-                needed |= {name, *NEEDS[name]}
+                needed |= {name, *self.project.needs(name)}
         if "pyramid" in needed:
             levels(self.project.cube.any_grid())
         return [name for name in MADE if name in needed]
@@ -344,7 +344,7 @@ def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
 
 def _check_ard(project: Project, where: Path) -> None:
     """Refuses bands that a sensor does not have, or that do not fit into one file; and yearly tiles without a year."""
-    if "ard" in project.products and project.ard.layout == "tiles":
+    if project.ard.layout == "tiles" and any("ard" in (p, *project.needs(p)) for p in project.products):
         _check_tiles(project, where)
         return
     if project.ard.format == "npz":

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets import ard, cells, composite, plain, prediction, pyramid, scenes
+from geo_assets.assets import ard, cells, composite, plain, prediction, prediction_tiles, pyramid, scenes
 from geo_assets.model.ard import by_region
 from geo_assets.model.function import load_function
 from geo_assets.project import LoadedProject
@@ -55,11 +55,12 @@ def _definitions(
     ready = {name: ard.build(loaded, name, periods) for name in ard_sensors(loaded.project)}
     made, levels = composite.build(loaded, periods), pyramid.build(loaded, periods)
     predictor = Predictor.of(loaded.project, periods)
-    maps = [prediction.build(loaded, predictor, periods)] if predictor and predictor.series else []
-    wanted = loaded.project.products
+    build_maps = prediction_tiles.build if predictor and predictor.of_tiles else prediction.build
+    maps = [build_maps(loaded, predictor, periods)] if predictor and predictor.series else []
+    wanted = {*loaded.project.products, *(n for p in loaded.project.products for n in loaded.project.needs(p))}
     by_month = [asset for name, asset in searches.items() if name not in static]
     by_month += [asset for name, asset in ready.items() if name not in undated] if "ard" in wanted else []
-    by_month += [made] if {"composite", "pyramid", "prediction"} & set(wanted) else []
+    by_month += [made] if "composite" in wanted else []
     by_month += [levels] if "pyramid" in wanted else []
     of_region = [asset for name, asset in searches.items() if name in static]
     of_region += [asset for name, asset in ready.items() if name in undated] if "ard" in wanted else []

@@ -24,6 +24,7 @@ from geo_assets.tasks.ard_picture import ard_quicklook
 
 _QUICKLOOK_PX = 192
 _QUICKLOOK_COLOURS = 64
+_MOST_NOTES = 50
 _MOST_IDS = 100
 _MOST_CAUSES = 20
 _MOST_COSTS = 40
@@ -139,8 +140,21 @@ def prediction_metadata(
         "seconds": 0.0 if skipped else receipt.wall_s, **({} if skipped else _cost(receipt, dashboard)),
         "model": str(f.get("model", "")), "sha256": str(f.get("sha256", "")), "periods": int(f.get("periods", 0)),
         "recipe_hash": receipt.recipe_hash, "code_version": receipt.code_version, "snapshot": receipt.snapshot,
-        "maps": dg.MetadataValue.path(storage.uri(f"{receipt.product}/{receipt.region}/{receipt.month}")),
+        "maps": dg.MetadataValue.path(storage.uri(_maps(receipt))), **_notes_of_maps(receipt),
     }  # fmt: skip
+
+
+def _maps(receipt: PartitionReceipt) -> str:
+    """Folder of the maps of a partition."""
+    if receipt.figures.get("source") == "tiles":
+        return path.tiles(f"{str(receipt.month)[:4]}/tiles")
+    return f"{receipt.product}/{receipt.region}/{receipt.month}"
+
+
+def _notes_of_maps(receipt: PartitionReceipt) -> dict[str, Any]:
+    """What lacks of tiles, by tile."""
+    rows = [(b.name, note) for b in receipt.blocks for note in b.notes][:_MOST_NOTES]
+    return {"notes": dg.MetadataValue.md(_md_table(("tile", "note"), rows))} if rows else {}
 
 
 def _spread(table: gpd.GeoDataFrame, band: str) -> tuple[str, str, str]:

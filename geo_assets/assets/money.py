@@ -19,7 +19,7 @@ from geo_assets.tasks.ard_partition import product as ard_product
 from geo_assets.tasks.forecast import MOST, ArdForecast, CompositeForecast, PredictionForecast, PyramidForecast
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import PartitionPlan
-from geo_assets.tasks.prediction_partition import PredictionPlan
+from geo_assets.tasks.prediction_plan import PredictionPlan
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import PyramidPlan
 
@@ -92,7 +92,7 @@ class Money:
         return self._refused([(t.block.row, t.block.col) for t in todo], loads, recipe, backend)
 
     def of_prediction(self, plan: PredictionPlan) -> Expected:
-        """USD by row and column of the blocks of which maps are to be made.
+        """USD by the tile, or row and column of the block, of which maps are to be made.
 
         Raises:
             ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
@@ -108,7 +108,7 @@ class Money:
             )
         pace = self._known[name].pace
         loads = [Load(1, pace.seconds(t.pixels)) for t in plan.todo]
-        return self._refused([(t.block.row, t.block.col) for t in plan.todo], loads, recipe, backend)
+        return self._refused([t.place for t in plan.todo], loads, recipe, backend)
 
     def of_ard(self, plan: ArdPlan) -> Expected:
         """USD by the name of the layers that are to be made.

@@ -19,7 +19,9 @@ from geo_assets.tasks import prediction as task
 from geo_assets.tasks.cells import cell_boxes
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
-from geo_assets.tasks.prediction_partition import PredictionPlan, make_prediction, plan_prediction
+from geo_assets.tasks.prediction_cube import cube_tasks, plan_prediction
+from geo_assets.tasks.prediction_partition import make_prediction
+from geo_assets.tasks.prediction_plan import PredictionPlan
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.steps import Steps
@@ -79,10 +81,18 @@ class _Run(Workers):
         plan = self._plan(region, month, overwrite=overwrite)
         workspace, receipt = self.workspace, plan.done
         if receipt is None:
+            storage, expected_usd = workspace.storage, self.money.of_prediction(plan)
+            tasks = cube_tasks(
+                plan,
+                workspace.project,
+                workspace.loaded.sensor,
+                periods=self._periods,
+                cube=self._cube,
+                storage=storage,
+            )
             receipt = yield from make_prediction(
-                plan, workspace.project, workspace.loaded.sensor, periods=self._periods, cube=self._cube, storage=workspace.storage,
-                run_id=self.run_id, backend=self.backend, expected_usd=self.money.of_prediction(plan),
-            )  # fmt: skip
+                plan, tasks, storage=storage, run_id=self.run_id, backend=self.backend, expected_usd=expected_usd
+            )
             self.say(receipt, len(plan.todo), plan.reason, "blocks of maps")
         refuse_failed(receipt, "blocks of maps")
         skipped = "same composites, model and code" if plan.done else None

@@ -202,7 +202,7 @@ class _Estimate:
         only: frozenset[str] | None = None,
     ) -> None:  # fmt: skip
         self._of_cube = bool({PRODUCT, PYRAMID, "scenes"} & {*products})
-        self._workspace, self._overwrite = workspace, overwrite
+        self._workspace, self._overwrite, self._only = workspace, overwrite, only
         self.blocks = self.bytes = 0
         self.items: set[tuple[str, str]] = set()
         self.lacking: dict[str, set[str]] = {}
@@ -230,10 +230,10 @@ class _Estimate:
     def prediction(self) -> PredictionEstimate:
         """What a model's maps take, once all regions are added: they are made from composites of several."""
         found = PredictionEstimate(
-            self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, overwrite=self._overwrite
+            self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, only=self._only, overwrite=self._overwrite
         )  # fmt: skip
         for region, cells, periods in self._added:
-            found.add(region, cells, periods, self._remade)
+            found.add(region, cells, periods, self._remade, self.ard.remade)
         return found
 
     def work(self) -> Estimate:

@@ -36,6 +36,7 @@ class ArdEstimate:
 
     Attributes:
         sensors: Whose layers are to be made.
+        remade: Layers that are to be made, by sensor, region and month.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ArdEstimate:
         self._cells: set[str] = set()
         project = workspace.project
         self.sensors = ard_sensors(project) if wanted else []
+        self.remade: dict[tuple[str, str, str | None], set[str]] = {}
         self._partitions = dict.fromkeys(self.sensors, 0)
         self._bytes = dict.fromkeys(self.sensors, 0.0)
         self._items: dict[str, set[tuple[str, str]]] = {name: set() for name in self.sensors}
@@ -85,6 +87,7 @@ class ArdEstimate:
                     only=self._only, fault=fault, heights=heights,
                 )  # fmt: skip
                 self._items[name] |= {(s.collection, s.item_id) for s in plan.scenes}
+                self.remade[name, region, month] = {t.name for t in plan.todo}
                 for todo in plan.todo:
                     volume = self._forecasts[name].bytes_of(todo.cells, len(todo.scenes))
                     self._bytes[name] += volume

@@ -1,7 +1,8 @@
 """What the maps of a model would read, take and cost, before anything is spent; and of what they are made."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from geo_assets.assets.context import Workspace
@@ -14,12 +15,14 @@ from geo_assets.tasks.forecast import MOST, PredictionForecast
 from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.model_file import artifact_bytes, runtime_of
 from geo_assets.tasks.predict import open_content
-from geo_assets.tasks.prediction_partition import groups_of, plan_prediction
+from geo_assets.tasks.prediction_cube import groups_of, plan_prediction
+from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import read_previous
 
 _PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
 Key = tuple[str, str]
+Tiles = Mapping[tuple[str, str, str | None], Collection[str]]
 
 
 def predictor_of(project: Project, periods: Periods, products: Collection[str]) -> Predictor | None:
@@ -50,8 +53,13 @@ def refuse_unrunnable(predictor: Predictor, backend: Compute, recipe: ComputeRec
 
 
 def with_sources(keys: Iterable[Key], predictor: Predictor | None, table: CellTable) -> list[Key]:
-    """Regions and months, with those of whose composites the maps that are among them are made; region by region, in order."""
+    """Regions and months, with those of whose composites the maps that are among them are made; region by region, in order.
+
+    Maps of yearly tiles are made from tiles of the same region and year.
+    """
     found = dict.fromkeys(keys)
+    if predictor is not None and predictor.of_tiles:
+        return list(found)
     neighbours: dict[str, list[str]] = {}
     for region, month in list(found) if predictor else []:
         for read in predictor.series.get(month, ()) if predictor else ():
@@ -71,15 +79,16 @@ class PredictionEstimate:
         overhead_s: What a task takes there beside its own time.
         predictor: The model; None where none is to be run.
         wanted: Partitions that are to be made; None is all.
+        only: Tiles that are to be made, of a model that reads them; None is all.
         overwrite: Whether what is fresh is made again.
     """
 
     def __init__(
         self, workspace: Workspace, backend: Compute, overhead_s: float, *, predictor: Predictor | None, wanted: Collection[Key] | None = None,
-        overwrite: bool = False,
+        only: frozenset[str] | None = None, overwrite: bool = False,
     ) -> None:  # fmt: skip
         self._workspace, self._backend, self._predictor = workspace, backend, predictor
-        self._wanted, self._overwrite = wanted, overwrite
+        self._wanted, self._only, self._overwrite = wanted, only, overwrite
         self._partitions = self._blocks = self._cells = 0
         self._pixels: list[int] = []
         if predictor is not None:
@@ -89,7 +98,9 @@ class PredictionEstimate:
                 predictor, workspace.storage.receipts(predictor.product, most=MOST), backend=workspace.project.compute.backend, overhead_s=overhead_s
             )  # fmt: skip
 
-    def add(self, region: str, cells: Any, periods: Sequence[Period], remade: Collection[Key]) -> None:
+    def add(
+        self, region: str, cells: Any, periods: Sequence[Period], remade: Collection[Key], tiles: Tiles = MappingProxyType({})
+    ) -> None:  # fmt: skip
         """Take a region and its periods; reads no pixel.
 
         Args:
@@ -97,9 +108,15 @@ class PredictionEstimate:
             cells: Its cells.
             periods: Its periods.
             remade: Composites that are to be made first, so that all maps that they feed are made too.
+            tiles: Likewise yearly tiles, by sensor, region and month.
         """
         predictor, grid = self._predictor, self._workspace.grid(region)
         if predictor is None:
+            return
+        if predictor.of_tiles:
+            for month in (p.key for p in periods):
+                if self._wanted is None or (region, month) in self._wanted:
+                    self._add_tiles(predictor, region, cells, month, tiles)
             return
         boxes = cell_boxes(cells, region, grid)
         groups = groups_of(boxes, grid)
@@ -117,6 +134,28 @@ class PredictionEstimate:
             plan = plan_prediction(
                 predictor, region=region, month=month, grid=grid, cells=boxes, regions=regions, composites=self._composites,
                 previous=known.receipt, cube=self._cube, fault=known.fault,
+            )  # fmt: skip
+            self._pixels += [t.pixels for t in plan.todo]
+
+    def _add_tiles(self, predictor: Predictor, region: str, cells: Any, month: str, tiles: Tiles) -> None:
+        """Take a year of a region: maps of tiles that are made again, and of those that were not made since."""
+        storage, known = self._workspace.storage, read_maps(self._workspace.storage, predictor, region, month)
+        boxes = tile_cells(cells, region, self._workspace.project)
+        if not known.fault:  # else everything is made again
+            boxes = [b for b in boxes if self._only is None or b.id in self._only]
+        self._partitions, self._blocks, self._cells = (
+            self._partitions + 1,
+            self._blocks + len(boxes),
+            self._cells + len(boxes),
+        )
+        anew = {name for sensor in predictor.sensors.values() for name in tiles.get((sensor, region, month), ())}
+        again = [b for b in boxes if self._overwrite or b.id in anew]
+        rest = [b for b in boxes if not self._overwrite and b.id not in anew]
+        self._pixels += [b.box.shape[0] * b.box.shape[1] for b in again]
+        if rest:
+            plan = plan_tiles(
+                predictor, region=region, month=month, grid=self._workspace.grid(region), cells=rest, tiles=read_tiles(storage, predictor, region, month),
+                previous=known.receipt, fault=known.fault,
             )  # fmt: skip
             self._pixels += [t.pixels for t in plan.todo]
 

@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 from geo_assets.eo.scenes import read_scenes
+from geo_assets.eo.tile_keys import map_place
 from geo_assets.errors import ConfigError, SourceError, StoreError
 from geo_assets.model import path
 from geo_assets.model.crs import parse_resolution
@@ -186,7 +187,9 @@ class Store:
         for receipt in self.storage.receipts(f"prediction/{label}") if label in made else ():
             kinds = receipt.figures.get("formats", [])
             for one in (c for b in receipt.blocks if b.key for c in b.cells):
-                base = path.prediction(label, receipt.region, str(receipt.month), one)
+                base = map_place(
+                    label, receipt.region, str(receipt.month), one, source=receipt.figures.get("source", "cube")
+                )
                 files = {k: self.storage.uri(base + end) if k in kinds else None for k, end in _ENDINGS.items()}
                 rows.append(
                     {

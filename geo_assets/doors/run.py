@@ -207,14 +207,19 @@ class _Run:
         for asset in strip.assets:
             if asset in OF_CUBE and self._options.overwrite:
                 config[asset] = {"config": {"overwrite": True}}
-            elif asset.startswith(PREDICTION) and self._options.overwrite:
+            elif asset.startswith(PREDICTION) and self._options.overwrite and not self._by_cell(asset):
                 config[dg.AssetKey(asset.split("/")).to_python_identifier()] = {"config": {"overwrite": True}}
-            elif asset.startswith(ARD) and (self._options.overwrite or self._cells):
+            elif self._by_cell(asset) and (self._options.overwrite or self._cells):
                 wanted = {"overwrite": self._options.overwrite, "cells": sorted(self._cells)}
                 config[dg.AssetKey(asset.split("/")).to_python_identifier()] = {"config": wanted}
         return self._runner.run(
             strip.assets, strip.first, strip.last, config={"ops": config} if config else None, tags={CALL: self._tally.summary.id}
         )  # fmt: skip
+
+    def _by_cell(self, asset: str) -> bool:
+        """Whether cells of it can be made one by one."""
+        predictor = self._assets.predictor
+        return asset.startswith(ARD) or (asset.startswith(PREDICTION) and predictor is not None and predictor.of_tiles)
 
 
 def _listed(months: list[str]) -> str:

@@ -20,7 +20,9 @@ from geo_assets.tasks.ard_partition import product as ard_product
 from geo_assets.tasks.cells import cell_boxes
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
-from geo_assets.tasks.prediction_partition import plan_prediction
+from geo_assets.tasks.prediction_cube import plan_prediction
+from geo_assets.tasks.prediction_plan import failures_of
+from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import Previous, read_previous
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
@@ -67,10 +69,11 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
         states += [_pyramid(workspace, r, m, there=there) for r, m in keys]
     predictor = Predictor.of(workspace.project, periods)
     if predictor and ("prediction" in wanted or workspace.storage.names(path.receipts(predictor.product))):
-        composites = Composites(workspace.storage, there)
-        states += [
-            _prediction(workspace, predictor, composites, r, m, there) for r in regions for m in predictor.series
-        ]
+        composites, of = Composites(workspace.storage, there), [(r, m) for r in regions for m in predictor.series]
+        if predictor.of_tiles:
+            states += [_of_tiles(workspace, predictor, r, m) for r, m in of]
+        else:
+            states += [_prediction(workspace, predictor, composites, r, m, there) for r, m in of]
     return _with_failures(workspace, states)
 
 
@@ -188,9 +191,24 @@ def _prediction(
         )  # fmt: skip
     except PartitionError as e:
         return _judged(previous, previous.failures, str(e), "blocks of maps")
-    asked = {t.block for t in plan.todo}
-    failures = [b for b in previous.failures if Block(b.row, b.col) in asked]
-    state = _judged(previous, failures, plan.reason, "blocks of maps")
+    state = _judged(previous, failures_of(plan), plan.reason, "blocks of maps")
+    return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
+
+
+def _of_tiles(workspace: Workspace, predictor: Predictor, region: str, month: str) -> PartitionState:
+    storage, table = workspace.storage, workspace.cut.of_region(region)
+    known = read_maps(storage, predictor, region, month)
+    previous = known.receipt
+    if previous is None:
+        return PartitionState(predictor.product, region, month, "missing", known.fault or "not made yet")
+    try:
+        plan = plan_tiles(
+            predictor, region=region, month=month, grid=workspace.grid(region), cells=tile_cells(table, region, workspace.project),
+            tiles=read_tiles(storage, predictor, region, month), previous=previous,
+        )  # fmt: skip
+    except PartitionError as e:
+        return _judged(previous, previous.failures, str(e), "maps")
+    state = _judged(previous, failures_of(plan), plan.reason, "maps")
     return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
 
 

@@ -12,7 +12,7 @@ from geo_assets.assets.partitions import cube_key, region_and_month
 from geo_assets.errors import ConfigError
 from geo_assets.model import path
 from geo_assets.model.ard import by_region
-from geo_assets.model.project import NEEDS, Product, Project
+from geo_assets.model.project import Product, Project
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
@@ -24,6 +24,7 @@ from geo_assets.tasks.search import product as scenes_product
 OF_CUBE = ("composite", "pyramid")  # assets that lie in the cube
 ARD = "ard/"
 PREDICTION = "prediction/"
+_READ = ("composite", "ard")  # products that models read
 _WORST = ("failed", "partial", "ok", "skipped")
 
 
@@ -127,9 +128,9 @@ class Assets:
     def finals(self) -> list[str]:
         """Those from which nothing else that is wanted is made; of scenes those of the last sensor.
 
-        Composites are some even if a model reads them: it reads those of many months for one map.
+        What a model reads is some of them: composites of many months for one map, or tiles of which some may be missing.
         """
-        needed = {n for p in self.products for n in NEEDS[p] if (p, n) != ("prediction", "composite")}
+        needed = {n for p in self.products for n in self._project.needs(p) if p != "prediction" or n not in _READ}
         finals = [names for p in self.products if p not in needed and (names := self.of(p))]
         return [a for assets in finals for a in (assets[-1:] if assets[0].startswith("scenes/") else assets)]
 

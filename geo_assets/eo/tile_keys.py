@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import shapely
 
 from geo_assets.errors import ConfigError, PartitionError
+from geo_assets.model import path
 from geo_assets.model.lonlat import split_antimeridian
 
 EXTENSIONS = (".npz", ".zarr", ".tif")
@@ -156,6 +157,21 @@ class PredictionKey:
                     return found
         example = cls(2023, TileId(1035, 727)).map
         raise PartitionError(f"{key[:120]!r} is not the key of a prediction; one looks like {example}")
+
+
+def map_place(label: str, region: str, month: str, cell: str, *, source: str = "cube") -> str:
+    """Files of a cell's map, without the ending that says their format.
+
+    Args:
+        label: Of the product behind ``prediction/``.
+        region: Key of the region that owns the cell.
+        month: Key of the period.
+        cell: Its id.
+        source: ``cube``, or ``tiles``, whose maps lie where those of yearly tiles always did.
+    """
+    if source == "tiles":
+        return path.tiles(PredictionKey(int(month[:4]), TileId.parse(cell), label).name)
+    return path.prediction(label, region, month, cell)
 
 
 def tile_bounds(lon: float, lat: float, expansion: int = EXPANSION) -> Bounds:

@@ -30,12 +30,14 @@ class InputBand:
         scale: Value of one number; 1 where the item gives none (STAC, Raster extension: the default).
         offset: Value of the number 0; 0 where the item gives none.
         nodata: The number that means "not observed", if there is one.
+        unit: Of the values, where the item says it, as the source that has the band in several calls it; else "".
     """
 
     name: str
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,9 @@ def _band(name: str, at: _At | None) -> InputBand:
         at.fail("a scale of 0 cannot be undone")
     nodata = at.get("nodata").value
     number = math.nan if nodata == "nan" else None if nodata is None else at.get("nodata").number()
+    unit = _optional_text(at.get("unit")) or ""
     return InputBand(
-        name, numbers["scale"], numbers["offset"], None if number is None or math.isnan(number) else number
+        name, numbers["scale"], numbers["offset"], None if number is None or math.isnan(number) else number, unit
     )
 
 

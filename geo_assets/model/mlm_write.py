@@ -87,4 +87,5 @@ def _written_band(band: InputBand) -> dict[str, Any]:
         "name": band.name,
         **{k: v for k, v in numbers.items() if v != (1.0 if k == "raster:scale" else 0.0)},
         **({} if band.nodata is None else {"nodata": band.nodata}),
+        **({"unit": band.unit} if band.unit else {}),
     }

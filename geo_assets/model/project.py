@@ -101,7 +101,14 @@ class Project(Recipe):
             raise ValueError(
                 "products lists prediction, but nothing says of which model: add `prediction: {model: FILE}`"
             )
+        if self.prediction is not None and self.prediction.source == "tiles" and self.ard.layout != "tiles":
+            raise ValueError("prediction.source tiles reads yearly tiles: set ard.layout to tiles, or leave source out")
         return self
+
+    def needs(self, product: Product) -> tuple[Product, ...]:
+        """What a product is made from."""
+        of_tiles = product == "prediction" and self.prediction is not None and self.prediction.source == "tiles"
+        return NEEDS["ard"] + ("ard",) if of_tiles else NEEDS[product]
 
     def sensor(self, name: str) -> SensorRecipe:
         """The entry of a sensor.

@@ -29,6 +29,7 @@ _TILE_PX, _HEADER_BYTES = 512, 32_768
 _BYTES_PER_S = 25e6
 _S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
 _S_PER_RESULT = 5e-6  # of a model: one pixel of a forest of some hundred trees
+_STEPS_OF_TILES = 24  # at most, of the clear days of a year
 _SPREAD = 1.5  # a time for each byte can only be told where the largest tasks read so many times what the smallest do
 _ODD, _LEAST_FIXED_S = 10.0, 0.1
 _FIRST = "local"  # backend of receipts that do not name one yet
@@ -211,15 +212,15 @@ class PredictionForecast:
     def __init__(
         self, predictor: Predictor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
     ) -> None:
-        periods = len(next(iter(predictor.series.values()), ()))
-        self._values = periods * len(predictor.model.bands)
+        steps = _STEPS_OF_TILES if predictor.of_tiles else len(next(iter(predictor.series.values()), ()))
+        self._values = steps * len(predictor.model.bands)
         blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.pixels and b.wall_s and b.observed]
         there = [b for b in blocks if (b.backend or _FIRST) == backend]
         default = Pace(overhead_s, self._values * _S_PER_VALUE + _S_PER_RESULT)
         self.pace = learn(((b.pixels, kept_s(b), b.wall_s) for b in there), default)
 
     def bytes_of(self, pixels: int) -> float:
-        """Bytes of the composites under so many pixels, as they are stored."""
+        """Bytes of the composites or tiles under so many pixels, as they are stored."""
         return pixels * self._values * 2 * _STORED_SHARE
 
 

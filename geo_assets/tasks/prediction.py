@@ -1,7 +1,8 @@
-"""A model over the cells of one block: read the cube, run the model, write one map a cell.
+"""A model over the cells of one block: read the cube, run the model, write one map a cell; or over one yearly tile.
 
 Windows lie on the pixel grid of the whole group, and what a window sees of other cells, blocks and regions is what the
-cube holds of them. So maps of neighbouring cells meet without a seam, whoever makes them.
+cube holds of them. So maps of neighbouring cells meet without a seam, whoever makes them. A yearly tile stands alone:
+beyond its edges there is nothing, and pixels are mirrored.
 """
 
 import datetime as dt
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,22 @@ import numpy.typing as npt
 
 from geo_assets.eo.picture import Picture, encode_png
 from geo_assets.eo.scale import unobserved
+from geo_assets.eo.tile_keys import map_place
+from geo_assets.eo.windows import Part
 from geo_assets.errors import StoreError
 from geo_assets.model import path
 from geo_assets.model.band import Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.image import Format, Image
 from geo_assets.model.plugin import BlockReader, Store
-from geo_assets.model.prediction import PredictionTask
+from geo_assets.model.prediction import CubeSeries, PredictionTask, TileArrays
 from geo_assets.registry import load
 from geo_assets.storage import Storage
 from geo_assets.tasks.model_file import staged
 from geo_assets.tasks.predict import F32, OpenModel, ReadAhead, Strip, open_content, predict
 from geo_assets.tasks.prediction_file import Lineage, prediction_item, write_prediction
 from geo_assets.tasks.prediction_picture import map_bands, thumbnail
+from geo_assets.tasks.tile_raster import TileRaster
 
 CODE_VERSION = "1"  # raise it when the same composites and model give other pixels or files
 PREVIEW_PX = 128
@@ -50,6 +54,7 @@ class CellMap:
         seen: Those that have a result.
         counts: Pixels of each class, by its value; empty for a model without classes.
         picture: A small one of it, dims (y, x, 3), uint8.
+        notes: What lacks of what the model read.
     """
 
     cell: str
@@ -57,6 +62,7 @@ class CellMap:
     seen: int
     counts: dict[int, int]
     picture: Picture
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,29 +78,30 @@ class CubeRaster:
     """The composites of a series as a worker sees them, the arrays of the whole group, for one thread.
 
     Args:
-        task: Says which bands and periods.
+        series: Says which bands and periods.
         reader: Reads stored numbers.
     """
 
     origin = (0, 0)
+    notes: tuple[str, ...] = ()
 
-    def __init__(self, task: PredictionTask, reader: BlockReader) -> None:
-        self._task, self._reader = task, reader
-        self.shape = task.grid.array_geobox().shape
+    def __init__(self, series: CubeSeries, reader: BlockReader) -> None:
+        self._series, self._reader = series, reader
+        self.shape = series.grid.array_geobox().shape
         self._ahead = ReadAhead(
-            self._read, values=(len(task.times), len(task.bands)), height=self.shape[0], chunk_rows=task.grid.chunk_px
-        )
+            self._read, values=(len(series.times), len(series.bands)), height=self.shape[0], chunk_rows=series.grid.chunk_px
+        )  # fmt: skip
 
     def read(self, rows: slice, cols: slice) -> F32:
         """See ``Raster.read``."""
         return self._ahead.read(rows, cols)
 
     def _read(self, rows: slice, cols: slice) -> F32:
-        task = self._task
-        out = np.empty((len(task.times), len(task.bands), rows.stop - rows.start, cols.stop - cols.start), np.float32)
-        for t, index in enumerate(task.times):
+        of = self._series
+        out = np.empty((len(of.times), len(of.bands), rows.stop - rows.start, cols.stop - cols.start), np.float32)
+        for t, index in enumerate(of.times):
             stacks: dict[str, npt.NDArray[Any]] = {}
-            for b, (band, (array, layer)) in enumerate(zip(task.bands, task.arrays, strict=True)):
+            for b, (band, (array, layer)) in enumerate(zip(of.bands, of.arrays, strict=True)):
                 if array not in stacks:
                     stacks[array] = self._reader.read(array, index, rows, cols)
                 out[t, b] = _values(stacks[array] if layer is None else stacks[array][..., layer], band)
@@ -109,7 +116,7 @@ def _values(stored: npt.NDArray[Any], band: Band) -> F32:
 
 
 def run(task: PredictionTask) -> PredictionResult:
-    """Make the maps of a block's cells, and write each with its STAC item into the storage.
+    """Make the maps of a task's cells, and write each with its STAC item into the storage.
 
     Raises:
         ConfigError: The model and its item contradict each other, or its file is not what the item says.
@@ -118,10 +125,23 @@ def run(task: PredictionTask) -> PredictionResult:
     """
     began, cpu = time.perf_counter(), time.thread_time()
     storage = Storage(task.root)
-    store: Store = load("stores", task.store)
-    model, raster = _model(task, storage), CubeRaster(task, store.reader(task.reader))
-    maps = tuple(_made(task, storage, model, raster, cell) for cell in task.cells)
+    model = _model(task, storage)
+    maps = tuple(_made(task, storage, model, *part) for part in _parts(task, storage))
     return PredictionResult(maps, round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3))
+
+
+def _parts(task: PredictionTask, storage: Storage) -> Iterator[tuple[CellBox, CubeRaster | TileRaster, Part]]:
+    """Each cell, what it is made from, and where it lies in that."""
+    reads = task.reads
+    if isinstance(reads, TileArrays):
+        for cell in task.cells:
+            rows, cols = cell.box.shape
+            yield cell, TileRaster(reads, task.model.bands, cell.box, storage), (slice(0, rows), slice(0, cols))
+        return
+    store: Store = load("stores", reads.store)
+    raster = CubeRaster(reads, store.reader(reads.reader))
+    for cell in task.cells:
+        yield cell, raster, reads.grid.array_slices(cell.box)
 
 
 def _model(task: PredictionTask, storage: Storage) -> OpenModel:
@@ -157,30 +177,36 @@ def _open(key: _Key) -> OpenModel:
     )  # fmt: skip
 
 
-def _made(task: PredictionTask, storage: Storage, model: OpenModel, raster: CubeRaster, cell: CellBox) -> CellMap:
+def _made(
+    task: PredictionTask, storage: Storage, model: OpenModel, cell: CellBox, raster: CubeRaster | TileRaster, part: Part
+) -> CellMap:
     """Write a cell's files; returns what they hold."""
-    part = task.grid.array_slices(cell.box)
     watch = _Watch(model, cell, part)
     strips: Iterator[Strip] | list[Strip] = watch.over(predict(model, raster, part))
     both = task.recipe.format == "both"
     if task.recipe.format != "cog":
         strips = list(strips)
-    base, files = path.prediction(task.recipe.label, task.region, task.month, cell.id), {}
+    base, files = _base(task, cell), {}
+    stem = base.rpartition("/")[2]
     if task.recipe.format != "zarr":
         with tempfile.TemporaryDirectory(prefix="geo-assets-") as folder:
             file = Path(folder) / "map.tif"
             write_prediction(model.item, strips, cell.box, file)
             storage.write(f"{base}.tif", _content(file))
-        files["cog"] = f"{cell.id}.tif"
+        files["cog"] = f"{stem}.tif"
     if both or not files:
         for suffix, content in _group(model, list(strips), cell).items():
             storage.write(base + suffix, content)
-        files["zarr"] = f"{cell.id}.zarr"
-    made = watch.finished()
+        files["zarr"] = f"{stem}.zarr"
+    made = watch.finished(raster.notes)
     storage.write(f"{base}.png", encode_png(made.picture))
-    files["thumbnail"] = f"{cell.id}.png"
+    files["thumbnail"] = f"{stem}.png"
     storage.write(f"{base}.json", _item(task, cell, files))  # last: it makes the map complete
     return made
+
+
+def _base(task: PredictionTask, cell: CellBox) -> str:
+    return map_place(task.recipe.label, task.region, task.month, cell.id, source=task.recipe.source)
 
 
 def _content(file: Path) -> bytes:
@@ -201,14 +227,17 @@ def _group(model: OpenModel, strips: list[Strip], cell: CellBox) -> dict[str, by
 
 
 def _item(task: PredictionTask, cell: CellBox, files: dict[str, str]) -> bytes:
-    up = "../" * path.prediction(task.recipe.label, task.region, task.month, cell.id).count("/")
+    up = "../" * _base(task, cell).count("/")
     start, end = (
         dt.datetime.fromisoformat(f"{task.start}T00:00:00Z"),
         dt.datetime.fromisoformat(f"{task.end}T23:59:59Z"),
     )
-    lineage = Lineage(
-        f"{up}{task.folder}/{path.MODEL_ITEM}", f"{up}{path.CUBE}/{task.grid.group}", task.snapshot, start, end
-    )
+    model, reads = f"{up}{task.folder}/{path.MODEL_ITEM}", task.reads
+    if isinstance(reads, TileArrays):
+        arrays = tuple(replace(a, name=f"{up}{a.name}") for a in reads.arrays)
+        lineage = Lineage(model, "", "", start, end, arrays)
+    else:
+        lineage = Lineage(model, f"{up}{path.CUBE}/{reads.grid.group}", reads.snapshot, start, end)
     said = {
         "geo_assets:region": task.region,
         "geo_assets:month": task.month,
@@ -233,15 +262,17 @@ class _Watch:
         """The strips, counted as they go by."""
         for strip in strips:
             shown = strip.scores[0] if strip.labels is None else strip.labels
-            self._seen += int(np.isfinite(strip.scores).all(axis=0).sum())
+            known = np.isfinite(strip.scores)
+            self._seen += int((known.any(axis=0) if strip.labels is None else known.all(axis=0)).sum())
             for value in self._counts:
                 self._counts[value] += int((shown == value).sum())
             first = -(strip.rows.start - self._top) % self._step
             self._rows.append(shown[first :: self._step, :: self._step].copy())
             yield strip
 
-    def finished(self) -> CellMap:
+    def finished(self, notes: tuple[str, ...]) -> CellMap:
         """What was counted, once all strips went by."""
         rows, cols = self._cell.box.shape
         picture = thumbnail(self._model, np.concatenate(self._rows))
-        return CellMap(self._cell.id, rows * cols, self._seen, {k: v for k, v in self._counts.items() if v}, picture)
+        counts = {k: v for k, v in self._counts.items() if v}
+        return CellMap(self._cell.id, rows * cols, self._seen, counts, picture, notes)

@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.mlm import ModelItem
+from geo_assets.model.prediction import StoredArray
 from geo_assets.tasks.predict import Strip, label_type
 
 _TILE_PX = 512
@@ -29,6 +30,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "zarr": ("prediction-zarr", "application/vnd.zarr; version=3"),
     "thumbnail": ("thumbnail", "image/png"),
 }
+# Media type of a tile's array, by the ending of its name
+_TYPES = {".npz": "application/x-npz", ".zarr": "application/vnd.zarr; version=3", ".tif": "image/tiff; application=geotiff; profile=cloud-optimized"}  # fmt: skip
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -41,10 +44,11 @@ class Lineage:
 
     Attributes:
         model: Address of the model's item, as links write it.
-        cube: Address of the cube.
+        cube: Address of the cube; "" where none was read.
         snapshot: The state of the cube that was read, or "" where it keeps none.
         start: Beginning of the first period that was read, UTC.
         end: End of the last one, UTC.
+        arrays: Arrays of a yearly tile that were read; their names are addresses.
     """
 
     model: str
@@ -52,6 +56,7 @@ class Lineage:
     snapshot: str
     start: dt.datetime
     end: dt.datetime
+    arrays: tuple[StoredArray, ...] = ()
 
 
 def write_prediction(model: ModelItem, strips: Iterable[Strip], box: GeoBox, file: Path) -> None:
@@ -138,7 +143,7 @@ def prediction_item(
     Args:
         model: The model.
         box: Where the map lies.
-        lineage: What it is made from; becomes two links ``derived_from``, to the model and to the state of the cube.
+        lineage: What it is made from; becomes links ``derived_from``, to the model and to the state of the cube or to each array.
         item_id: Id of the item.
         files: Addresses of its files as the item writes them, by their kind: ``cog``, ``zarr`` or ``thumbnail``.
         links: Further links.
@@ -168,11 +173,21 @@ def prediction_item(
         },
         "links": [
             {"rel": "derived_from", "href": lineage.model, "type": "application/geo+json", "title": model.name, "mlm:name": model.name, "geo_assets:sha256": model.artifact.sha256},
-            {"rel": "derived_from", "href": lineage.cube, "type": "application/vnd.zarr", "title": "cube", "geo_assets:snapshot": lineage.snapshot},
+            *_sources(lineage),
             *(dict(link) for link in links),
         ],
         "assets": dict(_asset(kind, href, model.output_name, bands) for kind, href in files.items()),
     }  # fmt: skip
+
+
+def _sources(lineage: Lineage) -> list[dict[str, Any]]:
+    """Links to what was read."""
+    cube = {"rel": "derived_from", "href": lineage.cube, "type": "application/vnd.zarr", "title": "cube", "geo_assets:snapshot": lineage.snapshot}  # fmt: skip
+    arrays = [
+        {"rel": "derived_from", "href": a.name, "type": _TYPES[os.path.splitext(a.name)[1]], "title": a.product, "geo_assets:key": a.key}
+        for a in lineage.arrays
+    ]  # fmt: skip
+    return [cube, *arrays] if lineage.cube else arrays
 
 
 def _asset(kind: str, href: str, title: str, bands: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:

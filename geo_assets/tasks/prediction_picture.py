@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geo_assets.eo.picture import Picture, decode_png, encode_png, to_rgb
+from geo_assets.eo.tile_keys import map_place
 from geo_assets.errors import StoreError
 from geo_assets.model import path
 from geo_assets.model.band import Band
@@ -78,9 +79,10 @@ def update_picture(
         for cell, box in boxes.items():
             small = made.get(cell)
             if small is None and not fits:
-                small = decode_png(
-                    storage.read(path.prediction(label, receipt.region, str(receipt.month), cell) + ".png")
+                place = map_place(
+                    label, receipt.region, str(receipt.month), cell, source=receipt.figures.get("source", "cube")
                 )
+                small = decode_png(storage.read(f"{place}.png"))
             if small is not None:
                 frame.paste(picture, small, box)
         storage.write(name, encode_png(picture))

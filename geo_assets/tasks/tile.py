@@ -22,6 +22,7 @@ from geo_assets.eo.radar_steps import POLARISATIONS, QuarterPixels, quarter_medi
 from geo_assets.eo.scale import filled, unobserved
 from geo_assets.eo.tile_gaps import clear_steps
 from geo_assets.eo.tile_keys import cloud_bounds
+from geo_assets.eo.tile_months import BANDS_10, BANDS_20, Form
 from geo_assets.eo.tile_quality import tile_quality
 from geo_assets.eo.tile_rules import TileRules, tile_rules
 from geo_assets.eo.tile_scale import NODATA, from_dn
@@ -46,8 +47,6 @@ WIDE_M, COARSE_M, FINE_M, MIDDLE_M = (
     10,
     20,
 )  # pixels: of the view around a tile, of its clouds, and of its bands
-BANDS_10 = ("blue", "green", "red", "nir")
-BANDS_20 = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 MIN_SLOPE_DEG = 0.02
 STEPS_OF_MONTHS = 12
 
@@ -84,15 +83,31 @@ def make_tile(task: ArdTask, session: ReadSession) -> TileResult:
     sensor = sensor_of(task.sensor)
     reader = _Reader(session, sensor)
     cell, year, rules = task.cells[0], int(str(task.month)[:4]), tile_rules(task.ard)
-    if sensor.heights:
+    form = tile_form(sensor)
+    if form == "terrain":
         return _terrain(cell, task.scenes, sensor, reader)
-    if {"vv", "vh"} <= sensor.bands.keys() and sensor.orbit is not None:
+    if form == "radar":
         return _radar(cell, task.scenes, year, sensor, reader, rules)
-    if {*BANDS_10, *BANDS_20} <= sensor.bands.keys() and "scl" in sensor.mask_band:
+    if form == "optical":
         return _optical(cell, task.scenes, year, sensor, reader, rules)
     raise ConfigError(
         f"{sensor.name} has no form of yearly tiles: leave it out of ard.sensors, or use ard.layout scenes"
     )
+
+
+def tile_form(sensor: Sensor) -> Form | None:
+    """The kind of yearly tiles that a sensor has, or None."""
+    if sensor.heights:
+        return "terrain"
+    if {*POLARISATIONS} <= sensor.bands.keys() and sensor.orbit is not None:
+        return "radar"
+    optical = {*BANDS_10, *BANDS_20} <= sensor.bands.keys() and "scl" in sensor.mask_band
+    return "optical" if optical else None
+
+
+def tile_box(cell: CellBox) -> GeoBox:
+    """The 10 m pixels of a cell's yearly tile, with edges at multiples of 20 m."""
+    return _inside(_box(cell, MIDDLE_M), FINE_M)
 
 
 def tile_bands(sensor: Sensor) -> tuple[str, ...]:
@@ -189,7 +204,7 @@ def _optical(
     classes = reader.days(groups, scl, coarse, "nearest")
     steps = judge_steps(picks, classes, rules.steps)
     middle = _box(cell, MIDDLE_M)
-    fine = _inside(middle, FINE_M)
+    fine = tile_box(cell)
     groups = {s.solar_day: [by_id[i] for i in s.items] for s in steps.steps}
     arrays = {
         "s2_10": _steps(groups, steps, BANDS_10, fine, sensor, reader), "s2_20": _steps(groups, steps, BANDS_20, middle, sensor, reader),
@@ -243,7 +258,7 @@ def _clouds(steps: Steps, classes: Mapping[dt.date, Pixels], box: GeoBox) -> Til
 def _radar(
     cell: CellBox, scenes: Sequence[Scene], year: int, sensor: Sensor, reader: _Reader, rules: TileRules
 ) -> TileResult:
-    area, box = shapely.from_wkb(cell.outline), _inside(_box(cell, MIDDLE_M), FINE_M)
+    area, box = shapely.from_wkb(cell.outline), tile_box(cell)
     plan = select_radar([RadarPass.of(s, s.orbit) for s in scenes], area, year, rules.radar)
     by_id = {s.item_id: s for s in scenes}
     quarters = [_quarter(q, by_id, box, sensor, reader) for q in plan.quarters]
@@ -284,7 +299,7 @@ def _quarter(
 
 def _terrain(cell: CellBox, scenes: Sequence[Scene], sensor: Sensor, reader: _Reader) -> TileResult:
     """Slope in degrees, dims (y, x), float32, at least 0.02 where it is known."""
-    box = _inside(_box(cell, MIDDLE_M), FINE_M)
+    box = tile_box(cell)
     wide = terrain.halo(box)
     band = sensor.bands[sensor.heights]
     heights = reader.days({dt.date.min: list(scenes)}, band, wide, "bilinear").get(dt.date.min)

@@ -1,6 +1,6 @@
 """Small models of each format and their items, made on the spot: for tests, and for whoever writes a runtime.
 
-All see 2 time steps of 3 bands and give 4 classes. Those of windows work out the same scores as ``scores_of``.
+Most see 2 time steps of 3 bands and give 4 classes. Those of windows work out the same scores as ``scores_of``.
 """
 
 import hashlib
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geo_assets.model.mlm import Artifact, InputBand, ModelItem, OutputClass, Scaling, Tensor
+from geo_assets.model.mlm import Artifact, InputBand, Missing, ModelItem, OutputClass, Scaling, Tensor
 from geo_assets.model.mlm_write import write_item
 
 STEPS, BANDS, CLASSES = 2, ("red", "green", "nir"), 4
+YEAR = 12  # months of yearly tiles
 F32 = npt.NDArray[np.float32]
 Made = tuple[bytes, ModelItem]
 
@@ -126,6 +127,34 @@ def identity_model(bands: Sequence[str] = ("red",), window: int = 16) -> Made:
     return content, item_for(
         content, "onnx", window=window, item_id="identity", name="Identity", tasks=("regression",), bands=tuple(InputBand(b) for b in bands),
         input=tensor, output=tensor, scaling=(Scaling(),) * len(bands), classes=(), output_name="same",
+    )  # fmt: skip
+
+
+def months_model(bands: Sequence[str | InputBand], *, window: int | None = None, missing: Missing = "nan") -> Made:
+    """A model of twelve months as ONNX that gives what it is given, month by month and band by band, as values of a pixel.
+
+    Args:
+        bands: What it reads.
+        window: Side of its windows; None: it sees single pixels.
+        missing: What becomes of missing values.
+    """
+    import onnx
+
+    helper, read = onnx.helper, tuple(b if isinstance(b, InputBand) else InputBand(b) for b in bands)
+    names, space = ((), ()) if window is None else (("height", "width"), (window, window))
+    shape, flat = (YEAR, len(read), *space), (YEAR * len(read), *space)
+    given = helper.make_tensor_value_info("values", onnx.TensorProto.FLOAT, ["batch", *shape])
+    made = helper.make_tensor_value_info("months", onnx.TensorProto.FLOAT, ["batch", *flat])
+    constant = onnx.numpy_helper.from_array(np.array([-1, *flat], np.int64), "flat")
+    node = helper.make_node("Reshape", ["values", "flat"], ["months"])
+    graph = helper.make_graph([node], "months", [given], [made], [constant])
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10
+    ).SerializeToString()
+    return content, item_for(
+        content, "onnx", window=window, item_id="months", name="Months", tasks=("regression",), bands=read, missing=missing,
+        input=Tensor((-1, *shape), ("batch", "time", "bands", *names)), output=Tensor((-1, *flat), ("batch", "bands", *names)),
+        scaling=(Scaling(),) * len(read), classes=(), output_name="months",
     )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from geo_assets.project import LoadedProject
 from geo_assets.registry import load
 from geo_assets.tasks import areas, cells
 from geo_assets.tasks.layout import cube_id
-from geo_assets.tasks.prediction_partition import make_prediction, plan_prediction
+from geo_assets.tasks.prediction_cube import cube_tasks, plan_prediction
+from geo_assets.tasks.prediction_partition import make_prediction
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.steps import Mapper, alone
 
@@ -41,14 +42,9 @@ def run_prediction(
                     predictor, region=region, month=month, grid=grid, cells=cells.cell_boxes(table, region, grid), regions=needed,
                     composites=composites, previous=loaded.storage.read_receipt(predictor.product, region, month), cube=there, overwrite=overwrite,
                 )  # fmt: skip
-                steps = make_prediction(
-                    plan,
-                    project,
-                    loaded.sensor,
-                    periods=periods,
-                    cube=loaded.cube,
-                    storage=loaded.storage,
-                    run_id="plain",
+                tasks = cube_tasks(
+                    plan, project, loaded.sensor, periods=periods, cube=loaded.cube, storage=loaded.storage
                 )
+                steps = make_prediction(plan, tasks, storage=loaded.storage, run_id="plain")
                 made[region, month] = plan.done or alone(steps, mapper or engine.map)
     return made

@@ -143,11 +143,12 @@ def predict(
     json_: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run the project's model (`prediction: {model: FILE}`), with the composites that it reads: `run --products prediction`.
+    """Run the project's model (`prediction: {model: FILE}`), with what it reads: `run --products prediction`.
 
     Example: `geo-assets predict --months 2023-12`
 
-    A month is the last one of the series that the model reads; those before it are made where they are missing.
+    A month is the last one of the series that the model reads; those before it are made where they are missing. A model of
+    yearly tiles (`source: tiles`) has one a year, its January.
 
     Exit code and `--json`: those of `run`.
     """
