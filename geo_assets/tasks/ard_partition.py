@@ -1,22 +1,17 @@
 """One partition of analysis-ready layers: which are still to be made, why, and how they are made and recorded."""
 
 import datetime as dt
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
-import numpy.typing as npt
-import shapely
 
 from geo_assets.eo.radar_quality import Quality, RadarQuality
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
-from geo_assets.model.ard import ArdRecipe, ArdTask, ard_settings
+from geo_assets.model.ard import ArdTask, ard_settings
 from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_for
 from geo_assets.model.project import Project
@@ -28,6 +23,7 @@ from geo_assets.model.task import TaskResult, scene_hash
 from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import ard, composite
+from geo_assets.tasks.ard_layers import layers_of
 from geo_assets.tasks.ard_picture import ard_quicklook, update_ard_picture
 from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_table import read_layers, write_layers
@@ -38,9 +34,6 @@ from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
 from geo_assets.tasks.tile import rules_read, tile_bands, view_area
-
-_REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
 
 
 def product(sensor: str) -> str:
@@ -177,7 +170,7 @@ def plan_ard(
     ground, every = _ground(project, sensor, heights), set[int]()
     known = {b.name: b for b in previous.blocks} if previous else {}
     todo, fresh = [], []
-    for name, group, reached in _layers(project.ard, sensor, scenes, cells):
+    for name, group, reached in layers_of(project.ard, sensor, scenes, cells):
         under = reaching(reached, ground)
         every |= {id(s) for s in under}
         placed = [] if sensor.geocoded else [[list(map(str, s.identity)) for s in under], RADAR_VERSION]
@@ -239,57 +232,6 @@ def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same
         if previous.code_version != ard.CODE_VERSION
         else "scenes or recipe changed"
     )
-
-
-def _layers(
-    ard_recipe: ArdRecipe, sensor: Sensor, scenes: tuple[Scene, ...], cells: Sequence[CellBox]
-) -> list[tuple[str, tuple[Scene, ...], tuple[CellBox, ...]]]:
-    """Name, scenes and reached cells of each layer: one a scene, or one of all scenes where they have no date."""
-    if ard_recipe.layout == "tiles":
-        return [(cell.id, _around(cell, scenes, sensor), (cell,)) for cell in cells]
-    if not scenes or not cells:
-        return []
-    hits = _reached(scenes, cells)
-    if sensor.static:
-        anyhow: npt.NDArray[np.bool_] = np.any(hits, axis=0)
-        reached = tuple(c for c, hit in zip(cells, anyhow, strict=True) if hit)
-        return [(ard.MOSAIC, scenes, reached)] if reached else []
-    counts = Counter(s.item_id for s in scenes)
-    found: list[tuple[str, tuple[Scene, ...], tuple[CellBox, ...]]] = []
-    for scene, row in zip(scenes, hits, strict=True):
-        reached = tuple(c for c, hit in zip(cells, row, strict=True) if hit)
-        if reached:
-            found.append((_name(scene, twice=counts[scene.item_id] > 1), (scene,), reached))
-    return found
-
-
-def _around(cell: CellBox, scenes: tuple[Scene, ...], sensor: Sensor) -> tuple[Scene, ...]:
-    """Scenes that a yearly tile is chosen from; clouds are looked for around it."""
-    if not scenes:
-        return ()
-    area = view_area(shapely.from_wkb(cell.outline)) if "scl" in sensor.mask_band else shapely.from_wkb(cell.outline)
-    shapes = shapely.from_wkb([s.footprint for s in scenes])
-    hits = shapely.intersects(shapes, shapely.buffer(area, _REACH_DEG))
-    return tuple(s for s, hit in zip(scenes, hits, strict=True) if hit)
-
-
-def _name(scene: Scene, *, twice: bool) -> str:
-    """A scene's id where it can be the name of a file; two items of one id are told apart by their collections."""
-    mark = digest([scene.collection, scene.item_id])[:8]
-    if not _FILE_NAME.fullmatch(scene.item_id) or ".." in scene.item_id or scene.item_id == ard.MOSAIC:
-        return f"scene-{mark}"
-    return f"{scene.item_id}-{mark}" if twice else scene.item_id
-
-
-def _reached(scenes: Sequence[Scene], cells: Sequence[CellBox]) -> npt.NDArray[np.bool_]:
-    """Whether a scene may have pixels in a cell, dims (scene, cell)."""
-    footprints = composite.Footprints(tuple(scenes), cells[0].box.crs)
-    order = {id(s): i for i, s in enumerate(scenes)}
-    hits = np.zeros((len(scenes), len(cells)), bool)
-    for n, cell in enumerate(cells):
-        for scene in footprints.reaching(cell.box):
-            hits[order[id(scene)], n] = True
-    return hits
 
 
 def make_ard(
