@@ -2,9 +2,7 @@
 
 import datetime as dt
 import os
-import re
 import stat
-import urllib.parse
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +15,13 @@ import yaml
 from geo_assets.eo.geoid import undulation
 from geo_assets.eo.tile_rules import tile_rules
 from geo_assets.errors import ConfigError
+from geo_assets.model.address import check_address
 from geo_assets.model.collection import SensorRecipe, mask_band, mask_for
-from geo_assets.model.href import is_link_local
 from geo_assets.model.levels import levels
 from geo_assets.model.period import Periods
 from geo_assets.model.plugin import Catalog, Cube, Store
 from geo_assets.model.project import MADE, Product, Project, parse_project
-from geo_assets.model.recipe import CatalogRecipe, MaskRecipe
+from geo_assets.model.recipe import MaskRecipe
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.unused import unused
 from geo_assets.registry import available, heights_of, load, sensor_of
@@ -196,45 +194,10 @@ def parse_loaded(data: Any, file: Path) -> LoadedProject:
 def _check_addresses(project: Project, source: str) -> None:
     """Refuses addresses that hold a secret, cannot be read, or lead to a machine's own metadata; their text is not shown."""
     check_root(project.storage, f"{source}: storage")
-    _check_catalog(project.catalog, f"{source}: catalog")
+    check_address(project.catalog, f"{source}: catalog")
     for entry in project.sensors:
         if entry.catalog is not None:
-            _check_catalog(entry.catalog, f"{source}: sensors: {entry.sensor}: catalog")
-
-
-def _check_catalog(recipe: CatalogRecipe, source: str) -> None:
-    for key in ("url", "path"):
-        address = getattr(recipe, key) or ""
-        try:
-            parts = urllib.parse.urlsplit(address)
-            secret = parts.scheme != "" and "@" in parts.netloc
-            chained = "::" in re.sub(r"\[[^]]*\]", "", address)  # of several file systems, as fsspec has them
-            _ = parts.port
-            if parts.scheme in ("http", "https"):
-                _check_host(parts.hostname or "")
-        except ValueError:
-            raise ConfigError(f"{source}.{key}: not an address; check its host and port") from None
-        if secret:
-            raise ConfigError(f"{source}.{key}: holds a user or password; take it out of the address")
-        if chained:
-            raise ConfigError(f"{source}.{key}: give a path or one address, without ::")
-        if is_link_local(parts.hostname or ""):
-            raise ConfigError(
-                f"{source}.{key}: a link-local address, where a cloud keeps credentials and nobody a catalog; correct it"
-            )
-
-
-def _check_host(host: str) -> None:
-    """Refuses a host that no request can be sent to.
-
-    Raises:
-        ValueError: It is none, as the name service sees it.
-    """
-    labels = (
-        host.removesuffix(".").encode("idna").decode()
-    )  # refuses empty and overlong labels, also those between dots
-    if ":" not in host and not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", labels):
-        raise ValueError(host)
+            check_address(entry.catalog, f"{source}: sensors: {entry.sensor}: catalog")
 
 
 def _absolute(project: Project, base: Path) -> Project:

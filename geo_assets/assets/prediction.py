@@ -21,7 +21,7 @@ from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_s
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.prediction_cube import cube_tasks, plan_prediction
 from geo_assets.tasks.prediction_partition import make_prediction
-from geo_assets.tasks.prediction_plan import PredictionPlan
+from geo_assets.tasks.prediction_plan import PredictionPlan, stored_maps
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.steps import Steps
@@ -106,9 +106,10 @@ class _Run(Workers):
         if known.fault:
             self.warn(region, month, known.fault)
         table = workspace.cells(region)
+        boxes = cell_boxes(table, region, grid)
         return plan_prediction(
-            self._predictor, region=region, month=month, grid=grid, cells=cell_boxes(table, region, grid), regions=needed_regions(table, region),
-            composites=composites, previous=known.receipt, cube=self._cube_id, overwrite=overwrite, fault=known.fault,
+            self._predictor, region=region, month=month, grid=grid, cells=boxes, regions=needed_regions(table, region), composites=composites,
+            previous=known.receipt, stored=stored_maps(workspace.storage, self._predictor, region, month, boxes), cube=self._cube_id, overwrite=overwrite, fault=known.fault,
         )  # fmt: skip
 
     def _ready(self) -> Composites:

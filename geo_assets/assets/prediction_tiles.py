@@ -17,7 +17,7 @@ from geo_assets.project import LoadedProject
 from geo_assets.tasks import prediction as task
 from geo_assets.tasks.ard_partition import product as ard_product
 from geo_assets.tasks.prediction_partition import make_prediction
-from geo_assets.tasks.prediction_plan import PredictionPlan
+from geo_assets.tasks.prediction_plan import PredictionPlan, stored_maps
 from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells, tile_tasks
 from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.steps import Steps
@@ -91,8 +91,9 @@ class _Run(Workers):
         known = read_maps(workspace.storage, predictor, region, month)
         if known.fault:
             self.warn(region, month, known.fault)
+        cells = tile_cells(workspace.cells(region), region, workspace.project)
         return plan_tiles(
-            predictor, region=region, month=month, grid=workspace.grid(region), cells=tile_cells(workspace.cells(region), region, workspace.project),
-            tiles=read_tiles(workspace.storage, predictor, region, month), previous=known.receipt, overwrite=config.overwrite,
+            predictor, region=region, month=month, grid=workspace.grid(region), cells=cells, tiles=read_tiles(workspace.storage, predictor, region, month),
+            previous=known.receipt, stored=stored_maps(workspace.storage, predictor, region, month, cells), overwrite=config.overwrite,
             only=frozenset(config.cells) if config.cells else None, fault=known.fault,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from geo_assets.compute._call import Call
 from geo_assets.compute._worker import attempt
 from geo_assets.model.compute import Capabilities
 from geo_assets.model.task import TaskResult
+from geo_assets.threads import abandon
 
 _END_S = 5.0
 
@@ -96,6 +97,7 @@ class Threads:
             if handle.thread is not None:
                 self._threads.discard(handle.thread)
                 self._abandoned.add(handle.thread)
+                abandon(handle.thread)
         self._fill()
         return "its thread cannot be killed and was abandoned"
 

@@ -1,6 +1,7 @@
 """The command line: ``geo-assets COMMAND [PROJECT]``. Exit codes: 0 all done, 1 something failed, 2 bad input."""
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ import typer
 from geo_assets.doors.commands import areas, export, look, make, request
 from geo_assets.doors.terminal import err, print_error
 from geo_assets.errors import GeoAssetsError
+from geo_assets.threads import hung
 
 _NAME = "geo-assets"
 _UsageError: Any = typer.BadParameter.__base__  # typer does not name it
@@ -35,7 +37,19 @@ app.add_typer(export.app, name="export")
 
 
 def main() -> None:
-    """Entry point: an error becomes one line and an exit code, and with ``--json`` a document as well."""
+    """Entry point; it ends the process also where a task hangs in a thread, which Python would wait for."""
+    try:
+        _main()
+    except SystemExit as e:
+        if not hung():
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(e.code if isinstance(e.code, int) else 0 if e.code is None else 1)
+
+
+def _main() -> None:
+    """An error becomes one line and an exit code, and with ``--json`` a document as well."""
     # On a terminal typer frames what it says about wrong usage; a program that reads our output gets a line
     plain = "--json" in sys.argv or not err.is_terminal
     try:

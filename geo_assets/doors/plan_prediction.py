@@ -16,6 +16,7 @@ from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.model_file import artifact_bytes, runtime_of
 from geo_assets.tasks.predict import open_content
 from geo_assets.tasks.prediction_cube import groups_of, plan_prediction
+from geo_assets.tasks.prediction_plan import stored_maps
 from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import read_previous
@@ -133,7 +134,7 @@ class PredictionEstimate:
             known = read_previous(self._workspace.storage, predictor.product, region, month, grid)
             plan = plan_prediction(
                 predictor, region=region, month=month, grid=grid, cells=boxes, regions=regions, composites=self._composites,
-                previous=known.receipt, cube=self._cube, fault=known.fault,
+                previous=known.receipt, stored=stored_maps(self._workspace.storage, predictor, region, month, boxes), cube=self._cube, fault=known.fault,
             )  # fmt: skip
             self._pixels += [t.pixels for t in plan.todo]
 
@@ -155,7 +156,7 @@ class PredictionEstimate:
         if rest:
             plan = plan_tiles(
                 predictor, region=region, month=month, grid=self._workspace.grid(region), cells=rest, tiles=read_tiles(storage, predictor, region, month),
-                previous=known.receipt, fault=known.fault,
+                previous=known.receipt, stored=stored_maps(storage, predictor, region, month, rest), fault=known.fault,
             )  # fmt: skip
             self._pixels += [t.pixels for t in plan.todo]
 

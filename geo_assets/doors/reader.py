@@ -173,7 +173,7 @@ class Store:
 
         Returns:
             ``cell_id, region, month, cog, zarr`` (full path or URI of the file, or None), ``item`` (that of its STAC item) and
-            the cell's outline. Of a partition that failed in part, the maps that are stored.
+            the cell's outline. Of a partition that failed in part, the maps that are stored. Maps whose files are gone are left out.
 
         Raises:
             ConfigError: There are several models and none is named.
@@ -183,28 +183,25 @@ class Store:
         if name is None and len(made) > 1:
             raise ConfigError(f"there are maps of several models: name one of {', '.join(made)}")
         label = name or (made[0] if made else "")
+        there = {
+            n
+            for folder in (f"prediction/{label}", path.TILES)
+            for n in self.storage.names(folder)
+            if n.endswith(".json")
+        }
         rows = []
         for receipt in self.storage.receipts(f"prediction/{label}") if label in made else ():
-            kinds = receipt.figures.get("formats", [])
+            kinds, source = receipt.figures.get("formats", []), receipt.figures.get("source", "cube")
             for one in (c for b in receipt.blocks if b.key for c in b.cells):
-                base = map_place(
-                    label, receipt.region, str(receipt.month), one, source=receipt.figures.get("source", "cube")
-                )
+                base = map_place(label, receipt.region, str(receipt.month), one, source=source)
                 files = {k: self.storage.uri(base + end) if k in kinds else None for k, end in _ENDINGS.items()}
-                rows.append(
-                    {
-                        "cell_id": one,
-                        "region": receipt.region,
-                        "month": receipt.month,
-                        **files,
-                        "item": self.storage.uri(f"{base}.json"),
-                    }
-                )
+                row = {"cell_id": one, "region": receipt.region, "month": receipt.month, **files}
+                rows += [row | {"item": self.storage.uri(f"{base}.json")}] if f"{base}.json" in there else []
         rows = [r for r in rows if month in (None, r["month"]) and cell in (None, r["cell_id"])]
         if not rows:
-            there = f"; there are some of {', '.join(made)}" if made else ""
+            others = f"; there are some of {', '.join(made)}" if made else ""
             raise StoreError(
-                f"no map of {' '.join(filter(None, (name, month, cell))) or 'any model'} in {self.storage.root}{there}: run the project with product prediction first"
+                f"no map of {' '.join(filter(None, (name, month, cell))) or 'any model'} in {self.storage.root}{others}: run the project with product prediction first"
             )
         outlines = self.cells().set_index("cell_id").geometry
         table = pd.DataFrame(rows).sort_values(["month", "cell_id"], ignore_index=True)

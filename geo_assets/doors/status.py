@@ -21,7 +21,7 @@ from geo_assets.tasks.cells import cell_boxes
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.prediction_cube import plan_prediction
-from geo_assets.tasks.prediction_plan import failures_of
+from geo_assets.tasks.prediction_plan import failures_of, stored_maps
 from geo_assets.tasks.prediction_tiles import plan_tiles, read_maps, read_tiles, tile_cells
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.previous import Previous, read_previous
@@ -71,10 +71,33 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     if predictor and ("prediction" in wanted or workspace.storage.names(path.receipts(predictor.product))):
         composites, of = Composites(workspace.storage, there), [(r, m) for r in regions for m in predictor.series]
         if predictor.of_tiles:
-            states += [_of_tiles(workspace, predictor, r, m) for r, m in of]
+            maps = [_of_tiles(workspace, predictor, r, m) for r, m in of]
         else:
-            states += [_prediction(workspace, predictor, composites, r, m, there) for r, m in of]
+            maps = [_prediction(workspace, predictor, composites, r, m, there) for r, m in of]
+        states += _as_their_sources(workspace, predictor, maps, states)
     return _with_failures(workspace, states)
+
+
+def _as_their_sources(
+    workspace: Workspace, predictor: Predictor, maps: list[PartitionState], states: list[PartitionState]
+) -> list[PartitionState]:
+    """Maps that are as their sources are now are stale all the same where a source is: both are made by the next run."""
+    old = {(s.product, s.region, s.month): s for s in states if s.state != "fresh"}
+
+    def judged(state: PartitionState) -> PartitionState:
+        month = str(state.month)
+        if predictor.of_tiles:
+            read = [(ard_product(sensor), state.region, month) for sensor in predictor.sensors.values()]
+        else:
+            regions = needed_regions(workspace.cut.of_region(state.region), state.region)
+            read = [(PRODUCT, r, m) for m in predictor.series[month] for r in regions]
+        first = next((old[key] for key in read if key in old), None)
+        if first is None or state.state != "fresh":
+            return state
+        where = " ".join(filter(None, (first.product, first.region, first.month)))
+        return replace(state, state="stale", reason=f"{where}, which it reads, is {first.state}: {first.reason}")
+
+    return [judged(s) for s in maps]
 
 
 def _with_failures(workspace: Workspace, states: list[PartitionState]) -> list[PartitionState]:
@@ -184,10 +207,11 @@ def _prediction(
     previous = known.receipt
     if previous is None:
         return PartitionState(predictor.product, region, month, "missing", known.fault or "not made yet")
+    boxes = cell_boxes(table, region, grid)
     try:
         plan = plan_prediction(
-            predictor, region=region, month=month, grid=grid, cells=cell_boxes(table, region, grid), regions=needed_regions(table, region),
-            composites=composites, previous=previous, cube=there,
+            predictor, region=region, month=month, grid=grid, cells=boxes, regions=needed_regions(table, region), composites=composites,
+            previous=previous, stored=stored_maps(workspace.storage, predictor, region, month, boxes), cube=there,
         )  # fmt: skip
     except PartitionError as e:
         return _judged(previous, previous.failures, str(e), "blocks of maps")
@@ -201,10 +225,11 @@ def _of_tiles(workspace: Workspace, predictor: Predictor, region: str, month: st
     previous = known.receipt
     if previous is None:
         return PartitionState(predictor.product, region, month, "missing", known.fault or "not made yet")
+    boxes = tile_cells(table, region, workspace.project)
     try:
         plan = plan_tiles(
-            predictor, region=region, month=month, grid=workspace.grid(region), cells=tile_cells(table, region, workspace.project),
-            tiles=read_tiles(storage, predictor, region, month), previous=previous,
+            predictor, region=region, month=month, grid=workspace.grid(region), cells=boxes, tiles=read_tiles(storage, predictor, region, month),
+            previous=previous, stored=stored_maps(storage, predictor, region, month, boxes),
         )  # fmt: skip
     except PartitionError as e:
         return _judged(previous, previous.failures, str(e), "maps")

@@ -65,6 +65,8 @@ class _At:
     def text(self) -> str:
         if not isinstance(self.value, str) or not self.value.strip():
             self.fail("must be a text")
+        if not self.value.isprintable():
+            self.fail("must be a text of characters that can be written, without line breaks")
         return str(self.value)
 
     def number(self) -> float:
@@ -164,10 +166,10 @@ def _tensor(at: _At) -> Tensor:
         at.fail(f"shape has {len(shape)} sizes and dim_order {len(names)} names")
     unknown = [n for n in names if n not in DIMS]
     if unknown:
-        at.get("dim_order").fail(f"{unknown[0]!r} is not one of {', '.join(DIMS)}")
+        at.get("dim_order").fail(f"{unknown[0][:40]!r} is not one of {', '.join(DIMS)}")
     dtype = at.need("data_type").text()
     if dtype not in FLOATS:
-        at.get("data_type").fail(f"{dtype} cannot be used: scaled values and scores are {' or '.join(FLOATS)}")
+        at.get("data_type").fail(f"{dtype[:40]} cannot be used: scaled values and scores are {' or '.join(FLOATS)}")
     tensor = Tensor(shape, names, dtype)
     if len(set(tensor.dims)) < len(names):
         at.get("dim_order").fail("names a dimension twice")

@@ -42,9 +42,14 @@ def _by_function(numbers: npt.NDArray[Any], target: str) -> npt.NDArray[np.bool_
     """
     function = load_function(target, "mask.kind")
     try:
-        found = np.asarray(function(numbers))
-    except Exception as e:  # the user's own code: whatever it raises is said in one line
+        given = function(numbers)
+    except (Exception, SystemExit) as e:  # the user's own code: whatever it raises is said in one line
         raise ConfigError(f"the mask {target} failed: {told(e)[:300]}") from e
+    if isinstance(given, np.ma.MaskedArray):
+        raise ConfigError(
+            f"the mask {target} gives a masked array, of which nobody knows what is clear: give a plain one"
+        )
+    found = np.asarray(given)
     if found.dtype != np.bool_ or found.shape != numbers.shape:
         raise ConfigError(
             f"the mask {target} gives {found.dtype} {found.shape}, and must give bool {numbers.shape}: True where a pixel is clear"

@@ -14,7 +14,7 @@ from geo_assets.model.band import Band
 from geo_assets.model.cf import band_attributes
 from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.crs import reproject
-from geo_assets.model.function import function_hash, load_function
+from geo_assets.model.function import function_hash
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.lonlat import densify
 from geo_assets.model.plugin import BlockWriter, ReadSession, Variable
@@ -90,7 +90,7 @@ def pixel_mask(mask: MaskRecipe) -> dict[str, object]:
         return {"kind": mask.kind}
     if mask.is_function:
         read = mask.model_dump(mode="json", include={"kind", "band", "close_px", "open_px", "resampling"})
-        return read | {"code": function_hash(load_function(mask.kind, "mask.kind"))}
+        return read | {"code": function_hash(mask.kind, "mask.kind")}
     plain = {"resampling"} if mask.resampling == "nearest" else set()  # as it was before there was a choice
     unread = "keep" if mask.kind in BIT_KINDS else "bits"
     return mask.model_dump(mode="json", exclude={"preset", "max_cloud_cover", "band", unread, *plain})

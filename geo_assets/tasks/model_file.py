@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from geo_assets.errors import ConfigError, SourceError
+from geo_assets.errors import ConfigError, SourceError, StoreError
 from geo_assets.model import path
 from geo_assets.model.href import Access, without_query
 from geo_assets.model.mlm import ModelItem
@@ -43,7 +43,7 @@ def read_model(file: str | Path) -> ModelItem:
             content = handle.read(MOST_ITEM_BYTES + 1)
         if len(content) > MOST_ITEM_BYTES:
             raise ConfigError(f"{file}: is larger than 4 MB, which no item of a model is")
-        item = json.loads(content)
+        item = json.loads(content, parse_constant=_no_constant)
     except OSError as e:
         raise ConfigError(f"{file}: the model's item cannot be read: {e.strerror or e}") from e
     except (ValueError, RecursionError) as e:
@@ -51,6 +51,15 @@ def read_model(file: str | Path) -> ModelItem:
     if not isinstance(item, dict):
         raise ConfigError(f"{file}: the model's item is no JSON object")
     return read_item(item)
+
+
+def _no_constant(name: str) -> None:
+    """JSON has no such numbers, though Python reads them.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"it has a number {name}")
 
 
 def artifact_bytes(model: ModelItem, folder: str | Path, fetch: Fetch | None = None) -> bytes:
@@ -114,11 +123,12 @@ def stage(storage: Storage, model: ModelItem, folder: str | Path, fetch: Fetch |
     """
     written = write_item(replace(model, artifact=replace(model.artifact, href=_weights(model))))
     place = path.model(digest(written))
-    if storage.read(f"{place}/{path.MODEL_ITEM}") is None:
-        storage.write(f"{place}/{_weights(model)}", artifact_bytes(model, folder, fetch))
-        storage.write(
-            f"{place}/{path.MODEL_ITEM}", json.dumps(written, indent=1).encode()
-        )  # last: it tells that all is there
+    item, weights = json.dumps(written, indent=1, allow_nan=False).encode(), f"{place}/{_weights(model)}"
+    held = storage.read(weights)
+    if held is None or not _is_content(model, held):  # what is there may be lost or damaged since
+        storage.write(weights, artifact_bytes(model, folder, fetch))
+    if storage.read(f"{place}/{path.MODEL_ITEM}") != item:
+        storage.write(f"{place}/{path.MODEL_ITEM}", item)
     return place
 
 
@@ -126,14 +136,24 @@ def staged(storage: Storage, place: str, model: ModelItem) -> bytes:
     """The weights of a model from the storage, with the checksum that its item says.
 
     Raises:
-        ConfigError: They are gone or damaged.
+        StoreError: They are gone or damaged; the next run puts them there again.
     """
     name = f"{place}/{_weights(model)}"
     content = storage.read(name)
-    if content is None:
-        raise ConfigError(f"{storage.uri(name)}: the model's file is gone; run the partition again")
-    check_content(model, content)
+    if content is None or not _is_content(model, content):
+        state = "is gone" if content is None else "is damaged"
+        raise StoreError(
+            f"{storage.uri(name)}: the model's file {state}; run the partition again, which puts it there anew"
+        )
     return content
+
+
+def _is_content(model: ModelItem, content: bytes) -> bool:
+    try:
+        check_content(model, content)
+    except ConfigError:
+        return False
+    return True
 
 
 def _weights(model: ModelItem) -> str:

@@ -155,10 +155,8 @@ class _Key:
 
     def __init__(self, task: PredictionTask, storage: Storage) -> None:
         self.task, self.storage, recipe = task, storage, task.recipe
-        self._of = (
-            task.model.artifact.sha256, json.dumps(task.model.properties, sort_keys=True, default=str), repr(task.model.input), recipe.device,
-            recipe.batch, recipe.window_px, recipe.halo_px,
-        )  # fmt: skip
+        # The folder's name is the fingerprint of the whole item, which names the weights by their checksum
+        self._of = task.folder, recipe.device, recipe.batch, recipe.window_px, recipe.halo_px
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Key) and self._of == other._of

@@ -1,6 +1,6 @@
 """Maps of a model from the cube: which are still to be made, and the tasks that make them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.storage import Storage
 from geo_assets.tasks import prediction
 from geo_assets.tasks.model_file import stage
-from geo_assets.tasks.prediction_plan import PredictionPlan, Todo, reason_of
+from geo_assets.tasks.prediction_plan import PredictionPlan, Todo, gone, reason_of
 from geo_assets.tasks.predictor import Composites, Predictor
 
 
 def plan_prediction(
     predictor: Predictor, *, region: str, month: str, grid: PixelGrid, cells: Sequence[CellBox], regions: Sequence[str],
-    composites: Composites, previous: PartitionReceipt | None, cube: str | None, overwrite: bool = False, fault: str = "",
+    composites: Composites, previous: PartitionReceipt | None, stored: Collection[str], cube: str | None, overwrite: bool = False, fault: str = "",
 ) -> PredictionPlan:  # fmt: skip
     """Compare what is wanted with what the receipt says; reads no pixel.
 
@@ -35,6 +35,7 @@ def plan_prediction(
         regions: Whose composites must be there, see ``needed_regions``. Windows may see more, as far as it is there.
         composites: Receipts of composites.
         previous: Receipt of the partition, if there is one.
+        stored: See ``stored_maps``.
         cube: Id of the cube.
         overwrite: Make everything again.
         fault: What is wrong with the receipt that is there, which is why ``previous`` is None.
@@ -50,10 +51,13 @@ def plan_prediction(
     for block, own in groups_of(cells, grid).items():
         key = _key(predictor, month, grid, own, composites)
         had = known.get(block)
-        if had is not None and had.key == key and had.status == "ok" and not overwrite:
+        same = had is not None and had.key == key and had.status == "ok"
+        lost = [c.id for c in own if c.id not in stored]
+        if had is not None and same and not lost and not overwrite:
             fresh.append(had)
         else:
-            reason = "overwrite" if overwrite else fault or reason_of(previous, had, own, "composite")
+            why = gone(lost) if same and lost else reason_of(previous, had, own, "composite")
+            reason = "overwrite" if overwrite else fault or why
             todo.append(Todo(block, own, key, reason))
     inputs = {key: composites.of(region, key, grid).data_version for key in predictor.series[month]}
     return PredictionPlan(

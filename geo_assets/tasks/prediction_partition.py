@@ -117,7 +117,7 @@ def _receipt(
 
 
 def _delete_withdrawn(storage: Storage, plan: PredictionPlan, receipt: PartitionReceipt) -> None:
-    """Delete maps of cells that are not of the partition any more, so that nobody takes them for its own."""
+    """Delete maps of cells that are not of the partition any more, and files of another format, so that nobody takes them for its own."""
     label, month = receipt.product.partition("/")[2], str(receipt.month)
     kept = {cell for block in receipt.blocks for cell in (*block.cells, *block.missing)}
     if plan.predictor.of_tiles:  # these lie beside other tiles, so only what the receipt named is known
@@ -129,7 +129,9 @@ def _delete_withdrawn(storage: Storage, plan: PredictionPlan, receipt: Partition
                 storage.delete(place + ending)
         return
     base = path.prediction(label, receipt.region, month, "")
+    failed = {cell for block in receipt.failures for cell in (*block.cells, *block.missing)}
+    endings = {"json", "png", *({"cog": "tif"}.get(kind, kind) for kind in receipt.figures["formats"])}
     for name in storage.names(base.rstrip("/")):
-        cell = name.removeprefix(base).split("/")[0].rsplit(".", 1)[0]
-        if cell not in kept:
+        cell, _, ending = name.removeprefix(base).split("/")[0].rpartition(".")
+        if cell not in kept or (ending not in endings and cell not in failed):
             storage.delete(name)

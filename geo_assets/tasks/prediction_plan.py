@@ -1,12 +1,15 @@
 """What a partition of a prediction needs, whatever its model reads."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from geo_assets.eo.tile_keys import map_place
 from geo_assets.model.cell import CellBox
 from geo_assets.model.geometry import Block, PixelGrid
 from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.model.recipe import digest
+from geo_assets.storage import Storage
 from geo_assets.tasks import prediction
 from geo_assets.tasks.predictor import Predictor
 
@@ -92,6 +95,18 @@ class PredictionPlan:
         return "; ".join(dict.fromkeys(reasons))
 
 
+def stored_maps(
+    storage: Storage, predictor: Predictor, region: str, month: str, cells: Sequence[CellBox]
+) -> frozenset[str]:
+    """Cells of which a map is stored, whole: its item is written last. One listing of a folder, and reads nothing."""
+    label, source = predictor.recipe.label, predictor.recipe.source
+    places = {map_place(label, region, month, c.id, source=source) + ".json": c.id for c in cells}
+    if not places:
+        return frozenset()
+    folder = os.path.commonpath([os.path.dirname(p) for p in places])
+    return frozenset(places[name] for name in storage.names(folder) if name in places)
+
+
 def place_of(block: BlockReceipt) -> Place:
     """What a receipt is of: a tile, or a block by its row and column."""
     return block.name or (block.row, block.col)
@@ -106,6 +121,11 @@ def failures_of(plan: PredictionPlan) -> list[BlockReceipt]:
 def maps_version(blocks: Sequence[BlockReceipt]) -> str:
     """Data version of a partition from the keys of its maps; their order does not count."""
     return digest([prediction.CODE_VERSION, sorted([b.row, b.col, b.key, sorted(b.cells)] for b in blocks if b.key)])
+
+
+def gone(cells: Sequence[str]) -> str:
+    """That maps are no longer where they were put."""
+    return f"{len(cells)} maps are gone, such as {cells[0]}" if len(cells) > 1 else f"the map of {cells[0]} is gone"
 
 
 def reason_of(

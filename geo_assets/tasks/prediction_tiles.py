@@ -1,6 +1,6 @@
 """Maps of a model from yearly tiles: which are still to be made, and the tasks that make them, one a tile."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from geo_assets.tasks import prediction
 from geo_assets.tasks.ard_partition import ard_boxes, product
 from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.model_file import stage
-from geo_assets.tasks.prediction_plan import PredictionPlan, Todo, reason_of
+from geo_assets.tasks.prediction_plan import PredictionPlan, Todo, gone, reason_of
 from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.previous import Previous
 from geo_assets.tasks.tile import tile_box
@@ -61,7 +61,7 @@ def read_maps(storage: Storage, predictor: Predictor, region: str, month: str) -
 
 def plan_tiles(
     predictor: Predictor, *, region: str, month: str, grid: PixelGrid, cells: Sequence[CellBox], tiles: Mapping[str, PartitionReceipt],
-    previous: PartitionReceipt | None, overwrite: bool = False, only: frozenset[str] | None = None, fault: str = "",
+    previous: PartitionReceipt | None, stored: Collection[str], overwrite: bool = False, only: frozenset[str] | None = None, fault: str = "",
 ) -> PredictionPlan:  # fmt: skip
     """Compare what is wanted with what the receipt says; reads no pixel.
 
@@ -75,6 +75,7 @@ def plan_tiles(
         cells: See ``tile_cells``.
         tiles: See ``read_tiles``.
         previous: Receipt of the partition, if there is one.
+        stored: See ``stored_maps``.
         overwrite: Make everything again.
         only: Tiles that are made now; the others stay as they are. None is all.
         fault: What is wrong with the receipt that is there, which is why ``previous`` is None.
@@ -93,10 +94,12 @@ def plan_tiles(
             continue
         layers = _layers(cell, made, f"{region} {month}")
         key = _key(predictor, month, cell, layers)
-        if had is not None and had.key == key and had.status == "ok" and not overwrite:
+        same = had is not None and had.key == key and had.status == "ok"
+        if had is not None and same and cell.id in stored and not overwrite:
             fresh.append(had)
             continue
-        reason = "overwrite" if overwrite else fault or reason_of(previous, had, [cell], "tile")
+        why = gone([cell.id]) if same and cell.id not in stored else reason_of(previous, had, [cell], "tile")
+        reason = "overwrite" if overwrite else fault or why
         lacking = tuple(one.says for one in layers if not one.key)
         notes = tuple(one.says for one in layers if one.key and one.says)
         pairs = tuple((one.sensor, one.key) for one in layers)

@@ -10,6 +10,7 @@ from geo_assets.tasks import areas, cells
 from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.prediction_cube import cube_tasks, plan_prediction
 from geo_assets.tasks.prediction_partition import make_prediction
+from geo_assets.tasks.prediction_plan import stored_maps
 from geo_assets.tasks.predictor import Composites, Predictor, needed_regions
 from geo_assets.tasks.steps import Mapper, alone
 
@@ -37,10 +38,11 @@ def run_prediction(
         for region in regions or cut.regions:
             grid, table = cells.region_grid(region, project.cube), cut.of_region(region)
             needed = [r for r in needed_regions(table, region) if regions is None or r in regions]
+            boxes = cells.cell_boxes(table, region, grid)
             for month in (m for m in predictor.series if months is None or m in months):
                 plan = plan_prediction(
-                    predictor, region=region, month=month, grid=grid, cells=cells.cell_boxes(table, region, grid), regions=needed,
-                    composites=composites, previous=loaded.storage.read_receipt(predictor.product, region, month), cube=there, overwrite=overwrite,
+                    predictor, region=region, month=month, grid=grid, cells=boxes, regions=needed,
+                    composites=composites, stored=stored_maps(loaded.storage, predictor, region, month, boxes), previous=loaded.storage.read_receipt(predictor.product, region, month), cube=there, overwrite=overwrite,
                 )  # fmt: skip
                 tasks = cube_tasks(
                     plan, project, loaded.sensor, periods=periods, cube=loaded.cube, storage=loaded.storage

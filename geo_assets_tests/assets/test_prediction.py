@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,62 @@ def test_a_composite_that_is_missing_is_named(project: Tiny) -> None:
     state = states(project, PRODUCT)[WEST, "2024-04"]
     assert state.state == "stale"
     assert "no composite of utm33n_r4088_c399 2024-03: not made yet" in state.reason
+
+
+def test_maps_that_are_gone_are_told_left_out_by_the_reader_and_made_again(project: Tiny) -> None:
+    table = geo_assets.open(project.folder / "data").predictions(month="2024-04")
+    row = table[table["region"] == WEST].iloc[0]
+    Path(row["item"]).unlink()
+    Path(row["cog"]).unlink()
+    left = geo_assets.open(project.folder / "data").predictions(month="2024-04")
+    assert row["cell_id"] not in set(left["cell_id"])
+    state = states(project, PRODUCT)[WEST, "2024-04"]
+    assert (state.state, state.reason) == ("stale", f"the map of {row['cell_id']} is gone")
+    before = maps(project)
+    assert project.run().complete
+    assert remade(project, before) == {(WEST, "2024-04")}
+    assert Path(row["cog"]).exists()
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_a_model_in_the_storage_that_is_lost_or_damaged_is_put_there_anew(project: Tiny, damage: str) -> None:
+    (weights,) = (project.folder / "data" / "models").rglob("weights*")
+    content = weights.read_bytes()
+    weights.unlink()
+    if damage == "changed":
+        weights.write_bytes(content[:-1] + b"x")
+    prediction._open.cache_clear()
+    assert project.run(products=["prediction"], overwrite=True).complete
+    assert weights.read_bytes() == content
+
+
+def test_a_worker_that_lives_on_takes_the_item_as_it_is_now(project: Tiny) -> None:
+    content, item = smoothing_model()
+    classes = tuple(replace(c, value=c.value + 1) for c in item.classes)
+    write_model(project.folder / "models", (content, replace(item, classes=classes)), "tiny")
+    assert project.run().complete
+    cog = geo_assets.open(project.folder / "data").predictions(month="2024-04")["cog"]
+    found: set[int] = set()
+    for file in cog:
+        with rasterio.open(file) as source:
+            found |= set(np.unique(source.read(1)).tolist())
+    assert found - {255} <= {1, 11, 21, 31}
+    assert len(found) > 2
+
+
+def test_maps_are_stale_where_a_composite_that_they_read_is(project: Tiny) -> None:
+    project.change(mask={"close_px": 1})
+    reasons = {k: s.reason for k, s in states(project, PRODUCT).items() if s.state == "stale"}
+    assert reasons.keys() == KEYS
+    assert reasons[WEST, "2024-04"] == f"composite {WEST} 2024-03, which it reads, is stale: recipe changed: mask.close_px 0 -> 1"
+
+
+def test_another_format_leaves_no_file_of_the_old_one(project: Tiny) -> None:
+    project.change(prediction={"format": "zarr"})
+    assert project.run().complete
+    folder = project.folder / "data" / PRODUCT
+    assert list(folder.rglob("*.zarr"))
+    assert not list(folder.rglob("*.tif"))
 
 
 def test_the_plan_counts_maps_that_are_to_be_made(project: Tiny) -> None:
