@@ -129,7 +129,13 @@ def by_region(ard: ArdRecipe, *, static: bool) -> bool:
 
 
 def ard_settings(
-    ard: ArdRecipe, sensor: str, bands: tuple[str, ...], rules: tuple[str, ...] = (), *, placed: bool = False
+    ard: ArdRecipe,
+    sensor: str,
+    bands: tuple[str, ...],
+    rules: tuple[str, ...] = (),
+    *,
+    placed: bool = False,
+    radar: bool = False,
 ) -> str:
     """Fingerprint of what the recipe says of one sensor's pixels and files; an option that is added changes none.
 
@@ -139,8 +145,10 @@ def ard_settings(
         bands: Of its layers.
         rules: Those of ``ard.rules`` that it reads.
         placed: Whether its pixels are placed by heights; options for those count for no other sensor.
+        radar: Whether one of its bands is backscatter, whose unit counts for no other sensor.
     """
-    others = {"sensors", "bands", "rules", *(() if placed else ("flatten", "denoise", "geoid_m"))}
+    placing = () if placed else ("flatten", "denoise", "geoid_m")
+    others = {"sensors", "bands", "rules", *placing, *(() if radar else ("backscatter",))}
     said = ard.model_dump(mode="json", exclude=others, exclude_defaults=True)
     if read := {name: dict(of) for name, of in ard.rules.items() if name in rules}:
         said["rules"] = read

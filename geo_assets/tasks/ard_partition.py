@@ -12,6 +12,7 @@ from geo_assets.eo.radar_quality import Quality, RadarQuality
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask, ard_settings
+from geo_assets.model.band import RADAR
 from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_for
 from geo_assets.model.project import Project
@@ -203,7 +204,9 @@ def plan_ard(
 
 def _settings(project: Project, sensor: Sensor) -> str:
     rules = rules_read(sensor) if project.ard.layout == "tiles" else ()
-    return ard_settings(project.ard, sensor.name, ard_bands(project, sensor), rules, placed=not sensor.geocoded)
+    bands, known = ard_bands(project, sensor), {**sensor.bands, **sensor.derived}
+    radar = any(known[name].quantity == RADAR for name in bands)
+    return ard_settings(project.ard, sensor.name, bands, rules, placed=not sensor.geocoded, radar=radar)
 
 
 def _ground(project: Project, sensor: Sensor, table: gpd.GeoDataFrame | None) -> tuple[Scene, ...]:
