@@ -34,6 +34,10 @@ This version makes the products {made}; sections of products to come are read an
 """
 
 
+_PRODUCT = "the product `{}` is refused when it is asked for, and these settings do nothing"
+_TO_COME = {name: _PRODUCT.format(name) for name in ("chips", "embeddings", "release", "stac") if name not in MADE}
+_TO_COME["tables"] = "all tables are geoparquet, whatever stands here"
+
 _KINDS = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
 
 
@@ -79,7 +83,23 @@ def _section(name: str, model: type[BaseModel]) -> str:
         for key, field in model.model_fields.items()
     ]
     doc = (model.__doc__ or "").strip().splitlines()[0]
+    if name in _TO_COME:
+        doc += f"\n\n**Not made by this version:** {_TO_COME[name]}."
     return f"## {name}\n\n{doc}\n\n| key | values | default | what it is |\n|---|---|---|---|\n" + "\n".join(rows)
+
+
+def _inner(name: str, model: type[BaseModel]) -> list[str]:
+    """Tables of a section's settings that have settings of their own, and no section."""
+    own = {m for field in Project.model_fields.values() for m in _models(field.annotation)}
+    tables = []
+    for key, field in model.model_fields.items():
+        named = ".<name>" if any(get_origin(a) is dict for a in (field.annotation, *get_args(field.annotation))) else ""
+        tables += [
+            _section(f"`{name}.{key}{named}`", m).replace("## ", "### ", 1)
+            for m in _models(field.annotation)
+            if m not in own
+        ]
+    return tables
 
 
 def render() -> str:
@@ -96,7 +116,8 @@ def render() -> str:
             f"| `{key}` | {'' if inner else _default(field)} | {field.description or (f'see [{key}](#{key})' if inner else '')} |"
         )
         if inner:
-            sections.append(_section(key, inner[0]))
+            listed = get_origin(field.annotation) is list
+            sections += [_section(key, inner[0]), *_inner(key + ("[]" if listed else ""), inner[0])]
     return "\n".join([parts[0], parts[1] + "\n" + "\n".join(rows), "", "\n\n".join(sections)]) + "\n"
 
 

@@ -29,3 +29,11 @@ def test_sensors_when_listed_then_every_band_of_every_sensor_has_its_facts():
     landsat = sections["landsat-c2-l2"]
     assert "| `1` | -0.2 to 1.6022125 | `uint16` | 2.75e-05 | -0.2 | 0 | 30 | `red`," in landsat
     assert "| `K` | 149 to 373 | `uint16` | 0.00341802 | 149 | 0 | 100 | `lwir11`," in landsat
+
+
+def test_project_file_when_settings_have_settings_then_they_are_listed_and_products_to_come_are_marked():
+    sections = {s.splitlines()[0]: s for s in (_DOCS / "reference" / "project-file.md").read_text().split("\n## ")[1:]}
+    for part in ("### `sensors[].bands.<name>`", "### `sensors[].mask`", "| `gsd_m` |", "| `bits` |", "| `nodata` |"):
+        assert part in sections["sensors"]
+    marked = {name for name, text in sections.items() if "Not made by this version" in text}
+    assert marked == {"chips", "embeddings", "release", "stac", "tables"}

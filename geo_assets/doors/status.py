@@ -143,7 +143,9 @@ def _scenes(workspace: Workspace, sensor: str, region: str, month: str | None) -
             name, region, month, "stale", f"code {receipt.code_version} -> {search_task.CODE_VERSION}"
         )
     if receipt.recipe_hash != search_task.search_hash(workspace.project, sensor):
-        return PartitionState(name, region, month, "stale", "catalog, collections, exclude or max_cloud_cover changed")
+        cloudy = sensor_of(workspace.project.sensor(sensor)).cloud_cover_field is not None
+        settings = "catalog, collections, exclude or max_cloud_cover" if cloudy else "catalog, collections or exclude"
+        return PartitionState(name, region, month, "stale", f"{settings} changed")
     return PartitionState(name, region, month, "fresh", "")
 
 

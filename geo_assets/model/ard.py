@@ -1,7 +1,7 @@
 """Analysis-ready scenes: what is asked for, and what of it one worker makes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -129,7 +129,13 @@ def by_region(ard: ArdRecipe, *, static: bool) -> bool:
 
 
 def ard_settings(
-    ard: ArdRecipe, sensor: str, bands: tuple[str, ...], rules: tuple[str, ...] = (), *, placed: bool = False
+    ard: ArdRecipe,
+    sensor: str,
+    bands: tuple[str, ...],
+    rules: tuple[str, ...] = (),
+    *,
+    placed: bool = False,
+    radar: bool = False,
 ) -> str:
     """Fingerprint of what the recipe says of one sensor's pixels and files; an option that is added changes none.
 
@@ -139,9 +145,26 @@ def ard_settings(
         bands: Of its layers.
         rules: Those of ``ard.rules`` that it reads.
         placed: Whether its pixels are placed by heights; options for those count for no other sensor.
+        radar: Whether one of its bands is backscatter, whose unit counts for no other sensor.
     """
-    others = {"sensors", "bands", "rules", *(() if placed else ("flatten", "denoise", "geoid_m"))}
-    said = ard.model_dump(mode="json", exclude=others, exclude_defaults=True)
+    return digest([ard_values(ard, rules, placed=placed, radar=radar, given=True), sensor, list(bands)])
+
+
+def ard_values(
+    ard: ArdRecipe, rules: tuple[str, ...] = (), *, placed: bool = False, radar: bool = False, given: bool = False
+) -> dict[str, Any]:
+    """Options that count for a sensor, by their names; see ``ard_settings``.
+
+    Args:
+        ard: The recipe.
+        rules: Those of ``ard.rules`` that the sensor reads.
+        placed: Whether its pixels are placed by heights.
+        radar: Whether one of its bands is backscatter.
+        given: Leave out options that have their default.
+    """
+    placing = () if placed else ("flatten", "denoise", "geoid_m")
+    others = {"sensors", "bands", "rules", *placing, *(() if radar else ("backscatter",))}
+    said = ard.model_dump(mode="json", exclude=others, exclude_defaults=given)
     if read := {name: dict(of) for name, of in ard.rules.items() if name in rules}:
         said["rules"] = read
-    return digest([said, sensor, list(bands)])
+    return said

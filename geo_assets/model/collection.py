@@ -29,7 +29,9 @@ class BandRecipe(Recipe):
         default=None,
         description="DN that means not observed, where the file does not say it; left out: 0, or NaN for float32",
     )
-    dtype: Dtype = Field(default="uint16", description="type of the stored numbers")
+    dtype: Dtype = Field(
+        default="uint16", description="type of the stored numbers; of unit class always uint8, which may be left out"
+    )
     gsd_m: float = Field(default=10, gt=0, le=100_000, description="ground sampling distance in metres")
     unit: str = Field(default="1", max_length=40, description="unit of the value; class for categories")
     shown: list[float] = Field(
@@ -39,6 +41,12 @@ class BandRecipe(Recipe):
         description="values that a picture shows black and white",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_classes(cls, data: Any) -> Any:
+        classes = isinstance(data, dict) and data.get("unit") == "class"
+        return {"dtype": "uint8", **data} if classes else data
+
     @model_validator(mode="after")
     def _fits(self) -> "BandRecipe":
         if self.scale == 0:
@@ -47,7 +55,7 @@ class BandRecipe(Recipe):
         if whole and self.nodata is not None and self.nodata != int(self.nodata):
             raise ValueError(f"nodata {self.nodata} is no {self.dtype}")
         if self.unit == "class" and self.dtype != "uint8":
-            raise ValueError("a band of classes is uint8")
+            raise ValueError(f"a band of unit class has dtype uint8, not {self.dtype}: leave dtype out")
         if self.shown[0] >= self.shown[1]:
             raise ValueError("shown needs two values, the smaller one first")
         return self

@@ -11,7 +11,7 @@ import geopandas as gpd
 from geo_assets.eo.radar_quality import Quality, RadarQuality
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
-from geo_assets.model.ard import ArdTask, ard_settings
+from geo_assets.model.ard import ArdTask
 from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_for
 from geo_assets.model.project import Project
@@ -26,6 +26,7 @@ from geo_assets.tasks import ard, composite
 from geo_assets.tasks.ard_layers import layers_of
 from geo_assets.tasks.ard_picture import ard_quicklook, update_ard_picture
 from geo_assets.tasks.ard_pixels import read_bands
+from geo_assets.tasks.ard_recipe import reason, recipe_values, settings
 from geo_assets.tasks.ard_table import read_layers, write_layers
 from geo_assets.tasks.cells import cell_boxes, region_grid
 from geo_assets.tasks.heights import CODE_VERSION as RADAR_VERSION
@@ -33,7 +34,7 @@ from geo_assets.tasks.heights import gives_heights, height_scenes, height_sensor
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
-from geo_assets.tasks.tile import rules_read, tile_bands, view_area
+from geo_assets.tasks.tile import tile_bands, view_area
 
 
 def product(sensor: str) -> str:
@@ -166,7 +167,8 @@ def plan_ard(
     only = None if fault else only  # nothing tells what is there of the others, so they would be lost
     entry, mask = project.sensor(sensor.name), mask_for(project.mask, sensor)
     scenes = used_scenes(table, sensor, source_bands(project, sensor), mask, advice=band_advice(project, sensor))
-    settings = [_settings(project, sensor), composite.pixel_mask(mask), entry.facts, ard.CODE_VERSION]
+    bands = ard_bands(project, sensor)
+    said = [settings(project, sensor, bands), composite.pixel_mask(mask), entry.facts, ard.CODE_VERSION]
     ground, every = _ground(project, sensor, heights), set[int]()
     known = {b.name: b for b in previous.blocks} if previous else {}
     todo, fresh = [], []
@@ -174,15 +176,17 @@ def plan_ard(
         under = reaching(reached, ground)
         every |= {id(s) for s in under}
         placed = [] if sensor.geocoded else [[list(map(str, s.identity)) for s in under], RADAR_VERSION]
-        key = digest([settings, [list(map(str, s.identity)) for s in group], *placed])
+        key = digest([said, [list(map(str, s.identity)) for s in group], *placed])
         had = known.get(name)
         same = had is not None and had.key == key and not overwrite
         # Of what failed, older files may be there still
         made = {*had.cells} - {*had.missing} if had is not None and same else set()
         now = tuple(c for c in reached if c.id not in made and (only is None or c.id in only))
         if now:
-            reason = fault or _reason(previous, had, same=same, overwrite=overwrite)
-            todo.append(Todo(name, group, now, key, reason, under))
+            why = fault or reason(
+                previous, had, group, under, project=project, sensor=sensor, bands=bands, same=same, overwrite=overwrite
+            )  # fmt: skip
+            todo.append(Todo(name, group, now, key, why, under))
         elif had is not None:  # as it should be, or another one by now but none of the cells that are made now
             there = {c.id for c in reached}
             fresh.append(had.model_copy(update={"cells": [c for c in had.cells if c in there]}))
@@ -201,11 +205,6 @@ def plan_ard(
     )
 
 
-def _settings(project: Project, sensor: Sensor) -> str:
-    rules = rules_read(sensor) if project.ard.layout == "tiles" else ()
-    return ard_settings(project.ard, sensor.name, ard_bands(project, sensor), rules, placed=not sensor.geocoded)
-
-
 def _ground(project: Project, sensor: Sensor, table: gpd.GeoDataFrame | None) -> tuple[Scene, ...]:
     """Scenes that tell heights of a region, where a sensor's pixels are placed by them."""
     entry = height_sensor(project, sensor)
@@ -214,24 +213,6 @@ def _ground(project: Project, sensor: Sensor, table: gpd.GeoDataFrame | None) ->
     if table is None:
         raise ValueError(f"{sensor.name}: its plan needs the scene table of {entry.sensor}")
     return height_scenes(project, entry, table)
-
-
-def _reason(previous: PartitionReceipt | None, had: BlockReceipt | None, *, same: bool, overwrite: bool) -> str:
-    if overwrite:
-        return "overwrite"
-    if previous is None:
-        return "missing"
-    if had is None:
-        return "new scenes"
-    if had.status == "failed":
-        return f"failed: {had.cause}"
-    if same:
-        return "new cells"
-    return (
-        f"code {previous.code_version} -> {ard.CODE_VERSION}"
-        if previous.code_version != ard.CODE_VERSION
-        else "scenes or recipe changed"
-    )
 
 
 def make_ard(
@@ -332,12 +313,14 @@ def _receipt(
     bad, now = [b for b in blocks if b.status == "failed"], [b for b in blocks if b.name in {t.name for t in plan.todo}]
     pixels = sum(b.pixels for b in blocks)
     sensor = sensor_of(project.sensor(plan.sensor))
+    bands = ard_bands(project, sensor)
     return PartitionReceipt(
         product=product(plan.sensor), region=plan.region, month=plan.month, run_id=run_id, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
         status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=layers_version(blocks),
-        recipe_hash=_settings(project, sensor), scene_hash=scene_hash([*plan.scenes, *plan.heights]),
+        recipe_hash=settings(project, sensor, bands), scene_hash=scene_hash([*plan.scenes, *plan.heights]),
         code_version=ard.CODE_VERSION, scenes=[scene_use(s) for s in plan.scenes], heights=[scene_use(s) for s in plan.heights], dropped=list(plan.dropped), blocks=blocks,
         figures={
+            "recipe": recipe_values(project, sensor, bands),
             "layers": len([b for b in blocks if b.key]), "cells": len({c for b in blocks for c in b.cells}), "pixels": pixels,
             "observed_share": round(sum(b.observed for b in blocks) / pixels, 4) if pixels else 0.0,
             "bytes_read": sum(b.bytes_read for b in now), "requests": sum(b.requests for b in now), "cpu_s": round(sum(b.cpu_s for b in now), 3),

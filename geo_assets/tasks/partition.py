@@ -176,7 +176,7 @@ def _reason(
     if previous.code_version != composite.CODE_VERSION:
         return f"code {previous.code_version} -> {composite.CODE_VERSION}"
     if previous.recipe_hash != recipe_hash(project):
-        return "recipe changed: " + _changed(previous.figures.get("recipe", {}), recipe_values(project))
+        return "recipe changed: " + changed(previous.figures.get("recipe", {}), recipe_values(project))
     before, now = {s.id for s in previous.scenes}, {s.item_id for s in scenes}
     new, gone = len(now - before), len((before & set(had.scene_ids)) - now)
     parts = [f"{n} {word} scene{'s' if n > 1 else ''}" for n, word in ((new, "new"), (gone, "withdrawn")) if n]
@@ -189,7 +189,8 @@ def recipe_values(project: Project) -> dict[str, Any]:
     return cube | {f"mask.{k}": v for k, v in composite.pixel_mask(project.mask).items()}
 
 
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> str:
+def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Settings that differ, at most four of them, as ``name before -> now``."""
     names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     return ", ".join(f"{k} {before.get(k)} -> {now.get(k)}" for k in names[:4]) or "unknown settings"
 

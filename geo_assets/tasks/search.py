@@ -187,7 +187,9 @@ def search_hash(project: Project, sensor: str) -> str:
     catalog = project.catalog_of(sensor)
     where = [catalog.kind, catalog.url, list(entry.collections)]
     left_out = [sorted(entry.exclude)] if entry.exclude else []  # as it was before there was a choice
-    return digest([where, project.mask.max_cloud_cover, *left_out, *([entry.facts] if entry.described else [])])
+    cloudy = sensor_of(entry).cloud_cover_field is not None
+    most = project.mask.max_cloud_cover if cloudy else MaskRecipe().max_cloud_cover  # as it was at the default
+    return digest([where, most, *left_out, *([entry.facts] if entry.described else [])])
 
 
 def _readable(content: bytes | None) -> bool:

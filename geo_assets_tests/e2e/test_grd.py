@@ -48,7 +48,9 @@ def test_ground_range_layers_from_plan_to_another_height_model(tmp_path: Path) -
     cli(tmp_path, "run", "--products", "scenes")
     states = cli(tmp_path, "status")
     assert states["products"][PRODUCT]["stale"] == 1
-    assert [s["reason"] for s in states["partitions"] if s["product"] == PRODUCT] == ["scenes or recipe changed"]
+    assert [s["reason"] for s in states["partitions"] if s["product"] == PRODUCT] == [
+        "2 new scenes of heights, 2 withdrawn scenes of heights"
+    ]
     assert cli(tmp_path, "run")["partitions"]["ok"] == 1
     layers = geo_assets.open(tmp_path / "data").ard(GRD, month=MONTH)
     assert {i[-8:-4] for ids in layers["item_ids"] for i in ids if "_DEM" in i} == {"2024"}

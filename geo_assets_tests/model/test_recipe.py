@@ -180,3 +180,12 @@ def test_compute_when_a_number_is_none_then_the_error_names_it(name, value):
 def test_compute_when_a_cluster_is_given_twice_then_it_is_an_error():
     said = fault(compute={"backend": "dask", "address": "tcp://127.0.0.1:8786", "cluster": "package.module:make"})
     assert "address is a cluster that runs already, and cluster makes one: leave one out" in said
+
+
+def test_described_band_when_it_holds_classes_then_its_type_may_be_left_out():
+    def sensors(**band):
+        return [{"name": "cover", "collections": ["c"], "bands": {"kind": {"asset": "k", "unit": "class", **band}}}]
+
+    found = parse_project(project(sensors=sensors(), cube={"sensor": "cover", "bands": ["kind"]}), "p.yaml")
+    assert found.sensors[0].bands["kind"].dtype == "uint8"
+    assert "has dtype uint8, not uint16: leave dtype out" in fault(sensors=sensors(dtype="uint16"))

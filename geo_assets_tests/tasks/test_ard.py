@@ -215,8 +215,32 @@ def run_plans(loaded: LoadedProject) -> list[Any]:
 def test_ard_when_the_recipe_changes_then_everything_is_made_again(home):
     before = run_ard(project(home))
     run = run_ard(project(home, mask={"keep": [4, 5]}))
-    assert all({t.reason for t in p.todo} == {"scenes or recipe changed"} for p in run.plans.values())
+    assert all(
+        {t.reason for t in p.todo} == {"recipe changed: mask.keep [2, 4, 5, 6, 7, 11] -> [4, 5]"}
+        for p in run.plans.values()
+    )
     assert {r.data_version for r in run.receipts.values()}.isdisjoint(r.data_version for r in before.receipts.values())
+
+
+def test_reason_when_a_receipt_is_older_than_its_settings_then_it_says_both(home):
+    loaded = project(home)
+    for receipt in run_ard(loaded).receipts.values():
+        kept = {k: v for k, v in receipt.figures.items() if k != "recipe"}
+        loaded.storage.write_receipt(receipt.model_copy(update={"figures": kept}))
+    assert not any(p.todo for p in run_ard(loaded).plans.values())
+    run = run_ard(project(home, ard={"resampling": "nearest"}))
+    assert {t.reason for p in run.plans.values() for t in p.todo} == {"scenes or recipe changed"}
+
+
+def test_reason_when_an_option_came_later_then_it_is_none_that_changed(home):
+    loaded = project(home)
+    for receipt in run_ard(loaded).receipts.values():
+        said = {k: v for k, v in receipt.figures["recipe"].items() if k != "ard.format"}
+        loaded.storage.write_receipt(receipt.model_copy(update={"figures": receipt.figures | {"recipe": said}}))
+    run = run_ard(project(home, ard={"resampling": "nearest"}))
+    assert {t.reason for p in run.plans.values() for t in p.todo} == {
+        "recipe changed: ard.resampling bilinear -> nearest"
+    }
 
 
 def test_ard_when_a_file_is_damaged_then_that_layer_alone_fails_and_is_made_once_it_is_whole(home):

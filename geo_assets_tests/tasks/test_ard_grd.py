@@ -161,9 +161,10 @@ def test_plan_when_heights_change_then_exactly_these_layers_are_stale(home):
     shutil.rmtree(home / "world" / DEM)
     WORLD.write_heights(home / "world", version="2024")
     again = run_ard(project(home, ard=both))
-    assert {key[0]: plan.reason for key, plan in again.plans.items()} == dict.fromkeys(
-        (GRD, "dem"), "scenes or recipe changed"
-    )
+    assert {key[0]: plan.reason for key, plan in again.plans.items()} == {
+        GRD: "2 new scenes of heights, 2 withdrawn scenes of heights",
+        "dem": "2 new scenes, 2 withdrawn scenes",
+    }
     told = {h.id for h in receipt(again).heights}
     assert told == {"Copernicus_DSM_COG_10_W_2024_DEM", "Copernicus_DSM_COG_10_E_2024_DEM"}
 

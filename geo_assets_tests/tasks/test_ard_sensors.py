@@ -89,6 +89,15 @@ def test_radar_when_made_ready_then_power_is_the_truth_within_its_speckle_and_de
         np.testing.assert_allclose(db["vv"], 10 * np.log10(linear["vv"]), rtol=1e-5)
 
 
+def test_plan_when_the_unit_of_radar_changes_then_radar_alone_is_stale(home):
+    def of(**ard: str) -> LoadedProject:
+        return project(home, S1, **cube(S1), sensors=[S1, S2, DEM], ard=ard)
+
+    run_ard(of())
+    plans = run_ard(of(backscatter="db")).plans
+    assert {sensor: bool(plan.todo) for (sensor, *_), plan in plans.items()} == {S1: True, S2: False, DEM: False}
+
+
 def test_landsat_when_made_ready_then_reflectance_is_the_truth_where_bits_say_clear(home):
     loaded = project(home, LANDSAT, **cube(LANDSAT))
     made = layers(loaded, run_ard(loaded))

@@ -13,6 +13,7 @@ from geo_assets.model import path
 from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.geometry import PixelGrid, Region
 from geo_assets.model.period import Month, Period
+from geo_assets.model.project import Project
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe
 from geo_assets.model.scene import SceneQuery
 from geo_assets.project import load_project
@@ -115,6 +116,18 @@ def test_tables_with_unusable_scenes_can_be_stored(monkeypatch: pytest.MonkeyPat
     again = read_scenes(write_scenes(table))
     assert left_out(again) == left_out(table)
     assert len(again) == 2
+
+
+def test_settings_when_the_greatest_cloud_cover_changes_then_it_counts_for_cloudy_sensors_alone() -> None:
+    described = {"name": "relief", "collections": ["r"], "bands": {"z": {"asset": "z"}}, "cloud_cover": None}
+    sensors = ["sentinel-2-l2a", "sentinel-1-rtc", "dem", described]
+    facts = {"aois": {"a": {"bbox": BOX}}, "months": {"start": "2024-06"}, "catalog": {"kind": "earth-search"}}
+    base, strict = (
+        Project.model_validate({**facts, "sensors": sensors, "mask": mask}) for mask in ({}, {"max_cloud_cover": 50})
+    )
+    changed = {s.sensor: task.search_hash(strict, s.sensor) != task.search_hash(base, s.sensor) for s in base.sensors}
+    assert changed == {"sentinel-2-l2a": True, "sentinel-1-rtc": False, "dem": False, "relief": False}
+    assert {task.search_hash(base, s.sensor) for s in base.sensors[:3]} == {"b113349acdd558ec"}  # as receipts hold it
 
 
 def test_scenes_when_none_has_a_band_then_it_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
