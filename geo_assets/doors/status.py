@@ -166,7 +166,8 @@ def _ard(workspace: Workspace, sensor: str, region: str, month: str | None) -> P
     except (PartitionError, SourceError) as e:
         return _judged(previous, previous.failures, str(e), "layers")
     asked = {t.name for t in plan.todo}
-    return _judged(previous, [b for b in previous.failures if b.name in asked], plan.reason, "layers")
+    state = _judged(previous, [b for b in previous.failures if b.name in asked], plan.reason, "layers")
+    return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
 
 
 def _pyramid(workspace: Workspace, region: str, month: str, *, there: str | None) -> PartitionState:

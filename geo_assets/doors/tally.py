@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geo_assets.assets.partitions import cube_key, region_and_month
+from geo_assets.doors.doubted import doubted_tiles
 from geo_assets.errors import ConfigError
 from geo_assets.model import path
 from geo_assets.model.ard import by_region
@@ -53,6 +54,7 @@ class Summary:
     requests: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
     empty: list[dict[str, Any]] = field(default_factory=list)
+    doubted: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
     cpu_s: float = 0.0
     wall_s: float = 0.0
@@ -69,7 +71,7 @@ class Summary:
         return {
             "run_ids": self.run_ids, "partitions": self.partitions, "tasks": self.tasks, "bytes_read": self.bytes_read, "requests": self.requests,
             "cpu_s": round(self.cpu_s, 2), "wall_s": round(self.wall_s, 2), "peak_rss_mb": round(_peak_mb(), 1), "usd": {k: round(v, 6) for k, v in self.usd.items()},
-            "failures": self.failures, "empty": self.empty, "outputs": self.outputs, "report": self.report,
+            "failures": self.failures, "empty": self.empty, "doubted": self.doubted, "outputs": self.outputs, "report": self.report,
         }  # fmt: skip
 
 
@@ -101,6 +103,11 @@ class Assets:
             return list(keys)
         series = self.predictor.series
         return [k for k in keys if k[1] in series and (self._maps is None or k in self._maps)]
+
+    @property
+    def of_tiles(self) -> bool:
+        """Whether layers are yearly tiles."""
+        return self._project.ard.layout == "tiles"
 
     def of(self, product: str) -> list[str]:
         """Names of a product's assets."""
@@ -184,12 +191,21 @@ class Tally:
             region, month = region_and_month(key)
             if (product, region, month) not in named:
                 self._fail(product, region, month, cause)
+        self._doubt(regions, keys)
         self.summary.refused = self._is_refused()
         self.summary.outputs = {
             p: self._storage.uri(path.CUBE if p in OF_CUBE else p)
             for p in self._assets.products
             if self._is_there(p, wanted)
         }
+
+    def _doubt(self, regions: list[str], keys: list[tuple[str, str]]) -> None:
+        """List the yearly tiles that are faulty or doubtful, also where only a model reads them."""
+        for asset in self._assets.names():
+            if asset.startswith(ARD) and self._assets.of_tiles:
+                places = [(r, None) for r in regions] if self._assets.by_region(asset) else keys
+                receipts = (self._storage.sound_receipt(asset, *place) for place in places)
+                self.summary.doubted += doubted_tiles(self._storage, filter(None, receipts))
 
     def _is_there(self, product: str, wanted: list[tuple[str, str | None]]) -> bool:
         """Whether something of a product is stored for what was asked for."""

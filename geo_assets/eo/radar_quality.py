@@ -22,6 +22,7 @@ from geo_assets.eo.tile_quality import (
     value_range,
 )
 from geo_assets.eo.tile_scale import NODATA
+from geo_assets.model.receipt import reasons_counted
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,18 @@ class RadarQuality:
 
 
 Quality = TileQuality | RadarQuality
+
+
+def days_dropped(quality: Quality) -> dict[str, int]:
+    """Of a tile of which no day is used, the candidates by their reason, the commonest first; else nothing."""
+    if isinstance(quality, TileQuality):
+        used, reasons = bool(quality.steps), [d.reason for d in quality.days]
+    else:
+        days = [d for plan in quality.plans for d in plan.days]
+        used, reasons = any(d.kept for d in days), [d.reason for d in days] + [d.reason for d in quality.dropped]
+    if used:
+        return {}
+    return reasons_counted((r, 1) for r in reasons)
 
 
 def radar_quality(

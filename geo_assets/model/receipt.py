@@ -1,6 +1,9 @@
 """What was made: one receipt a block, and one a partition that holds them; and a note of what could not be made."""
 
 import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
@@ -11,6 +14,8 @@ from geo_assets.model.scene import Scene
 Status = Literal["ok", "partial", "failed"]
 Chunk = Annotated[list[NonNegativeInt], Field(min_length=2, max_length=2)]
 _NUMBERS = ("pixels", "observed_share", "n_clear_mean", "bytes_read", "requests", "blocks_made", "blocks_failed", "blocks_kept")  # fmt: skip
+
+_FIGURE = re.compile(r"\d+(?:[.-]\d+)*")
 
 
 class _Record(BaseModel):
@@ -66,6 +71,13 @@ class BlockReceipt(_Record):
     run_id: str = Field(default="", description="run that made it, or tried to")
     kind: str = Field(default="", description="of a failure: error, timeout, memory, lost or payload")
     notes: list[str] = Field(default_factory=list)
+    days_dropped: dict[str, int] = Field(
+        default_factory=dict,
+        description="of a yearly tile without a day, its candidates by the reason why they are not used",
+    )
+    faults: list[str] = Field(default_factory=list, description="of a yearly tile, what is certainly wrong")
+    doubts: list[str] = Field(default_factory=list, description="of a yearly tile, what is rarely right")
+    page: str = Field(default="", description="of a yearly tile, object with its page")
 
 
 class SceneUse(_Record):
@@ -138,6 +150,8 @@ class PartitionReceipt(_Record):
         if self.product.startswith("prediction/"):
             return "no pixel has all that the model reads: all is nodata"
         scenes, left_out = len(self.scenes), len(self.dropped)
+        if why := self._days_dropped:
+            return why
         if scenes:
             return f"no pixel is clear in its {scenes} scenes: all is nodata"
         return (
@@ -145,6 +159,27 @@ class PartitionReceipt(_Record):
             if left_out
             else "no scene in this period: all is nodata"
         )
+
+    @property
+    def _days_dropped(self) -> str:
+        """Why no day of yearly tiles is used, or ""."""
+        reasons = reasons_counted(pair for b in self.blocks for pair in b.days_dropped.items())
+        if not reasons:
+            return ""
+        why, most = next(iter(reasons.items()))
+        days, tiles = sum(reasons.values()), sum(1 for b in self.blocks if b.days_dropped)
+        of = f" of {tiles} tiles" if tiles > 1 else ""
+        like = " or the like" if most > 1 else ""
+        return f"none of the {days} candidate days{of} is used: all is nodata; most often ({most}) since: {why}{like}"
+
+
+def reasons_counted(reasons: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """How often each reason is given, the commonest first; those that differ only in figures are one, in the first's words."""
+    words: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for reason, times in reasons:
+        counts[words.setdefault(_FIGURE.sub("#", reason), reason)] += times
+    return dict(counts.most_common())
 
 
 class FailureNote(_Record):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from geo_assets.report import frame, tables
 from geo_assets.report.costs import costs
@@ -19,6 +20,7 @@ _CONTENTS = (
     ("time", "Time line"),
     ("spread", "Run times"),
     ("failures", "Failures"),
+    ("doubted", "Doubted tiles"),
     ("cost", "Cost"),
     ("jobs", "Slowest jobs"),
 )
@@ -27,7 +29,8 @@ _LEGEND = {"ok": "made", "error": "failed by its own fault", "lost": "lost with 
 
 
 def run_page(
-    title: str, run_id: str, jobs: Sequence[Job], advice: tuple[str, list[str]], partitions: Mapping[str, int], *, beside: str = ""
+    title: str, run_id: str, jobs: Sequence[Job], advice: tuple[str, list[str]], partitions: Mapping[str, int], *, beside: str = "",
+    doubted: Sequence[Mapping[str, Any]] = (),
 ) -> str:  # fmt: skip
     """The HTML document.
 
@@ -38,6 +41,7 @@ def run_page(
         advice: What to do next: a sentence, and commands.
         partitions: How many there were in all, and by what they came to.
         beside: Name of the project's own report in the same folder, if it is there.
+        doubted: Yearly tiles that are faulty or doubtful, as ``run --json`` lists them.
     """
     heading = f"{title}: run report"
     body = join(
@@ -46,14 +50,19 @@ def run_page(
             section("time", "Time line", _time(jobs)),
             section("spread", "Run times and waiting", _spread(jobs)),
             section("failures", "Failures", _failures(jobs, advice)),
+            *(
+                [section("doubted", "Tiles that are faulty or doubtful", tables.doubted_table(doubted))]
+                if doubted
+                else []
+            ),
             section("cost", "Cost", _cost(jobs)),
             section("jobs", "Slowest jobs", tables.slowest_table(jobs) if run_times(jobs) else el("p", "No task ran.")),
         ]
     )
-    return frame.page(heading, _head(heading, run_id, jobs, partitions, beside), body)
+    return frame.page(heading, _head(heading, run_id, jobs, partitions, beside, doubted), body)
 
 
-def _head(heading: str, run_id: str, jobs: Sequence[Job], partitions: Mapping[str, int], beside: str) -> Markup:
+def _head(heading: str, run_id: str, jobs: Sequence[Job], partitions: Mapping[str, int], beside: str, doubted: Sequence[Mapping[str, Any]]) -> Markup:  # fmt: skip
     where = [el("p", "Run ", el("code", run_id), class_="where")]
     if time := when(jobs):
         where.append(el("p", _tight(time), class_="where"))
@@ -64,7 +73,8 @@ def _head(heading: str, run_id: str, jobs: Sequence[Job], partitions: Mapping[st
     good = run_status(jobs) == "success"
     links = () if good else (" (", el("a", "why", href="#failures"), ")")
     text = el("p", _capital(verdict(jobs)), *links, ".", class_="verdict" if good else "verdict warn")
-    return el("header", el("h1", heading), *where, text, frame.contents(_CONTENTS))
+    there = [c for c in _CONTENTS if doubted or c[0] != "doubted"]
+    return el("header", el("h1", heading), *where, text, frame.contents(there))
 
 
 def _capital(text: str) -> str:

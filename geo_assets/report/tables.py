@@ -1,7 +1,8 @@
 """Tables of a run's report: places, costs, causes, the slowest jobs and those that failed."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from geo_assets.report.jobs import Job, kind_of
 from geo_assets.report.markup import Markup, capped, data_size, dollars, duration, el, join, listed, memory, table
@@ -13,6 +14,7 @@ _SLOWEST = 20
 _CAUSES = 50
 _CELLS = 8
 _PLACES = 50
+_FOUND = 4
 _MARKS = {"ok": "●", "error": "○", "lost": "◌"}
 
 
@@ -59,6 +61,20 @@ def cause_table(causes: Sequence[Cause]) -> Markup:
     heads = ("Jobs", "Kind", "Cause, as the first of them told it", "The first of them")
     rows = [(f"{len(c.jobs):,}", status(c.first), c.first.cause, c.first.where) for c in causes[:_CAUSES]]
     return join([table("Failures by cause", heads, rows, kinds="n.tt"), capped(len(rows), len(causes), "causes")])
+
+
+def doubted_table(tiles: Sequence[Mapping[str, Any]]) -> Markup:
+    """Yearly tiles that are faulty or doubtful, with what was found and where their pages lie."""
+    heads = ("Tile", "Product", "Period", "Verdict", "What was found", "Page")
+    rows = [
+        (
+            t["tile"], t["product"], t["month"] or "–", "faulty" if t["faults"] else "doubtful",
+            listed([*t["faults"], *t["doubts"]], _FOUND), t["page"] or "–",
+        )
+        for t in tiles[:ROWS]
+    ]  # fmt: skip
+    shown = table("Yearly tiles with faults or doubts", heads, rows, kinds="c...tt")
+    return join([shown, capped(len(rows), len(tiles), "tiles")])
 
 
 def slowest_table(jobs: Sequence[Job]) -> Markup:

@@ -15,6 +15,7 @@ _WIDTH = 80
 _LABEL = 12
 _CAUSES = 10
 _PLACES = 20
+_TILES = 20
 _LONGEST = 400  # characters of a cause
 
 
@@ -42,6 +43,7 @@ def run_text(
         lines += _places(jobs)
     if any(j.status != "ok" for j in jobs):
         lines += ["", "Failures by cause", "-" * _WIDTH, *_causes(jobs)]
+    lines += _doubted(document.get("doubted") or ())
     outputs = document.get("outputs") or {}
     if outputs:
         lines += ["", "What is there", "-" * _WIDTH, *(f"  {name:<{_LABEL}}{uri}" for name, uri in outputs.items())]
@@ -100,6 +102,19 @@ def _causes(jobs: Iterable[Job]) -> list[str]:
         text = job.cause if len(job.cause) <= _LONGEST else job.cause[:_LONGEST] + " ..."
         lines += _wrapped(count + text, "", "  ") + _wrapped(f"first: {job.where}", "  ", "  ")
     return lines + _more(len(found) - _CAUSES, "cause")
+
+
+def _doubted(tiles: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not tiles:
+        return []
+    lines = ["", "Yearly tiles that are faulty or doubtful", "-" * _WIDTH]
+    for t in tiles[:_TILES]:
+        word = "faulty" if t["faults"] else "doubtful"
+        lines += _wrapped(
+            f"{t['product']} {t['month'] or ''} {t['tile']}, {word}: {[*t['faults'], *t['doubts']][0]}", "", "  "
+        )
+        lines += [f"  {t['page']}"] if t["page"] else []
+    return lines + _more(len(tiles) - _TILES, "tile")
 
 
 def _more(n: int, what: str) -> list[str]:

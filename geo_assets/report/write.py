@@ -94,7 +94,15 @@ def report_files(
         JOBS: jobs_csv(told),
         FAILED: failed_csv(told, tiles),
         TEXT: run_text(title, run_id, told, next_, document),
-        PAGE: run_page(title, run_id, told, next_, document.get("partitions") or {}, beside=beside),
+        PAGE: run_page(
+            title,
+            run_id,
+            told,
+            next_,
+            document.get("partitions") or {},
+            beside=beside,
+            doubted=document.get("doubted") or (),
+        ),
         SUMMARY: json.dumps(whole, indent=1),
     }
     # A lone surrogate in a name has no bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 import geopandas as gpd
 
-from geo_assets.eo.radar_quality import Quality, RadarQuality
+from geo_assets.eo.radar_quality import Quality, RadarQuality, days_dropped
 from geo_assets.errors import ComputeError
 from geo_assets.model import path
 from geo_assets.model.ard import ArdTask
@@ -250,7 +250,8 @@ def make_ard(
             rows += result.value.rows
             if page is not None:
                 _store_pages(storage, result.value.qualities, page)
-            blocks.append(jobs.noted(_made(todo, result.value, known.get(todo.name)), result))
+            made = _made(todo, result.value, known.get(todo.name), paged=page is not None)
+            blocks.append(jobs.noted(made, result))
         else:
             blocks.append(jobs.noted(_failed(todo, result, known.get(todo.name)), result))
     receipt = _receipt(
@@ -270,8 +271,12 @@ def make_ard(
 
 def _store_pages(storage: Storage, qualities: Sequence[Quality], page: Callable[[Quality], str]) -> None:
     for quality in qualities:
-        name = f"s1_{quality.tile}" if isinstance(quality, RadarQuality) else quality.tile
-        storage.write(path.tiles(f"{quality.year}/reports/{name}.html"), page(quality).encode())
+        storage.write(_page(quality), page(quality).encode())
+
+
+def _page(quality: Quality) -> str:
+    name = f"s1_{quality.tile}" if isinstance(quality, RadarQuality) else quality.tile
+    return path.tiles(f"{quality.year}/reports/{name}.html")
 
 
 def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:
@@ -285,7 +290,7 @@ def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdT
     )  # fmt: skip
 
 
-def _made(todo: Todo, result: ard.ArdResult, had: BlockReceipt | None) -> BlockReceipt:
+def _made(todo: Todo, result: ard.ArdResult, had: BlockReceipt | None, *, paged: bool) -> BlockReceipt:
     before = set(had.cells) if had is not None and had.key == todo.key else set()
     pixels = sum(cell.box.shape[0] * cell.box.shape[1] for cell in todo.cells)
     sizes = {cell.id: cell.box.shape[0] * cell.box.shape[1] for cell in todo.cells}
@@ -293,8 +298,19 @@ def _made(todo: Todo, result: ard.ArdResult, had: BlockReceipt | None) -> BlockR
     return BlockReceipt(
         row=0, col=0, name=todo.name, key=todo.key, chunks=[], cells=sorted(before | sizes.keys()), scene_ids=[s.item_id for s in todo.scenes], height_ids=[s.item_id for s in todo.heights],
         days=len({s.solar_day for s in todo.scenes}), pixels=pixels, observed=observed, bytes_read=result.bytes_read, requests=result.requests,
-        notes=list(result.notes), wall_s=result.wall_s, cpu_s=result.cpu_s,
+        notes=list(result.notes), wall_s=result.wall_s, cpu_s=result.cpu_s, **_judgement(result.qualities, paged),
     )  # fmt: skip
+
+
+def _judgement(qualities: Sequence[Quality], paged: bool) -> dict[str, Any]:
+    """What a receipt says of a yearly tile's quality."""
+    return {
+        key: value
+        for q in qualities
+        for key, value in (
+            ("days_dropped", days_dropped(q)), ("faults", list(q.verdict.faults)), ("doubts", list(q.verdict.doubts)), ("page", _page(q) if paged else ""),
+        )
+    }  # fmt: skip
 
 
 def _failed(todo: Todo, result: TaskResult, had: BlockReceipt | None) -> BlockReceipt:

@@ -110,15 +110,20 @@ def status(project: ProjectArgument = DEFAULT, json_: JsonOption = False, verbos
     Exit code: 0 whatever the partitions are (the states are the answer), 2 if the project cannot be used.
 
     With `--json`: `products`, for each the counts `total, fresh, stale, failed, missing`; `partitions`, those that are
-    not fresh, each with `product, region, month, state, reason`; `empty`, those that are fresh and hold no pixel.
+    not fresh, each with `product, region, month, state, reason`; `empty`, those that are fresh and hold no pixel;
+    `doubted`, yearly tiles that are faulty or doubtful, each with `product, region, month, tile, faults, doubts, page`.
     """
+    from geo_assets.doors.doubted import doubted_lines, doubted_of
     from geo_assets.doors.instance import workspace
     from geo_assets.doors.status import document
     from geo_assets.doors.status import status as states_of
 
     with session(verbose=verbose):
         loaded = load_project(project)
-        shown = document(states_of(workspace(loaded), loaded.periods()))
+        work = workspace(loaded)
+        states = states_of(work, loaded.periods())
+        tiles = states if loaded.project.ard.layout == "tiles" else []
+        shown = document(states) | {"doubted": doubted_of(work.storage, tiles)}
     if json_:
         print(json.dumps(shown))
         return
@@ -136,6 +141,8 @@ def status(project: ProjectArgument = DEFAULT, json_: JsonOption = False, verbos
         out.print(f"empty    {s['product']} {s['region']} {s['month']}  {s['reason']}", markup=False, highlight=False)
     if len(shown["empty"]) > 20:
         out.print(f"... and {len(shown['empty']) - 20} more that hold no pixel; --json lists them all")
+    for line in doubted_lines(shown["doubted"]):
+        out.print(f"doubted  {line}", markup=False, highlight=False)
 
 
 def plugins(json_: JsonOption = False, verbose: VerboseOption = False) -> None:

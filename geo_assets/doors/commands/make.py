@@ -17,6 +17,7 @@ from geo_assets.doors.commands.options import (
     list_of,
     months_of,
 )
+from geo_assets.doors.doubted import doubted_lines
 from geo_assets.doors.progress import progress
 from geo_assets.doors.run_options import RunOptions
 from geo_assets.doors.terminal import ask, err, out, print_error, session
@@ -124,7 +125,8 @@ def run(
 
     With `--json`: `run_ids`; `partitions` (`total, ok, partial, failed, skipped`); `tasks` (`ok, failed, skipped`);
     `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd` (`predicted, actual`); `report`, its folder; `failures`, each with `product, region, month,
-    block, cells, cause`; `empty`, partitions that hold no pixel, each with its `reason`; `outputs`, the URI by product.
+    block, cells, cause`; `empty`, partitions that hold no pixel, each with its `reason`; `doubted`, yearly tiles that are
+    faulty or doubtful, each with `product, region, month, tile, faults, doubts, page`; `outputs`, the URI by product.
     """
     first, last = months_of(months)
     options = RunOptions(
@@ -204,6 +206,8 @@ def _print_summary(summary: Any) -> None:
         err.print(f"warning: {where}: {e['reason']}", style="yellow", markup=False, highlight=False)
     if len(summary.empty) > 20:
         err.print(f"... and {len(summary.empty) - 20} more that hold no pixel; --json lists them all", style="yellow")
+    for line in doubted_lines(summary.doubted):
+        err.print(f"warning: {line}", style="yellow", markup=False, highlight=False)
     for f in summary.failures[:20]:
         where = " ".join(str(f[k]) for k in ("product", "region", "month") if f[k]) + (
             f" {kind_of(str(f['product']))} {f['block']}" if f["block"] else ""
