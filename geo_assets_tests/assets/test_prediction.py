@@ -354,7 +354,10 @@ def test_maps_are_stale_where_a_composite_that_they_read_is(project: Tiny) -> No
     project.change(mask={"close_px": 1})
     reasons = {k: s.reason for k, s in states(project, PRODUCT).items() if s.state == "stale"}
     assert reasons.keys() == KEYS
-    assert reasons[WEST, "2024-04"] == f"composite {WEST} 2024-03, which it reads, is stale: recipe changed: mask.close_px 0 -> 1"
+    assert (
+        reasons[WEST, "2024-04"]
+        == f"composite {WEST} 2024-03, which it reads, is stale: recipe changed: mask.close_px 0 -> 1"
+    )
 
 
 def test_another_format_leaves_no_file_of_the_old_one(project: Tiny) -> None:
