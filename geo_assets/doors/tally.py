@@ -121,6 +121,12 @@ class Assets:
         static = sensor_of(self._project.sensor(sensor)).static
         return by_region(self._project.ard, static=static) if kind == "ard" else static
 
+    @property
+    def of_tiles(self) -> set[str]:
+        """Products whose files are those of yearly tiles."""
+        maps = self.predictor is not None and self.predictor.of_tiles
+        return ({"ard"} if self._project.ard.layout == "tiles" else set()) | ({"prediction"} if maps else set())
+
     def names(self) -> list[str]:
         """All of them but the cells."""
         return [n for p in self.products if p != "cells" for n in self.of(p)]
@@ -190,6 +196,8 @@ class Tally:
             for p in self._assets.products
             if self._is_there(p, wanted)
         }
+        if self._assets.of_tiles & {*self.summary.outputs}:
+            self.summary.outputs[path.TILES] = self._storage.uri(path.TILES)
 
     def _is_there(self, product: str, wanted: list[tuple[str, str | None]]) -> bool:
         """Whether something of a product is stored for what was asked for."""
