@@ -124,7 +124,8 @@ class Store:
         Returns:
             ``cell_id, layer, item_ids, time, solar_day, observed_share, crs, transform, shape, offset, baseline, bands``
             (statistics by band, in values), ``cog`` and ``zarr`` (full path or URI of the file, or None), the footprint, and
-            ``region`` and ``month`` of the partition.
+            ``region`` and ``month`` of the partition. ``offset`` is what was already added to a scene's DN; it is not to be
+            taken off again. Yearly tiles have keys of their ``arrays`` by name instead of files.
 
         Raises:
             PartitionError: No such month can be.
