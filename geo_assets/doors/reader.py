@@ -24,20 +24,8 @@ from geo_assets.tasks.ard_table import read_layers
 from geo_assets.tasks.cells import read_cells
 
 _COLUMNS = (
-    "product",
-    "region",
-    "month",
-    "status",
-    "data_version",
-    "recipe_hash",
-    "scene_hash",
-    "code_version",
-    "run_id",
-    "snapshot",
-    "made_at",
-    "wall_s",
-)
-_PRODUCTS = ("cells", "composite", "pyramid")  # others have a name of their own in them
+    "product", "region", "month", "status", "data_version", "recipe_hash", "scene_hash", "code_version", "run_id", "snapshot", "made_at", "wall_s",
+)  # fmt: skip
 _ENDINGS = {"cog": ".tif", "zarr": ".zarr"}
 _OF_ALL = ("multiscales", "proj:", "spatial:", "zarr_conventions")  # attributes about the whole group
 
@@ -65,6 +53,9 @@ class Store:
                 f"{storage.root} holds nothing made by geo_assets yet: give the project's storage, or run the project first"
             )
         return cls(storage)
+
+    def __repr__(self) -> str:
+        return f"<geo_assets store {self.storage.root}: {', '.join(self._products())}>"
 
     def cells(self) -> gpd.GeoDataFrame:
         """Cells with ``cell_id, region, regions, crs, geometry``; EPSG:4326, one row a cell.
@@ -133,7 +124,8 @@ class Store:
         Returns:
             ``cell_id, layer, item_ids, time, solar_day, observed_share, crs, transform, shape, offset, baseline, bands``
             (statistics by band, in values), ``cog`` and ``zarr`` (full path or URI of the file, or None), the footprint, and
-            ``region`` and ``month`` of the partition.
+            ``region`` and ``month`` of the partition. ``offset`` is what was already added to a scene's DN; it is not to be
+            taken off again. Yearly tiles have keys of their ``arrays`` by name instead of files.
 
         Raises:
             PartitionError: No such month can be.
@@ -231,7 +223,7 @@ class Store:
             blocks: One row a block, that is a task, in place of one a partition.
 
         Raises:
-            ConfigError: There is no such product; names those that there are.
+            ConfigError: Nothing was made of such a product; names those that have receipts.
         """
         found = self._receipts(product)
         rows = list(_block_rows(found)) if blocks else [_partition_row(r) for r in found]
@@ -241,17 +233,22 @@ class Store:
         """The receipts themselves, with provenance: scenes, offsets, duplicates dropped and why.
 
         Raises:
-            ConfigError: There is no such product; names those that there are.
+            ConfigError: Nothing was made of such a product; names those that have receipts.
         """
         return self._receipts(product)
 
     def _receipts(self, product: str) -> list[PartitionReceipt]:
         found = list(self.storage.receipts(product))
-        if not found and product not in _PRODUCTS:
-            names = {n.removeprefix(f"{path.RECEIPTS}/").rsplit("/", 2)[0] for n in self.storage.names(path.RECEIPTS)}
-            made = f"there are some of {', '.join(sorted(names))}" if names else "nothing was made yet"
+        if not found:
+            names = self._products()
+            made = f"there are some of {', '.join(names)}" if names else "nothing was made yet"
             raise ConfigError(f"no receipt of a product {product!r} in {self.storage.root}; {made}")
         return found
+
+    def _products(self) -> list[str]:
+        """Those that have receipts."""
+        names = self.storage.names(path.RECEIPTS)
+        return sorted({n.removeprefix(f"{path.RECEIPTS}/").rsplit("/", 2)[0] for n in names})
 
     def groups(self) -> list[str]:
         """Groups of the cube that hold a partition, one a CRS."""

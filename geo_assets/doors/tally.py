@@ -104,11 +104,6 @@ class Assets:
         series = self.predictor.series
         return [k for k in keys if k[1] in series and (self._maps is None or k in self._maps)]
 
-    @property
-    def of_tiles(self) -> bool:
-        """Whether layers are yearly tiles."""
-        return self._project.ard.layout == "tiles"
-
     def of(self, product: str) -> list[str]:
         """Names of a product's assets."""
         project = self._project
@@ -127,6 +122,12 @@ class Assets:
             return False
         static = sensor_of(self._project.sensor(sensor)).static
         return by_region(self._project.ard, static=static) if kind == "ard" else static
+
+    @property
+    def of_tiles(self) -> set[str]:
+        """Products whose files are those of yearly tiles."""
+        maps = self.predictor is not None and self.predictor.of_tiles
+        return ({"ard"} if self._project.ard.layout == "tiles" else set()) | ({"prediction"} if maps else set())
 
     def names(self) -> list[str]:
         """All of them but the cells."""
@@ -198,11 +199,13 @@ class Tally:
             for p in self._assets.products
             if self._is_there(p, wanted)
         }
+        if self._assets.of_tiles & {*self.summary.outputs}:
+            self.summary.outputs[path.TILES] = self._storage.uri(path.TILES)
 
     def _doubt(self, regions: list[str], keys: list[tuple[str, str]]) -> None:
         """List the yearly tiles that are faulty or doubtful, also where only a model reads them."""
         for asset in self._assets.names():
-            if asset.startswith(ARD) and self._assets.of_tiles:
+            if asset.startswith(ARD) and "ard" in self._assets.of_tiles:
                 places = [(r, None) for r in regions] if self._assets.by_region(asset) else keys
                 receipts = (self._storage.sound_receipt(asset, *place) for place in places)
                 self.summary.doubted += doubted_tiles(self._storage, filter(None, receipts))

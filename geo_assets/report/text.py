@@ -79,19 +79,20 @@ def _places(jobs: Sequence[Job]) -> list[str]:
     groups = by((j for j in jobs if j.is_task), lambda j: (j.product, j.place or LOCAL, j.backend))
     if not groups:
         return []
-    head = f"{'Product':<12}{'Place':<20}{'Backend':<10}{'Jobs':>7}{'Failed':>8}{'Work':>11}{'Cost':>11}"
+    head = f"{'Product':<20}{'Place':<16}{'Backend':<8}{'Jobs':>7}{'Failed':>8}{'Work':>11}{'Cost':>10}"
     lines = ["", head, "-" * _WIDTH]
     for (product, place, backend), group in list(groups.items())[:_PLACES]:
         f = Group.of(group)
         lines.append(
-            f"{_cut(product, 11):<12}{_cut(place, 19):<20}{_cut(backend or '-', 9):<10}{f.jobs:>7,}{f.failed:>8,}{duration(f.run_s):>11}{dollars(f.usd):>11}"
+            f"{_cut(product, 19):<20}{_cut(place, 15):<16}{_cut(backend or '-', 7):<8}{f.jobs:>7,}{f.failed:>8,}{duration(f.run_s):>11}{dollars(f.usd):>10}"
         )
     return lines + _more(len(groups) - _PLACES, "line")
 
 
 def _cut(text: str, most: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 1] + "~"
+    """Names are told apart by their ends as often as by how they begin."""
+    flat, head = " ".join(text.split()), most // 2
+    return flat if len(flat) <= most else f"{flat[:head]}~{flat[head + 1 - most :]}"
 
 
 def _causes(jobs: Iterable[Job]) -> list[str]:

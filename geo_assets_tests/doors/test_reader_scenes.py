@@ -5,7 +5,7 @@ import shapely
 
 import geo_assets
 from geo_assets.eo.scenes import decide, write_scenes
-from geo_assets.errors import PartitionError, StoreError
+from geo_assets.errors import ConfigError, PartitionError, StoreError
 from geo_assets.model import path
 from geo_assets.sensors.sentinel_2_l2a import PLUGIN as S2
 from geo_assets.storage import Storage
@@ -34,6 +34,15 @@ def test_scenes_when_the_month_or_region_is_none_then_it_says_how_to_write_it(da
         data.scenes(month="junk")
     with pytest.raises(PartitionError, match="junk"):
         data.scenes(region="junk")
+
+
+def test_receipts_when_there_is_no_composite_then_what_there_is_is_named(data):
+    with pytest.raises(ConfigError, match=r"no receipt of a product 'composite' in .*; there are some of scenes/x$"):
+        data.receipts()
+
+
+def test_store_when_shown_then_root_and_products(data, tmp_path):
+    assert repr(data) == f"<geo_assets store {tmp_path}: scenes/x>"
 
 
 def test_scenes_when_the_month_was_not_made_then_it_says_which_are_there(data):

@@ -185,3 +185,14 @@ def test_report_when_there_are_10_000_jobs_then_small_and_soon():
     shown = Page(found["report.html"].decode())
     assert "First 200 of" in shown.text
     assert len(shown.all("rect")) < 3000
+
+
+def test_text_when_names_of_products_are_long_then_their_lines_can_be_told_apart():
+    names = ("ard/sentinel-1-rtc", "ard/sentinel-2-l2a", "prediction/forest-loss-v1", "prediction/forest-loss-v2")
+    jobs = [j for name in names for j in made.jobs(2, failing=0, product=name)]
+    lines = files(jobs)["report.txt"].decode().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("Product"))
+    shown = {line.split()[0] for line in lines[at + 2 : at + 10]}
+    assert {*names[:2]} <= shown
+    assert len(shown) == len(names)
+    assert max(map(len, lines)) <= 80

@@ -126,7 +126,8 @@ def run(
     With `--json`: `run_ids`; `partitions` (`total, ok, partial, failed, skipped`); `tasks` (`ok, failed, skipped`);
     `bytes_read`, `requests`, `cpu_s`, `wall_s`, `peak_rss_mb`, `usd` (`predicted, actual`); `report`, its folder; `failures`, each with `product, region, month,
     block, cells, cause`; `empty`, partitions that hold no pixel, each with its `reason`; `doubted`, yearly tiles that are
-    faulty or doubtful, each with `product, region, month, tile, faults, doubts, page`; `outputs`, the URI by product.
+    faulty or doubtful, each with `product, region, month, tile, faults, doubts, page`; `outputs`, the URI by product,
+    and that of `tiles` where files of yearly tiles are made.
     """
     first, last = months_of(months)
     options = RunOptions(
