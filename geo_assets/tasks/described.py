@@ -1,7 +1,6 @@
 """Whether a collection that is described in the project file is as its items say: scale, offset and nodata of its bands."""
 
 import math
-import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +109,7 @@ def _first(listed: Any) -> list[Mapping[str, Any]]:
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
         return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}.get(value.strip().lower())
-    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else None
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
 
 
 def _same(a: float, b: float) -> bool:
