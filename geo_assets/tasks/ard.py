@@ -34,6 +34,7 @@ CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels
 MOSAIC = "mosaic"  # the layer of a sensor whose scenes have no date
 
 Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint8]
 
 
@@ -138,7 +139,7 @@ def _stored(
     }  # fmt: skip
 
 
-def observed_pixels(sensor: Sensor, bands: Sequence[Band], values: Sequence[Pixels]) -> Bits:
+def observed_pixels(sensor: Sensor, bands: Sequence[Band], values: Sequence[Pixels]) -> Mask:
     """Whether a pixel is observed, dims (y, x), bool: in every band that was read, whatever is made of them.
 
     Flat ground is seen and has no aspect, so derived bands do not count; where there are no others, any of them does.
@@ -150,7 +151,8 @@ def observed_pixels(sensor: Sensor, bands: Sequence[Band], values: Sequence[Pixe
     """
     seen = [(b.name in sensor.derived, ~unobserved(v, b.fill)) for b, v in zip(bands, values, strict=True)]
     own = [there for derived, there in seen if not derived]
-    return np.logical_and.reduce(own) if own else np.logical_or.reduce([there for _, there in seen])
+    observed: Mask = np.logical_and.reduce(own) if own else np.logical_or.reduce([there for _, there in seen])
+    return observed
 
 
 def _stored_tile(task: ArdTask, storage: Storage, tile: TileResult) -> dict[str, Any]:
