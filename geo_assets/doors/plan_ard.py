@@ -80,7 +80,7 @@ class ArdEstimate:
             )
             boxes, heights = ard_boxes(cells, region, project), self._heights(sensor, region, cells)
             for month, table in tables:
-                self._partitions[name] += 1
+                self._partitions[name] += bool(boxes)  # a region that owns no cell has nothing to make
                 previous, fault = self._previous(name, region, month)
                 plan = plan_ard(
                     project, sensor, region=region, month=month, cells=boxes, table=table, previous=previous, overwrite=self._overwrite,

@@ -17,7 +17,7 @@ from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard
 from geo_assets.tasks.ard_partition import product as ard_product
-from geo_assets.tasks.cells import cell_boxes
+from geo_assets.tasks.cells import cell_boxes, owns_cells
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.prediction_cube import plan_prediction
@@ -46,6 +46,8 @@ class PartitionState:
 def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     """State of every partition of the project, product by product.
 
+    What is made of whole cells has no partition in a region that owns none, though cells of its neighbour reach into it.
+
     Raises:
         ConfigError: The areas cannot be read.
     """
@@ -53,6 +55,8 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     refuse_other_layout(workspace.loaded.cube, workspace.project, periods)
     regions, there = workspace.cut.regions, cube_id(workspace.loaded.cube)
     keys = [(r, m) for r in regions for m in periods.keys]
+    owning = [r for r in regions if owns_cells(workspace.cut.of_region(r), r)]
+    owned = [(r, m) for r in owning for m in periods.keys]
     states = [_cells(workspace, r) for r in regions]
     for entry in workspace.project.sensors:
         dated = [(r, None) for r in regions] if sensor_of(entry).static else keys
@@ -60,7 +64,7 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
     for name in ard_sensors(workspace.project):
         if "ard" in workspace.project.products or workspace.storage.names(path.receipts(ard_product(name))):
             static = sensor_of(workspace.project.sensor(name)).static
-            dated = [(r, None) for r in regions] if by_region(workspace.project.ard, static=static) else keys
+            dated = [(r, None) for r in owning] if by_region(workspace.project.ard, static=static) else owned
             states += [_ard(workspace, name, r, m) for r, m in dated]
     wanted = workspace.project.products
     if {PRODUCT, PYRAMID} & {*wanted} or workspace.storage.names(path.receipts(PRODUCT)):
@@ -69,7 +73,8 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
         states += [_pyramid(workspace, r, m, there=there) for r, m in keys]
     predictor = Predictor.of(workspace.project, periods)
     if predictor and ("prediction" in wanted or workspace.storage.names(path.receipts(predictor.product))):
-        composites, of = Composites(workspace.storage, there), [(r, m) for r in regions for m in predictor.series]
+        composites = Composites(workspace.storage, there)
+        of = [(r, m) for r in (owning if predictor.of_tiles else regions) for m in predictor.series]
         if predictor.of_tiles:
             maps = [_of_tiles(workspace, predictor, r, m) for r, m in of]
         else:

@@ -159,15 +159,25 @@ def _drop_duplicates(rows: Sequence[_Row]) -> None:
         for _, row in group:
             if row is winner:
                 continue
+            row.columns["duplicate_of"] = winner.id
+            if edition := _older_edition(row, winner):
+                row.reason = f"same ground as {winner.id}: {edition}"
+                continue
             ours, theirs = row.columns["baseline"] or "unknown", winner.columns["baseline"] or "unknown"
             why = f"baseline {theirs} replaces {ours}" if ours != theirs else "processed later, or later by its id"
             row.reason = f"same acquisition as {winner.id}: {why}"
-            row.columns["duplicate_of"] = winner.id
+
+
+def _older_edition(row: _Row, winner: _Row) -> str:
+    """Of a map that was made anew, which edition replaces which, or ""."""
+    ours, theirs = (a.edition if (a := r.acquisition) else "" for r in (row, winner))
+    return f"the edition of {theirs[:10]} replaces that of {ours[:10]}" if ours != theirs else ""
 
 
 def _rank(row: _Row, acquisition: Acquisition) -> tuple[Any, ...]:
-    processed = stac.parse_time(acquisition.processed)
+    processed, edition = stac.parse_time(acquisition.processed), stac.parse_time(acquisition.edition)
     return (
+        edition.timestamp() if edition else -math.inf,
         acquisition.baseline,
         processed.timestamp() if processed else -math.inf,
         row.id,

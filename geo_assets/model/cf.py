@@ -6,6 +6,7 @@ from typing import Any
 from geo_assets.model.band import Band
 
 CATEGORICAL = "categorical"  # attribute of arrays of classes
+NOT_OBSERVED = "not_observed"  # among flag_meanings: the number of pixels that no scene shows
 
 
 def band_attributes(band: Band) -> dict[str, Any]:
@@ -16,9 +17,10 @@ def band_attributes(band: Band) -> dict[str, Any]:
     attrs["units"] = "1" if band.categorical else band.unit
     if band.wavelength_um is not None:
         attrs["wavelength_um"] = band.wavelength_um
-    if band.classes:
-        attrs |= {"flag_values": sorted(band.classes), "flag_meanings": " ".join(_word(band.classes[c]) for c in sorted(band.classes))}  # fmt: skip
-    if band.categorical:  # without _FillValue, which would make xarray read floats
+    if band.classes or band.categorical:
+        names = {int(band.fill): NOT_OBSERVED, **band.classes} if band.categorical else dict(band.classes)
+        attrs |= {"flag_values": sorted(names), "flag_meanings": " ".join(_word(names[c]) for c in sorted(names))}
+    if band.categorical:  # without _FillValue, which would make xarray read floats: the class of its name says it
         return attrs | {CATEGORICAL: 1}
     if band.floating:
         return attrs | (

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from geo_assets.model.band import Band
 from geo_assets.model.recipe import BIT_KINDS, NAME, TAKEN, CatalogRecipe, MaskRecipe, Recipe, check_bits
+from geo_assets.model.same import same_scene
 from geo_assets.model.sensor import Sensor
 
 Dtype = Literal["uint8", "int16", "uint16", "int32", "float32"]
@@ -175,9 +176,11 @@ def _describe(text: str) -> Sensor:
         dtype = mask.dtype or ("uint16" if mask.bits else "uint8")
         nodata = mask.nodata if mask.nodata is not None or mask.bits else 0
         bands[_MASK_BAND] = Band(_MASK_BAND, (mask.asset,), mask.gsd_m, dtype=dtype, nodata=nodata, unit="class")
+    assets = tuple(sorted({a for band in bands.values() for a in band.assets}))
     return Sensor(
         name=entry.sensor, title=entry.sensor, collections={"*": tuple(entry.collections)}, bands=bands, default_bands=tuple(entry.bands),
         mask_band=kinds, cloud_cover_field=entry.cloud_cover, static=entry.static,
+        acquisition=functools.partial(same_scene, assets=assets, static=entry.static),
         mask_keep=tuple(mask.keep) if mask else (), mask_bits=tuple(mask.bits) if mask else (),
     )  # fmt: skip
 

@@ -25,11 +25,13 @@ class Acquisition:
         key: Equal for items of the same acquisition and tile.
         baseline: Processing baseline as a sortable tuple; the newest wins.
         processed: When the item was processed, ISO 8601; breaks ties.
+        edition: Of a map that is made anew from time to time, when it is of, ISO 8601; the newest wins, before its baseline.
     """
 
     key: str
     baseline: tuple[int, ...]
     processed: str
+    edition: str = ""
 
 
 @dataclass(frozen=True)

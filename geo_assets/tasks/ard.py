@@ -21,6 +21,7 @@ from geo_assets.model.ard import ArdTask
 from geo_assets.model.band import Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.image import Format, Image
+from geo_assets.model.sensor import Sensor
 from geo_assets.registry import load, sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks.ard_picture import layer_picture, tile_picture
@@ -33,6 +34,7 @@ CODE_VERSION = "1"  # raise it when the same scenes and recipe give other pixels
 MOSAIC = "mosaic"  # the layer of a sensor whose scenes have no date
 
 Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
 Bits = npt.NDArray[np.uint8]
 
 
@@ -124,7 +126,7 @@ def _stored(
         for suffix, content in made.encode(image).items():
             storage.write(base + suffix, content)
         hrefs[kind] = base + made.ending
-    observed = ~np.logical_or.reduce([unobserved(v, b.fill) for v, b in zip(values, bands, strict=True)])
+    observed = observed_pixels(sensor_of(task.sensor), bands, values)
     footprint = shapely.from_wkb(cell.outline)
     if single:
         footprint = shapely.intersection(footprint, shapely.from_wkb(one.footprint))
@@ -135,6 +137,22 @@ def _stored(
         "offset": one.dn_offset if single else 0, "baseline": one.baseline if single else "",
         "bands": {b.name: _figures(b, v) for b, v in zip(bands, values, strict=True)}, "hrefs": hrefs, "arrays": {}, "report": {}, "footprint": shapely.to_wkb(footprint),
     }  # fmt: skip
+
+
+def observed_pixels(sensor: Sensor, bands: Sequence[Band], values: Sequence[Pixels]) -> Mask:
+    """Whether a pixel is observed, dims (y, x), bool: in every band that was read, whatever is made of them.
+
+    Flat ground is seen and has no aspect, so derived bands do not count; where there are no others, any of them does.
+
+    Args:
+        sensor: Says which bands are derived.
+        bands: Facts of the bands.
+        values: Stored numbers by band, dims (y, x).
+    """
+    seen = [(b.name in sensor.derived, ~unobserved(v, b.fill)) for b, v in zip(bands, values, strict=True)]
+    own = [there for derived, there in seen if not derived]
+    observed: Mask = np.logical_and.reduce(own) if own else np.logical_or.reduce([there for _, there in seen])
+    return observed
 
 
 def _stored_tile(task: ArdTask, storage: Storage, tile: TileResult) -> dict[str, Any]:

@@ -280,6 +280,16 @@ def store_cells(
     return receipt, True
 
 
+def owns_cells(table: gpd.GeoDataFrame, region: str) -> bool:
+    """Whether a region owns a cell, and is not only reached by those of its neighbours.
+
+    Args:
+        table: Cells that touch the region.
+        region: Its key.
+    """
+    return bool((table["region"] == region).any())
+
+
 def cell_boxes(
     table: gpd.GeoDataFrame, region: str, grid: PixelGrid, setting: str = "cube.resolution"
 ) -> list[CellBox]:

@@ -1,6 +1,7 @@
 """The only catalog search of a region, sensor and span of months."""
 
 import datetime as dt
+import warnings
 from collections.abc import Sequence
 
 import geopandas as gpd
@@ -20,6 +21,7 @@ from geo_assets.model.scene import Scene, SceneQuery
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import load, sensor_of
 from geo_assets.storage import Storage
+from geo_assets.tasks.described import misfits
 
 CODE_VERSION = "1"  # raise it when the same items give other decisions
 STATIC_SPAN = dt.date(1970, 1, 1), dt.date(2199, 12, 31)  # a date of what has none says nothing
@@ -100,6 +102,8 @@ def _near(
     plugin, facts = load("catalogs", catalog.kind), sensor_of(sensor)
     collections = tuple(sensor.collections) or facts.collections_in(catalog.kind)
     found = plugin.search(catalog, SceneQuery(collections, area, *days))
+    for odd in misfits(sensor, found):
+        warnings.warn(f"{odd.message}: {odd.advice}", stacklevel=2)
     table = decide(found, facts, max_cloud_cover=mask.max_cloud_cover, exclude=sensor.exclude)
     near = table[shapely.intersects(table.geometry.to_numpy(), area) | table.geometry.isna().to_numpy()]
     near.attrs = dict(table.attrs)

@@ -10,6 +10,8 @@ import yaml
 
 from geo_assets.errors import ConfigError
 from geo_assets.project import LoadedProject, load_project
+from geo_assets.registry import load
+from geo_assets.tasks import ard
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.plain_run import run_plain, stored_pixels
 from geo_assets.testing.world import SampleWorld
@@ -130,6 +132,18 @@ def test_terrain_when_made_ready_then_heights_slope_and_aspect_are_those_of_the_
     assert np.concatenate(slopes).size > 1_000
     assert np.median(np.abs(np.concatenate(slopes))) < 0.3
     assert np.nanmedian(np.abs(np.concatenate(aspects))) < 10
+
+
+def test_terrain_when_ground_is_flat_then_it_is_observed_though_it_has_no_aspect():
+    dem = load("sensors", DEM)
+    height, slope = np.full((2, 2), 100, np.float32), np.zeros((2, 2), np.float32)
+    height[0, 0] = slope[0, 0] = aspect = np.nan
+    bands = [dem.bands["elevation"], dem.derived["slope"], dem.derived["aspect"]]
+    flat = [height, slope, np.full((2, 2), aspect, np.float32)]
+    expected = [[False, True], [True, True]]
+    assert ard.observed_pixels(dem, bands, flat).tolist() == expected
+    assert ard.observed_pixels(dem, bands[1:], flat[1:]).tolist() == expected
+    assert ard.observed_pixels(dem, bands[:1], flat[:1]).tolist() == expected
 
 
 def test_land_cover_when_made_ready_then_classes_are_the_truth_and_the_newest_edition(home):

@@ -23,6 +23,7 @@ from geo_assets.registry import sensor_of
 from geo_assets.tasks import areas, cells
 from geo_assets.tasks.ard_partition import ard_sensors, band_advice, source_bands
 from geo_assets.tasks.ard_partition import product as layers_product
+from geo_assets.tasks.described import misfits
 from geo_assets.tasks.search import lacking, read_bands
 
 _MANY_REGIONS = 30  # the blocks of so many regions are counted, those of further ones estimated
@@ -138,6 +139,8 @@ def catalog_findings(loaded: LoadedProject) -> Iterator[Finding]:
             yield _answered(name, len(found), whole=whole)
             for reads in _reads(loaded.project, entry) if found else ():
                 yield from _bands(loaded.project, entry, found, reads)
+            for odd in misfits(entry, found):
+                yield Finding("bands", "warning", odd.message, odd.advice)
 
 
 @dataclass(frozen=True)
