@@ -141,7 +141,9 @@ def predict(
     months: MonthsOption = None,
     regions: RegionsOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many partitions.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything again, also what is fresh.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make everything again, also the composites that it reads.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: JsonOption = False,
     verbose: VerboseOption = False,
