@@ -58,6 +58,7 @@ def test_a_broken_image_fails_its_partitions_only(broken: Tiny, made: Tiny) -> N
     np.testing.assert_array_equal(broken.cube().red.sel(time="2024-04"), made.cube().red.sel(time="2024-04"))
 
 
+@pytest.mark.heavy
 def test_retry_failed_runs_the_failed_partitions_only(
     broken: Tiny, made: Tiny, shared_world: Path, world: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_pixels_when_it_judges_another_band_then_that_is_read_and_never_interpol
     assert np.nanmax(cube.red) < 0.14
 
 
+@pytest.mark.heavy
 def test_staleness_when_the_functions_module_changes_then_all_of_it_is_made_again(
     project: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,7 @@ def test_fingerprint_when_the_function_is_an_object_of_a_library_then_the_module
         function_hash("math:floor", "here")
 
 
+@pytest.mark.heavy
 def test_command_when_a_mask_hangs_then_it_ends_all_the_same(shared_world: Path, tmp_path: Path) -> None:
     hang = "import time\n\ndef clear(numbers):\n    time.sleep(600)\n"
     tiny = Tiny.create(tmp_path / "project", shared_world, compute={"workers": 1, "timeout_s": 2, "retries": 0})

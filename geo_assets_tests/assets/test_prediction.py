@@ -173,6 +173,7 @@ def test_a_rerun_makes_nothing(project: Tiny, monkeypatch: pytest.MonkeyPatch) -
     assert {str(m.metadata["status"].value) for m in newest} == {"skipped: same composites, model and code"}
 
 
+@pytest.mark.heavy
 def test_a_scene_that_is_withdrawn_makes_exactly_the_maps_stale_that_saw_it(world: Path, tmp_path: Path) -> None:
     tiny = prepare(Tiny.create(tmp_path / "project", world))
     assert tiny.run().complete
@@ -195,6 +196,7 @@ def test_a_scene_that_is_withdrawn_makes_exactly_the_maps_stale_that_saw_it(worl
     assert kept  # blocks that see nothing of it
 
 
+@pytest.mark.heavy
 def test_a_model_of_single_pixels_does_not_look_at_its_neighbours(world: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightgbm")
     from geo_assets.testing.model_files import lightgbm_model
@@ -324,6 +326,7 @@ def test_maps_that_are_gone_are_told_left_out_by_the_reader_and_made_again(proje
     assert Path(row["cog"]).exists()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("damage", ["gone", "changed"])
 def test_a_model_in_the_storage_that_is_lost_or_damaged_is_put_there_anew(project: Tiny, damage: str) -> None:
     (weights,) = (project.folder / "data" / "models").rglob("weights*")
@@ -336,6 +339,7 @@ def test_a_model_in_the_storage_that_is_lost_or_damaged_is_put_there_anew(projec
     assert weights.read_bytes() == content
 
 
+@pytest.mark.heavy
 def test_a_worker_that_lives_on_takes_the_item_as_it_is_now(project: Tiny) -> None:
     content, item = smoothing_model()
     classes = tuple(replace(c, value=c.value + 1) for c in item.classes)
@@ -360,6 +364,7 @@ def test_maps_are_stale_where_a_composite_that_they_read_is(project: Tiny) -> No
     )
 
 
+@pytest.mark.heavy
 def test_another_format_leaves_no_file_of_the_old_one(project: Tiny) -> None:
     project.change(prediction={"format": "zarr"})
     assert project.run().complete

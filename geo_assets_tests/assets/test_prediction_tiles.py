@@ -33,6 +33,7 @@ from geo_assets_tests.eo.tile_oracle import clear_of, index_of, months_of
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
+pytestmark = pytest.mark.heavy
 
 S2, S1, DEM = "sentinel-2-l2a", "sentinel-1-rtc", "dem"
 WORLD = SampleWorld(
@@ -196,7 +197,6 @@ def test_a_rerun_makes_nothing(project: Tiny, monkeypatch: pytest.MonkeyPatch) -
     assert (state.state, state.reason) == ("fresh", "")
 
 
-@pytest.mark.heavy
 def test_a_scene_that_is_withdrawn_makes_exactly_the_map_again_that_it_reached(shared: Path, tmp_path: Path) -> None:
     world = link_world(shared, tmp_path / "world")
     rules = {"radar": {"orbit": "descending"}}
@@ -230,7 +230,6 @@ def called(
     return int(end.value.code or 0), json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.heavy
 def test_a_tile_whose_layer_fails_is_nodata_and_the_failed_table_makes_it_alone_again(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
@@ -263,7 +262,6 @@ def test_a_tile_whose_layer_fails_is_nodata_and_the_failed_table_makes_it_alone_
     assert {b.name: b.notes for b in receipt(tiny).blocks} == {NORTH: [], SOUTH: []}
 
 
-@pytest.mark.heavy
 def test_a_map_that_fails_is_kept_and_the_failed_table_makes_it_alone_again(
     project: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,7 +289,6 @@ def test_a_map_that_fails_is_kept_and_the_failed_table_makes_it_alone_again(
     assert len(read(project, SOUTH)[0]) == 12 * 3
 
 
-@pytest.mark.heavy
 def test_tiles_that_are_named_are_made_and_others_wait(shared: Path, tmp_path: Path) -> None:
     tiny = create(tmp_path / "project", shared, months_model(("slope",)), ard={"layout": "tiles", "sensors": [DEM]})
     (tmp_path / "asked.csv").write_text(f"Year,X,Y,Y_tile,X_tile\n2024,15.152,{47.232 - 1 / 36},1000,3000\n")
@@ -307,7 +304,6 @@ def test_tiles_that_are_named_are_made_and_others_wait(shared: Path, tmp_path: P
     assert remade(tiny, before) == {NORTH}
 
 
-@pytest.mark.heavy
 def test_a_pixel_that_lacks_a_month_is_nodata_where_the_model_wants_all(
     shared: Path, base: Tiny, project: Tiny
 ) -> None:
@@ -319,7 +315,6 @@ def test_a_pixel_that_lacks_a_month_is_nodata_where_the_model_wants_all(
     assert project.loaded.storage.read(place(NORTH)) == base.loaded.storage.read(place(NORTH))  # of the other name
 
 
-@pytest.mark.heavy
 def test_maps_of_tiles_that_are_withdrawn_are_deleted(project: Tiny) -> None:
     document = yaml.safe_load(project.file.read_text())
     del document["aois"]["south"]

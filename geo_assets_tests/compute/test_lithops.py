@@ -114,6 +114,7 @@ def test_localhost_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not (tmp_path / ".lithops").exists()
 
 
+@pytest.mark.heavy
 def test_a_killed_task_takes_no_try_of_the_others_in_its_process():
     with local(workers=1) as engine:
         list(engine.map(double, range(20)))  # short, so that the next job has several calls

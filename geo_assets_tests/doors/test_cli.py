@@ -249,6 +249,7 @@ def test_instance_when_its_settings_are_wrong_then_2_and_the_file_is_named(ga, t
     assert ga("status").code == 0  # needs no instance
 
 
+@pytest.mark.heavy
 def test_doctor_when_the_instance_is_damaged_then_that_is_a_finding(ga, tmp_path):
     write(tmp_path)
     home = tmp_path / ".dagster"

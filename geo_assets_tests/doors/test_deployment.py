@@ -34,6 +34,7 @@ def ga(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> A
     return call
 
 
+@pytest.mark.heavy
 def test_area_when_it_is_added_in_a_deployment_then_its_cells_and_composites_are_made(tiny, ga, tmp_path):
     area = write_area(tmp_path / "east.gpkg", EAST)
     code, added, _ = ga("aoi", "add", str(tiny.file), "east", str(area))

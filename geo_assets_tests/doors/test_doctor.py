@@ -139,6 +139,7 @@ def sensors_findings(folder, **changed):
     return found(diagnose(file), "bands")
 
 
+@pytest.mark.heavy
 def test_doctor_when_items_lack_a_band_of_layers_then_each_sensor_of_ard_is_named(tmp_path):
     (only,) = sensors_findings(tmp_path / "p", products=["ard"])
     assert only.level == "error"

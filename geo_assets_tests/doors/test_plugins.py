@@ -73,6 +73,7 @@ def test_plugins_when_boto3_is_missing_then_readers_are_usable_since_only_profil
     assert [row("readers", name)["missing"] for name in ("native", "gdal", "stackstac")] == ["", "", ""]
 
 
+@pytest.mark.heavy
 def test_plugins_when_another_package_brings_one_then_it_is_loaded_and_told(foreign):
     foreign("good_grid", '"""Hexagons.\n\nMore."""\nPLUGIN = object()')
     foreign("by_name", '"""Named."""\nMINE = object()', attribute="MINE")

@@ -78,6 +78,7 @@ def test_run_when_a_folder_is_given_then_the_report_lies_there_with_the_projects
     assert not (tiny.folder / "data" / "runs").exists()
 
 
+@pytest.mark.heavy
 def test_run_when_blocks_failed_then_its_table_of_failures_is_what_the_next_one_makes(tiny, called, tmp_path):
     WORLD.write(tmp_path / "world")
     tiny.change(catalog={"path": str(tmp_path / "world" / "catalog.json")})

@@ -53,6 +53,7 @@ def test_a_killed_run_goes_on_where_it_was(project: Tiny, calm: Tiny) -> None:
     assert set(statuses) == {"FAILURE", "SUCCESS"}  # no run of a dead process is shown as going on
 
 
+@pytest.mark.heavy
 def test_commands_in_processes_of_their_own_share_one_project(project: Tiny) -> None:
     made = cli(project.folder, "run", "--months", "2024-01:2024-02", "--regions", f"{WEST},{EAST}")
     assert made["partitions"] == {"total": 4, "ok": 4, "partial": 0, "failed": 0, "skipped": 0}

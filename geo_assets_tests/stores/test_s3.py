@@ -60,6 +60,7 @@ class TestLevels(LevelsConformance):
         return "icechunk"
 
 
+@pytest.mark.heavy
 class TestPlainLevels(LevelsConformance):
     transactional = False
 

@@ -104,11 +104,11 @@ def expected(
 @pytest.mark.parametrize(
     ("cube", "partitions", "pixels", "observed"),
     [
-        ({**PROJECTED, "resolution": 60}, 4, 43008, 32928),
+        pytest.param({**PROJECTED, "resolution": 60}, 4, 43008, 32928, marks=pytest.mark.heavy),
         ({**PROJECTED, "resolution": 120}, 4, 16384, 11520),
         ({**PROJECTED, "resolution": 100}, 2, 16384, 11264),
         ({**GEOGRAPHIC, "resolution": "1/900"}, 6, 13824, 10368),
-        ({**GEOGRAPHIC, "resolution": "1/1200"}, 4, 17280, 14400),
+        pytest.param({**GEOGRAPHIC, "resolution": "1/1200"}, 4, 17280, 14400, marks=pytest.mark.heavy),
     ],
     ids=["60 m nested", "120 m half a pixel off", "100 m", "1/900 degree", "1/1200 degree"],
 )

@@ -84,6 +84,7 @@ def test_composite_when_made_right_then_it_is_nearly_as_good_as_with_a_perfect_m
         assert made <= 1.2 * perfect
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reader", ["gdal", "stackstac"])
 def test_composite_when_another_reader_is_chosen_then_pixels_are_the_same(tmp_path, folder, reader):
     """On the scenes' own grid every reader gives the stored numbers."""
@@ -94,6 +95,7 @@ def test_composite_when_another_reader_is_chosen_then_pixels_are_the_same(tmp_pa
     assert [b.observed for b in ours[0].blocks] == [b.observed for b in theirs[0].blocks]
 
 
+@pytest.mark.heavy
 def test_composite_when_our_engine_does_not_know_a_file_then_gdal_reads_it_and_the_receipt_says_so(tmp_path, folder):
     shutil.copytree(folder, tmp_path / "world")
     granule = next(g for g in WORLD.granules if g.item_id.split("_")[2].startswith(JUDGED.replace("-", "")))
@@ -227,6 +229,7 @@ def test_composite_when_a_file_breaks_later_then_the_block_keeps_what_it_had(tmp
     )  # the strips in the other four blocks have no water, and are the same with either mask
 
 
+@pytest.mark.heavy
 def test_composite_when_the_damaged_file_is_mended_then_only_the_failed_block_is_made(tmp_path, breakable, folder):
     file = break_one(breakable)
     first = run_plain(project(tmp_path, breakable))

@@ -138,6 +138,7 @@ def test_composite_when_only_some_chunks_are_asked_for_then_they_are_those_of_th
     assert np.array_equal(ours[made], theirs[made])
 
 
+@pytest.mark.heavy
 def test_partition_when_cells_are_added_then_only_the_missing_chunks_are_made(tmp_path, folder):
     loaded = project(tmp_path / "two", folder, WEST)
     first = run_plain(loaded)

@@ -209,6 +209,7 @@ def test_a_month_without_scenes_runs_no_task_and_makes_no_commit(world: Filled) 
     assert receipt.data_version != world.loaded.storage.read_receipt("pyramid", UTM, MONTHS[0]).data_version
 
 
+@pytest.mark.heavy
 def test_other_months_and_regions_are_left_alone(world: Filled) -> None:
     expected = {name: world.stored(name, level=2) for name in world.arrays}
     world.fill(some(world), month=MONTHS[1], seed=5)
