@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,7 @@ def world(shared_world: Path, tmp_path: Path) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory, shared_world: Path) -> Tiny:
     """A project that is made; read it only."""
     tiny = Tiny.create(tmp_path_factory.mktemp("made") / "project", shared_world)
-    before = dict(os.environ)
-    os.environ.pop("DAGSTER_HOME", None)
-    try:
-        summary = tiny.run()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    assert summary.complete, summary.failures
+    tiny.run_aside()
     return tiny
 
 

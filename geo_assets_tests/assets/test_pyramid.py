@@ -1,7 +1,6 @@
 """The pyramid as an asset: one event a key, made again only where the composite changed, and what a failure leaves."""
 
 import itertools
-import os
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -45,14 +44,7 @@ def base(made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """A project whose pyramid is made; read it only."""
     tiny = made.copy(tmp_path_factory.mktemp("pyramid") / "project")
     tiny.change(products=["composite", "pyramid"])
-    before = dict(os.environ)
-    os.environ.pop("DAGSTER_HOME", None)
-    try:
-        summary = tiny.run()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    assert summary.complete, summary.failures
+    tiny.run_aside()
     return tiny
 
 

@@ -89,6 +89,18 @@ class Tiny:
         """What ``geo-assets run`` does."""
         return run_project(self.loaded, RunOptions(**options))
 
+    def run_aside(self) -> Summary:
+        """The same, for a fixture that outlives a test: the environment is as before, and no home of Dagster's counts."""
+        before = dict(os.environ)
+        os.environ.pop("DAGSTER_HOME", None)
+        try:
+            summary = self.run()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        assert summary.complete, summary.failures
+        return summary
+
     def runner(self) -> Runner:
         """Runs of any selection."""
         return Runner(self.loaded)
