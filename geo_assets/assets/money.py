@@ -1,9 +1,9 @@
 """What the tasks of a partition are expected to cost, before they are sent; nothing is asked where nobody is billed."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.live import shared
@@ -23,6 +23,7 @@ from geo_assets.tasks.prediction_plan import PredictionPlan
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import PyramidPlan
 
+F = TypeVar("F")
 Expected = dict[Any, float]  # by row and column of a block, or by the name of a layer
 
 
@@ -61,15 +62,10 @@ class Money:
         recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
-        if COMPOSITE not in self._known:
-            project, sensor = self.workspace.project, self.workspace.loaded.sensor
-            receipts = self.workspace.storage.receipts(COMPOSITE, most=MOST)
-            self._known[COMPOSITE] = CompositeForecast(
-                project, sensor, receipts, backend=recipe.backend, overhead_s=can.overhead_s
-            )
-        forecast, source = self._known[COMPOSITE], self.workspace.project.cube.sensor
+        project, sensor = self.workspace.project, self.workspace.loaded.sensor
+        forecast = self._forecast(COMPOSITE, functools.partial(CompositeForecast, project, sensor))
         todo = [t for t in plan.todo if t.scenes]  # the others have nothing to read
-        loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), source) for t in todo]
+        loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), sensor.name) for t in todo]
         return self._refused([(t.plan.block.row, t.plan.block.col) for t in todo], loads, recipe, backend)
 
     def of_pyramid(self, plan: PyramidPlan) -> Expected:
@@ -81,12 +77,8 @@ class Money:
         recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
-        if PYRAMID not in self._known:
-            receipts = self.workspace.storage.receipts(PYRAMID, most=MOST)
-            self._known[PYRAMID] = PyramidForecast(
-                self.workspace.project, receipts, backend=recipe.backend, overhead_s=can.overhead_s
-            )
-        size, pace = plan.grid.chunk_px**2, self._known[PYRAMID].pace
+        forecast = self._forecast(PYRAMID, functools.partial(PyramidForecast, self.workspace.project))
+        size, pace = plan.grid.chunk_px**2, forecast.pace
         todo = [t for t in plan.todo if t.source.days]
         loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
         return self._refused([(t.block.row, t.block.col) for t in todo], loads, recipe, backend)
@@ -100,14 +92,8 @@ class Money:
         recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
-        name = plan.predictor.product
-        if name not in self._known:
-            receipts = self.workspace.storage.receipts(name, most=MOST)
-            self._known[name] = PredictionForecast(
-                plan.predictor, receipts, backend=recipe.backend, overhead_s=can.overhead_s
-            )
-        pace = self._known[name].pace
-        loads = [Load(1, pace.seconds(t.pixels)) for t in plan.todo]
+        forecast = self._forecast(plan.predictor.product, functools.partial(PredictionForecast, plan.predictor))
+        loads = [Load(1, forecast.pace.seconds(t.pixels)) for t in plan.todo]
         return self._refused([t.place for t in plan.todo], loads, recipe, backend)
 
     def of_ard(self, plan: ArdPlan) -> Expected:
@@ -119,17 +105,21 @@ class Money:
         recipe, backend, can = self._backend
         if not can.paid or not plan.todo:
             return {}
-        name, project = ard_product(plan.sensor), self.workspace.project
-        if name not in self._known:
-            receipts = self.workspace.storage.receipts(name, most=MOST)
-            self._known[name] = ArdForecast(
-                project, sensor_of(project.sensor(plan.sensor)), receipts, backend=recipe.backend, overhead_s=can.overhead_s
-            )  # fmt: skip
-        forecast = self._known[name]
+        project, sensor = self.workspace.project, sensor_of(self.workspace.project.sensor(plan.sensor))
+        forecast = self._forecast(ard_product(plan.sensor), functools.partial(ArdForecast, project, sensor))
         loads = [
             Load(1, forecast.pace.seconds(forecast.bytes_of(t.cells, len(t.scenes))), plan.sensor) for t in plan.todo
         ]
         return self._refused([t.name for t in plan.todo], loads, recipe, backend)
+
+    def _forecast(self, product: str, make: Callable[..., F]) -> F:
+        """The product's forecast from what its stored receipts tell; read once a command."""
+        if product not in self._known:
+            recipe, _, can = self._backend
+            receipts = self.workspace.storage.receipts(product, most=MOST)
+            self._known[product] = make(receipts, backend=recipe.backend, overhead_s=can.overhead_s)
+        known: F = self._known[product]
+        return known
 
     @functools.cached_property
     def _backend(self) -> tuple[ComputeRecipe, Backend, Capabilities]:
