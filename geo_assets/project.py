@@ -29,7 +29,6 @@ from geo_assets.storage import Storage, check_root
 
 DEFAULT_FILE = "geo_assets.yaml"
 ENVIRONMENT = "GEO_ASSETS_PROJECT"
-_NO_MAP = "has pixels in the radar's own geometry, which this version makes no {} of: use sentinel-1-rtc"
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
 _MAX_DIGITS = 300  # Python refuses to write numbers with over 4,300
@@ -285,8 +284,9 @@ def _check_sensor(entry: SensorRecipe, where: Path) -> None:
 def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
     """Refuses bands that the cube's sensor does not have, or that its statistic is not for."""
     cube, masks = project.cube, set(sensor.mask_band.values())
-    if not sensor.geocoded and {"composite", "pyramid", "prediction"} & {*project.products}:
-        raise ConfigError(f"{where}: cube.sensor: {sensor.name} {_NO_MAP.format('composite')}")
+    composed = any("composite" in (product, *project.needs(product)) for product in project.products)
+    if composed and not sensor.geocoded:
+        _check_heights(project, sensor, where)
     usable = [name for name in sensor.bands if name not in masks]
     for name in cube.bands:
         if name not in usable:
@@ -346,14 +346,17 @@ def _check_heights(project: Project, sensor: Sensor, where: Path) -> None:
         try:
             undulation(np.zeros(1), np.zeros(1))
         except ConfigError as e:
-            raise ConfigError(f"{where}: ard.sensors: {sensor.name}: {e}") from e
+            raise ConfigError(f"{where}: sensors: {sensor.name}: {e}") from e
 
 
 def _check_tiles(project: Project, where: Path) -> None:
     """Refuses what yearly tiles cannot be made of."""
     for name in project.ard.sensors or [entry.sensor for entry in project.sensors]:
         if not sensor_of(project.sensor(name)).geocoded:
-            raise ConfigError(f"{where}: ard.layout tiles: {name} {_NO_MAP.format('yearly tile')}")
+            raise ConfigError(
+                f"{where}: ard.layout tiles: {name} has pixels in the radar's own geometry, of which no yearly tiles are made: "
+                "use sentinel-1-rtc"
+            )
     tile_rules(project.ard)
     months = project.months
     if project.grid.kind != "tiles":

@@ -17,6 +17,7 @@ from geo_assets.model.period import Periods
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.project import LoadedProject
 from geo_assets.tasks import composite as task
+from geo_assets.tasks.heights import height_sensor
 from geo_assets.tasks.layout import ensure_layout
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, make_partition, plan_partition
 from geo_assets.tasks.search import product as scenes_product
@@ -33,12 +34,12 @@ class CompositeConfig(dg.Config):
 def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
     """The asset for a project."""
     cube = loaded.project.cube
-    sensor_key = dg.AssetKey(["scenes", cube.sensor])
+    searches = [dg.AssetKey(["scenes", name]) for name in _searched(loaded)]
     partitions = cube_partitions(periods)
 
     @dg.asset(
         name="composite", group_name="cube", kinds={"zarr", cube.store}, owners=["team:geo-assets"], code_version=task.CODE_VERSION,
-        deps=[dg.AssetKey("cells"), sensor_key], partitions_def=partitions, backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[dg.AssetKey("cells"), *searches], partitions_def=partitions, backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[dg.AssetCheckSpec(PLAUSIBLE, asset="composite", description=PLAUSIBLE_DESCRIPTION, partitions_def=partitions)],
         description=f"Monthly {cube.statistic} of the clear solar days of {cube.sensor}: {', '.join(cube.bands)} and n_clear.",
     )  # fmt: skip
@@ -54,6 +55,12 @@ def build(loaded: LoadedProject, periods: Periods) -> dg.AssetsDefinition:
         )  # fmt: skip
 
     return composite
+
+
+def _searched(loaded: LoadedProject) -> list[str]:
+    """Sensors whose scenes it is made from."""
+    model = height_sensor(loaded.project, loaded.sensor)
+    return [loaded.project.cube.sensor, *([model.sensor] if model else [])]
 
 
 def _made(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Steps[Made]:
@@ -85,7 +92,7 @@ def _plan(run: CubeRun, region: str, month: str, *, overwrite: bool) -> Partitio
     return plan_partition(
         project, workspace.loaded.sensor, region=region, month=month, grid=grid, blocks=workspace.blocks(region),
         table=workspace.scenes(project.cube.sensor, region, month), previous=known.receipt,
-        cube=run.cube_id, overwrite=overwrite, fault=known.fault,
+        cube=run.cube_id, overwrite=overwrite, fault=known.fault, heights=workspace.heights(workspace.loaded.sensor, region),
     )  # fmt: skip
 
 
@@ -101,7 +108,9 @@ def _partition(run: CubeRun, plan: PartitionPlan) -> Steps[PartitionReceipt]:
 
 def _inputs(workspace: Workspace, region: str, month: str) -> dict[str, str]:
     """Data versions of what the partition was made from."""
-    storage, name = workspace.storage, scenes_product(workspace.project.cube.sensor)
-    of = workspace.scenes_month(workspace.project.cube.sensor, month)
-    found = {"cells": storage.sound_receipt("cells", region), name: storage.sound_receipt(name, region, of)}
+    storage = workspace.storage
+    found = {"cells": storage.sound_receipt("cells", region)}
+    for sensor in _searched(workspace.loaded):
+        name, of = scenes_product(sensor), workspace.scenes_month(sensor, month)
+        found[name] = storage.sound_receipt(name, region, of)
     return {k: r.data_version for k, r in found.items() if r}

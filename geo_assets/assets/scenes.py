@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import geopandas as gpd
+import shapely
 
 from geo_assets.assets.context import Workspace
 from geo_assets.assets.figures import reasons
@@ -18,8 +19,7 @@ from geo_assets.model.period import Periods
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks import search as task
-from geo_assets.tasks.ard_partition import ard_sensors, whole_cells
-from geo_assets.tasks.heights import gives_heights
+from geo_assets.tasks.search_area import search_area
 
 _MOST_MISSES = 2  # months in a row whose search fails, before the catalog counts as down for the rest of the region
 
@@ -56,18 +56,16 @@ def _make_static(workspace: Workspace, sensor: str, region: str, run_id: str) ->
     project = workspace.project
     table = task.search_static(
         Region.parse(region), workspace.grid(region), catalog=project.catalog_of(sensor), sensor=project.sensor(sensor), mask=project.mask,
-        beyond=_whole_cells(workspace, sensor, region),
+        area=_area(workspace, sensor, region),
     )  # fmt: skip
     return _stored(workspace, sensor, region, None, table, run_id)
 
 
-def _whole_cells(workspace: Workspace, sensor: str, region: str) -> gpd.GeoDataFrame | None:
-    """The region's cells, where whole cells are made from the sensor's scenes."""
+def _area(workspace: Workspace, sensor: str, region: str) -> shapely.Geometry:
+    """Where scenes are looked for."""
     project = workspace.project
-    facts, made = sensor_of(project.sensor(sensor)), ard_sensors(project)
-    if "ard" not in project.products or not (sensor in made or gives_heights(project, facts, made)):
-        return None
-    return whole_cells(project, facts, workspace.cut.of_region(region))
+    facts = sensor_of(project.sensor(sensor))
+    return search_area(project, facts, region, workspace.grid(region), workspace.cut.of_region(region))
 
 
 def _stored(
@@ -121,7 +119,7 @@ class _Search:
         return task.search(
             Region.parse(region), self._workspace.grid(region), [self._periods.at(self._periods.index(m)) for m in months],
             catalog=project.catalog_of(self._sensor), sensor=project.sensor(self._sensor), mask=project.mask,
-            beyond=_whole_cells(self._workspace, self._sensor, region),
+            area=_area(self._workspace, self._sensor, region),
         )  # fmt: skip
 
     def make(self, region: str, month: str, *, run_id: str) -> Made:

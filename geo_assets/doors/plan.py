@@ -29,6 +29,7 @@ from geo_assets.tasks.partition import PRODUCT, PartitionPlan, plan_partition
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import plan_pyramid
+from geo_assets.tasks.search_area import search_heights
 
 _CELLS_PER_S = 200_000.0
 # What a run takes beside its pixels, measured on two shared cores: a strip is one Dagster run
@@ -148,20 +149,26 @@ def refuse_unmakeable(workspace: Workspace, periods: Sequence[Period], regions: 
     """
     project = workspace.project
     for region in regions:
-        grid, key = workspace.grid(region), Region.parse(region)
-        tables = search_task.search(
-            key,
-            grid,
-            periods,
-            catalog=project.catalog_of(project.cube.sensor),
-            sensor=project.sensor(project.cube.sensor),
-            mask=project.mask,
-        )
+        grid = workspace.grid(region)
+        tables, heights = _searched(workspace, region, workspace.cut.of_region(region), periods)
         for month, table in tables.items():
             plan_partition(
                 project, workspace.loaded.sensor, region=region, month=month, grid=grid, blocks=workspace.planned(region), table=table,
-                previous=None,
+                previous=None, heights=heights,
             )  # fmt: skip
+
+
+def _searched(workspace: Workspace, region: str, cells: Any, periods: Sequence[Period]) -> tuple[dict[str, Any], Any]:
+    """Scene tables of the cube's sensor by period key, and that of heights which place its pixels, where that is needed.
+
+    Raises:
+        CatalogError: The search failed.
+    """
+    project, sensor, grid = workspace.project, workspace.loaded.sensor, workspace.grid(region)
+    tables = search_task.search(
+        Region.parse(region), grid, periods, catalog=project.catalog_of(sensor.name), sensor=project.sensor(sensor.name), mask=project.mask
+    )  # fmt: skip
+    return tables, search_heights(project, sensor, region, grid, cells)
 
 
 def expected(
@@ -242,16 +249,14 @@ class _Estimate:
 
     def add(self, region: str, cells: Any, periods: Sequence[Period]) -> None:
         workspace, project = self._workspace, self._workspace.project
-        grid, key = workspace.grid(region), Region.parse(region)
+        grid = workspace.grid(region)
         self.ard.add(region, cells, periods)
         self._added.append((region, cells, periods))
         if not self._of_cube:
             return
-        blocks = cell_task.plan_blocks(cells, key, grid)
+        blocks = cell_task.plan_blocks(cells, Region.parse(region), grid)
         self.blocks += len(blocks)
-        tables = search_task.search(
-            key, grid, periods, catalog=project.catalog_of(project.cube.sensor), sensor=project.sensor(project.cube.sensor), mask=project.mask
-        )  # fmt: skip
+        tables, heights = _searched(workspace, region, cells, periods)
         for period in periods:
             table = tables[period.key]
             used = table[table["kept"].astype(bool)]
@@ -260,7 +265,7 @@ class _Estimate:
             known = read_previous(workspace.storage, PRODUCT, region, period.key, grid)
             plan = plan_partition(
                 project, workspace.loaded.sensor, region=region, month=period.key, grid=grid, blocks=blocks, table=table, previous=known.receipt, cube=self._cube,
-                fault=known.fault, overwrite=self._overwrite,
+                fault=known.fault, overwrite=self._overwrite, heights=heights,
             )  # fmt: skip
             if plan.done is None:
                 self._remade.add((region, period.key))

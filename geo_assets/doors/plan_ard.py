@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import geopandas as gpd
-
 from geo_assets.assets.context import Workspace
 from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
@@ -12,13 +10,12 @@ from geo_assets.model.cost import Estimate, Load
 from geo_assets.model.geometry import Region
 from geo_assets.model.period import Period
 from geo_assets.model.receipt import PartitionReceipt
-from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard, product, whole_cells
+from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard, product
 from geo_assets.tasks.forecast import MOST, ArdForecast
-from geo_assets.tasks.heights import height_sensor
+from geo_assets.tasks.search_area import search_area, search_heights
 
 _PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
 
@@ -71,14 +68,14 @@ class ArdEstimate:
             entry = project.sensor(name)
             sensor, grid = sensor_of(entry), workspace.grid(region)
             found = search_task.search(
-                Region.parse(region), grid, periods, catalog=project.catalog_of(name), sensor=entry, mask=project.mask, beyond=whole_cells(project, sensor, cells)
+                Region.parse(region), grid, periods, catalog=project.catalog_of(name), sensor=entry, mask=project.mask, area=search_area(project, sensor, region, grid, cells)
             )  # fmt: skip
             tables = (
                 [(None, next(iter(found.values())))]
                 if by_region(project.ard, static=sensor.static)
                 else [*found.items()]
             )
-            boxes, heights = ard_boxes(cells, region, project), self._heights(sensor, region, cells)
+            boxes, heights = ard_boxes(cells, region, project), search_heights(project, sensor, region, grid, cells)
             for month, table in tables:
                 self._partitions[name] += bool(boxes)  # a region that owns no cell has nothing to make
                 previous, fault = self._previous(name, region, month)
@@ -92,17 +89,6 @@ class ArdEstimate:
                     volume = self._forecasts[name].bytes_of(todo.cells, len(todo.scenes))
                     self._bytes[name] += volume
                     self._loads[name].append(Load(1, self._forecasts[name].pace.seconds(volume), name))
-
-    def _heights(self, sensor: Sensor, region: str, cells: Any) -> gpd.GeoDataFrame | None:
-        """Scenes whose heights place a sensor's pixels, where that is needed."""
-        workspace, project = self._workspace, self._workspace.project
-        entry = height_sensor(project, sensor)
-        if entry is None:
-            return None
-        return search_task.search_static(
-            Region.parse(region), workspace.grid(region), catalog=project.catalog_of(entry.sensor), sensor=entry, mask=project.mask,
-            beyond=whole_cells(project, sensor_of(entry), cells),
-        )  # fmt: skip
 
     def _previous(self, sensor: str, region: str, month: str | None) -> tuple[PartitionReceipt | None, str]:
         """The receipt of a partition, and what is wrong with it: everything of such a one is made again."""

@@ -199,6 +199,7 @@ def _composite(workspace: Workspace, region: str, month: str, *, there: str | No
         plan = plan_partition(
             project, workspace.loaded.sensor, region=region, month=month, grid=workspace.grid(region), blocks=workspace.planned(region),
             table=workspace.scenes(project.cube.sensor, region, month), previous=previous,
+            heights=workspace.heights(workspace.loaded.sensor, region),
         )  # fmt: skip
     except (PartitionError, SourceError) as e:
         return _judged(previous, previous.failures, str(e))

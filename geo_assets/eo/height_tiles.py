@@ -1,6 +1,6 @@
 """Tiles of a height model side by side, without the step that resampling each by itself leaves where they meet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,9 @@ from scipy import ndimage
 
 F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Place = tuple[slice, slice]
+
+_PART_PX = 512
 
 
 def joined(tiles: Sequence[F32], *, edge_px: int) -> F32:
@@ -31,8 +34,30 @@ def joined(tiles: Sequence[F32], *, edge_px: int) -> F32:
     known = [ndimage.binary_erosion(of, square, border_value=True) for of in seen]
     sure = np.logical_or.reduce(known)
     inner, doubt = _first(tiles, known), np.isfinite(whole) & ~sure
+    most_px = 2 * edge_px + 2
+    for part, wide, inside in _parts(whole.shape, 3 * most_px):  # of a large window little is in doubt
+        if doubt[part].any():
+            whole[part] = _mended(inner[wide], sure[wide], doubt[wide], whole[wide], most_px)[inside]
+        else:
+            np.copyto(whole[part], inner[part], where=sure[part])
+    return whole
+
+
+def _parts(shape: tuple[int, ...], margin: int) -> Iterator[tuple[Place, Place, Place]]:
+    """Parts of a window, each with the margin around, and where it lies within that."""
+    for row in range(0, shape[0], _PART_PX):
+        for col in range(0, shape[1], _PART_PX):
+            part = slice(row, min(row + _PART_PX, shape[0])), slice(col, min(col + _PART_PX, shape[1]))
+            low = tuple(max(0, at.start - margin) for at in part)
+            wide = tuple(slice(a, min(at.stop + margin, n)) for a, at, n in zip(low, part, shape, strict=True))
+            inside = tuple(slice(at.start - a, at.stop - a) for a, at in zip(low, part, strict=True))
+            yield part, (wide[0], wide[1]), (inside[0], inside[1])
+
+
+def _mended(inner: F32, sure: Mask, doubt: Mask, whole: F32, most_px: int) -> F32:
+    """Heights where what is in doubt lies between what is sure."""
     for _ in range(2):  # what four tiles share has no sure neighbour until the seams that lead there are done
-        value = _across(inner, sure, most_px=2 * edge_px + 2)
+        value = _across(inner, sure, most_px=most_px)
         filled = doubt & ~sure & np.isfinite(value)
         inner, sure = np.where(filled, value, inner), sure | filled
     return np.where(sure, inner, whole)

@@ -53,6 +53,15 @@ def phase(box: GeoBox) -> tuple[int, int]:
     return int((-box.top / box.resolution) // 1) % CELL_PX, int((box.left / box.resolution) // 1) % CELL_PX
 
 
+def cells_of(box: GeoBox, row: int, rows: int, col: int, cols: int) -> tuple[slice, slice]:
+    """Cells of a window's lattice that hold some of its rows and columns."""
+    down, across = phase(box)
+    return (
+        slice((row + down) // CELL_PX, -(-(row + down + rows) // CELL_PX)),
+        slice((col + across) // CELL_PX, -(-(col + across + cols) // CELL_PX)),
+    )
+
+
 def nodes(box: GeoBox, crs: str) -> Nodes:
     """The lattice under a target window, in the CRS of a source.
 

@@ -9,8 +9,10 @@ from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.recipe import CatalogRecipe, MaskRecipe, Recipe, ResolutionText, digest
 from geo_assets.model.scene import Scene
+from geo_assets.model.terrain import TerrainCorrection
 
 Format = Literal["cog", "zarr", "npz", "both"]
+PLACING = ("flatten", "denoise", "geoid_m")  # options that count for pixels that heights place
 
 
 class ArdRecipe(Recipe):
@@ -66,24 +68,6 @@ class ArdRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class Heights:
-    """Where heights of the ground come from, for scenes that are placed by them.
-
-    Attributes:
-        scenes: Of the height model, that reach the cells; metres above the geoid.
-        sensor: Their sensor, as the project has it.
-        catalog: Where they came from.
-        geoid_m: By each cell of a task, the geoid's height above the ellipsoid at its upper left, upper right, lower left
-            and lower right corner.
-    """
-
-    scenes: tuple[Scene, ...]
-    sensor: SensorRecipe
-    catalog: CatalogRecipe
-    geoid_m: tuple[tuple[float, float, float, float], ...]
-
-
-@dataclass(frozen=True)
 class ArdTask:
     """Scenes that become one layer of each of some cells: one scene; or all of a sensor whose scenes have no date.
 
@@ -100,7 +84,7 @@ class ArdTask:
         catalog: Where the scenes came from.
         root: Of the storage.
         reader: Name of the reader plugin.
-        heights: Of the ground, where the sensor's pixels do not lie on a map.
+        terrain: What brings pixels onto a map, where the sensor's do not lie on one.
     """
 
     name: str
@@ -115,7 +99,7 @@ class ArdTask:
     catalog: CatalogRecipe
     root: str
     reader: str = "native"
-    heights: Heights | None = None
+    terrain: TerrainCorrection | None = None
 
     @property
     def source(self) -> str:
@@ -162,7 +146,7 @@ def ard_values(
         radar: Whether one of its bands is backscatter.
         given: Leave out options that have their default.
     """
-    placing = () if placed else ("flatten", "denoise", "geoid_m")
+    placing = () if placed else PLACING
     others = {"sensors", "bands", "rules", *placing, *(() if radar else ("backscatter",))}
     said = ard.model_dump(mode="json", exclude=others, exclude_defaults=given)
     if read := {name: dict(of) for name, of in ard.rules.items() if name in rules}:

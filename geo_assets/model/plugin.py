@@ -114,16 +114,19 @@ class Sweep(Protocol):
         ...
 
 
-class ReadSession(Protocol):
-    """Open files of one task.
+class Sweeps(Protocol):
+    """What gives layers strip by strip: a session of a reader, or what makes gamma0 of scenes in the radar's own geometry.
 
     Attributes:
-        usage: What was read so far.
-        threads: Threads that may use the session and its sweeps at once; each sweep belongs to one at a time.
+        threads: Threads that may use it and its sweeps at once; each sweep belongs to one at a time.
     """
 
-    usage: Usage
     threads: int
+
+    @property
+    def usage(self) -> Usage:
+        """What was read so far."""
+        ...
 
     def sweep(self, layers: Sequence[Layer], strip_rows: int, *, spare_bytes: int = 0) -> Sequence[Sweep | None]:
         """Layers to be read side by side in strips of ``strip_rows``; what they need may be fetched ahead from now on.
@@ -137,9 +140,13 @@ class ReadSession(Protocol):
             One sweep a layer, None where its asset does not reach the target.
 
         Raises:
-            SourceError: See ``read``.
+            SourceError: See ``ReadSession.read``.
         """
         ...
+
+
+class ReadSession(Sweeps, Protocol):
+    """Open files of one task."""
 
     def windows(self, layers: Sequence[Layer]) -> Iterator[npt.NDArray[Any] | None]:
         """Many small windows, such as chips, each as ``read`` gives it, in order.

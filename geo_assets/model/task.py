@@ -7,6 +7,7 @@ from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.geometry import Block, PixelGrid
 from geo_assets.model.recipe import CatalogRecipe, CubeRecipe, MaskRecipe, digest
 from geo_assets.model.scene import Scene
+from geo_assets.model.terrain import TerrainCorrection
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class CompositeTask:
         mask: Recipe of the mask.
         sensor: The cube's sensor, as the project has it.
         catalog: Where the scenes came from: says what may be read and who signs.
-        inputs: Chunks and scene identities as they count for the whole block; part of the task's key.
         writer: Handle of the store's writer.
+        key: Fingerprint of everything that the block's pixels depend on.
+        terrain: What brings pixels onto a map, where the sensor's do not lie on one.
         cells: Cells that the block touches, for messages.
         adds: Whether the block's other chunks stay as they are; else they are emptied, whatever they hold.
         repeatable: Whether a second try may run beside a first one: the store takes one of both, whole.
@@ -44,6 +46,8 @@ class CompositeTask:
     sensor: SensorRecipe
     catalog: CatalogRecipe
     writer: bytes
+    key: str
+    terrain: TerrainCorrection | None = None
     cells: tuple[str, ...] = ()
     adds: bool = False
     repeatable: bool = False

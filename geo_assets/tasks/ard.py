@@ -96,10 +96,10 @@ def run(task: ArdTask) -> ArdResult:
 @contextlib.contextmanager
 def _session(task: ArdTask) -> Iterator[Any]:
     """What gives the windows of a task's scenes."""
-    if task.heights is not None:
+    if task.terrain is not None:
         from geo_assets.tasks.radar_windows import radar_windows  # with what only its workers need
 
-        with radar_windows(task) as placed:
+        with radar_windows(task.terrain, task.catalog, task.reader) as placed:
             yield placed
         return
     catalog = load("catalogs", task.catalog.kind)
@@ -109,7 +109,7 @@ def _session(task: ArdTask) -> Iterator[Any]:
 
 def _height_ids(task: ArdTask, cell: CellBox) -> list[str]:
     """Scenes that may have told heights of a cell and of the ground around that counts."""
-    return [] if task.heights is None else [s.item_id for s in reaching([cell], task.heights.scenes)]
+    return [] if task.terrain is None else [s.item_id for s in reaching([cell.box], task.terrain.scenes)]
 
 
 def _stored(
@@ -179,7 +179,7 @@ def _tags(task: ArdTask, cell: CellBox) -> dict[str, str]:
     return {
         "GEO_ASSETS_PRODUCT": f"ard/{task.sensor.sensor}", "GEO_ASSETS_REGION": task.region, "GEO_ASSETS_CELL": cell.id,
         "GEO_ASSETS_SCENES": " ".join(ids), "GEO_ASSETS_CODE_VERSION": CODE_VERSION, "GEO_ASSETS_MASK": task.mask.kind,
-        **({"GEO_ASSETS_HEIGHTS": " ".join(_height_ids(task, cell)), "GEO_ASSETS_FLATTENED_BY": task.ard.flatten} if task.heights else {}),
+        **({"GEO_ASSETS_HEIGHTS": " ".join(_height_ids(task, cell)), "GEO_ASSETS_FLATTENED_BY": task.terrain.flatten} if task.terrain else {}),
         **({"GEO_ASSETS_MONTH": task.month, "GEO_ASSETS_SOLAR_DAY": one.solar_day, "GEO_ASSETS_OFFSET": str(one.dn_offset)} if task.month else {}),
     }  # fmt: skip
 

@@ -29,12 +29,11 @@ from geo_assets.tasks.ard_pixels import read_bands
 from geo_assets.tasks.ard_recipe import reason, recipe_values, settings
 from geo_assets.tasks.ard_table import read_layers, write_layers
 from geo_assets.tasks.cells import cell_boxes, region_grid
-from geo_assets.tasks.heights import CODE_VERSION as RADAR_VERSION
-from geo_assets.tasks.heights import gives_heights, height_scenes, height_sensor, heights_for, reaching, wide_cells
+from geo_assets.tasks.heights import height_scenes, placed_by, reaching, terrain_correction
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.search import dropped, used_scenes
 from geo_assets.tasks.steps import Batch, Steps
-from geo_assets.tasks.tile import tile_bands, view_area
+from geo_assets.tasks.tile import tile_bands
 
 
 def product(sensor: str) -> str:
@@ -169,14 +168,13 @@ def plan_ard(
     scenes = used_scenes(table, sensor, source_bands(project, sensor), mask, advice=band_advice(project, sensor))
     bands = ard_bands(project, sensor)
     said = [settings(project, sensor, bands), composite.pixel_mask(mask), entry.facts, ard.CODE_VERSION]
-    ground, every = _ground(project, sensor, heights), set[int]()
+    ground, every = height_scenes(project, sensor, heights), set[int]()
     known = {b.name: b for b in previous.blocks} if previous else {}
     todo, fresh = [], []
     for name, group, reached in layers_of(project.ard, sensor, scenes, cells):
-        under = reaching(reached, ground)
+        under = reaching([cell.box for cell in reached], ground)
         every |= {id(s) for s in under}
-        placed = [] if sensor.geocoded else [[list(map(str, s.identity)) for s in under], RADAR_VERSION]
-        key = digest([said, [list(map(str, s.identity)) for s in group], *placed])
+        key = digest([said, [list(map(str, s.identity)) for s in group], *placed_by(project, sensor, under)])
         had = known.get(name)
         same = had is not None and had.key == key and not overwrite
         # Of what failed, older files may be there still
@@ -203,16 +201,6 @@ def plan_ard(
         tuple(dropped(table)),
         used,
     )
-
-
-def _ground(project: Project, sensor: Sensor, table: gpd.GeoDataFrame | None) -> tuple[Scene, ...]:
-    """Scenes that tell heights of a region, where a sensor's pixels are placed by them."""
-    entry = height_sensor(project, sensor)
-    if entry is None:
-        return ()
-    if table is None:
-        raise ValueError(f"{sensor.name}: its plan needs the scene table of {entry.sensor}")
-    return height_scenes(project, entry, table)
 
 
 def make_ard(
@@ -282,11 +270,10 @@ def _page(quality: Quality) -> str:
 def _task(todo: Todo, plan: ArdPlan, project: Project, storage: Storage) -> ArdTask:
     entry = project.sensor(plan.sensor)
     sensor = sensor_of(entry)
-    model = height_sensor(project, sensor)
     return ArdTask(
         name=todo.name, region=plan.region, month=plan.month, cells=todo.cells, scenes=todo.scenes, sensor=entry, bands=ard_bands(project, sensor),
         ard=project.ard, mask=mask_for(project.mask, sensor), catalog=project.catalog_of(plan.sensor), root=storage.root, reader=project.cube.reader,
-        heights=None if model is None else heights_for(project, model, todo.heights, todo.cells),
+        terrain=terrain_correction(project, sensor, todo.heights, [cell.box for cell in todo.cells]),
     )  # fmt: skip
 
 
@@ -351,16 +338,3 @@ def ard_boxes(table: gpd.GeoDataFrame, region: str, project: Project) -> list[Ce
     if project.ard.resolution is not None:
         grid = project.cube.model_copy(update={"resolution": project.ard.resolution}).pixel_grid(grid.crs)
     return cell_boxes(table, region, grid, "ard.resolution")
-
-
-def whole_cells(project: Project, sensor: Sensor, cells: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Cells out to where their scenes are looked for.
-
-    Yearly tiles of a cloudy sensor are chosen by what lies around them; heights around a cell count where they place pixels.
-    """
-    if len(cells) and gives_heights(project, sensor, ard_sensors(project)):
-        return wide_cells(cells)
-    if project.ard.layout != "tiles" or "scl" not in sensor.mask_band or not len(cells):
-        return cells
-    wide = [view_area(g) for g in cells.geometry]
-    return cells.set_geometry(gpd.GeoSeries(wide, index=cells.index, crs=cells.crs))

@@ -24,6 +24,7 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.clear import clear_pixels
 from geo_assets.tasks.composite import Footprints
+from geo_assets.tasks.heights import edge_px
 
 Pixels = npt.NDArray[Any]
 Bits = npt.NDArray[np.uint8]
@@ -60,7 +61,8 @@ class LayerPixels:
         self._task, self._session = task, session
         self._sensor = sensor_of(task.sensor)
         self._bands = [self._sensor.bands[name] for name in read_bands(self._sensor, task.bands)]
-        margin = margin_px(self._sensor, task.bands)
+        margin = margin_px(task)
+        self._joined = self._sensor.heights if joins_heights(task) else ""
         # One object a cell: windows that lie alike share a plan
         self._boxes = {cell.id: _widened(cell.box, margin) for cell in task.cells}
 
@@ -91,13 +93,23 @@ class LayerPixels:
 
         shape = self._boxes[seen[0].cell.id].shape
         made = [np.full(shape, band.fill, band.dtype) for band in self._bands]
+        tiles: list[Pixels] = []
         for one in seen:
             clear = np.unpackbits(one.bits, axis=1, count=shape[1]).view(bool)
             for band, layer in zip(self._bands, made, strict=True):
                 pixels = next(windows)
-                if pixels is not None:
+                if pixels is not None and band.name == self._joined:
+                    tiles.append(np.where(clear, filled(pixels, band), np.float32(np.nan)))
+                elif pixels is not None:
                     offset = 0 if band.categorical else one.scene.dn_offset
                     merge_first(layer, filled(pixels, band), clear, offset=offset, nodata=band.fill)
+        if tiles:
+            from geo_assets.eo.height_tiles import joined  # likewise
+
+            place = [band.name for band in self._bands].index(self._joined)
+            scenes = [one.scene for one in seen]
+            edge = edge_px(scenes, self._bands[place], self._boxes[seen[0].cell.id])
+            made[place] = joined(tiles, edge_px=edge)
         return made
 
     def _clear(self) -> Iterator[_Seen]:
@@ -157,9 +169,21 @@ def read_bands(sensor: Sensor, names: Sequence[str]) -> list[str]:
     return read if len(read) == len(names) or sensor.heights in read else [*read, sensor.heights]
 
 
-def margin_px(sensor: Sensor, names: Sequence[str]) -> int:
+def joins_heights(task: ArdTask) -> bool:
+    """Whether tiles of a height model are joined: where kernels reach over the end of one, and the next is needed."""
+    sensor = sensor_of(task.sensor)
+    smooth = task.ard.resampling != "nearest" and len(task.scenes) > 1
+    return bool(sensor.heights) and smooth and sensor.heights in read_bands(sensor, task.bands)
+
+
+def margin_px(task: ArdTask) -> int:
     """Pixels around a cell that its bands are made from."""
-    return terrain.HALO_PX if any(name in sensor.derived for name in names) else 0
+    sensor = sensor_of(task.sensor)
+    halo = terrain.HALO_PX if any(name in sensor.derived for name in task.bands) else 0
+    if not joins_heights(task):
+        return halo
+    # Both sides of a join that ends where the cell does
+    return halo + 3 * edge_px(task.scenes, sensor.bands[sensor.heights], task.cells[0].box) + 1
 
 
 def finished(task: ArdTask, box: GeoBox, read: Mapping[str, Pixels]) -> tuple[list[Band], list[Pixels]]:
@@ -174,9 +198,11 @@ def finished(task: ArdTask, box: GeoBox, read: Mapping[str, Pixels]) -> tuple[li
         Facts and values of the bands, dims (y, x).
     """
     sensor = sensor_of(task.sensor)
-    margin = margin_px(sensor, task.bands)
+    margin, halo = margin_px(task), terrain.HALO_PX
     inside = slice(margin, margin + box.shape[0]), slice(margin, margin + box.shape[1])
-    made = _derived(sensor, box, read) if margin else {}
+    derived = any(name in sensor.derived for name in task.bands)
+    near = slice(margin - halo, margin + box.shape[0] + halo), slice(margin - halo, margin + box.shape[1] + halo)
+    made = _derived(box, read[sensor.heights][near]) if derived else {}
     bands, values = [], []
     for name in task.bands:
         band = sensor.derived.get(name) or sensor.bands[name]
@@ -188,6 +214,6 @@ def finished(task: ArdTask, box: GeoBox, read: Mapping[str, Pixels]) -> tuple[li
     return bands, values
 
 
-def _derived(sensor: Sensor, box: GeoBox, read: Mapping[str, Pixels]) -> dict[str, Pixels]:
-    falls = terrain.gradient(read[sensor.heights], box)
+def _derived(box: GeoBox, heights: Pixels) -> dict[str, Pixels]:
+    falls = terrain.gradient(heights, box)
     return {"slope": terrain.slope(falls), "aspect": terrain.aspect(falls)}

@@ -21,7 +21,7 @@ from geo_assets.errors import SourceError
 from geo_assets.model.band import Band
 from geo_assets.model.collection import mask_band
 from geo_assets.model.geometry import GeoBox
-from geo_assets.model.plugin import Layer, ReadSession, Sweep
+from geo_assets.model.plugin import Layer, Sweep, Sweeps
 from geo_assets.model.recipe import CubeRecipe, MaskRecipe
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
@@ -93,7 +93,7 @@ class BlockPixels:
     """
 
     def __init__(
-        self, box: GeoBox, wanted: npt.NDArray[np.bool_], scenes: Sequence[Scene], *, sensor: Sensor, cube: CubeRecipe, mask: MaskRecipe, session: ReadSession
+        self, box: GeoBox, wanted: npt.NDArray[np.bool_], scenes: Sequence[Scene], *, sensor: Sensor, cube: CubeRecipe, mask: MaskRecipe, session: Sweeps
     ) -> None:  # fmt: skip
         self._box, self._wanted, self._scenes = box, wanted, scenes
         self._sensor, self._cube, self._mask, self._session = sensor, cube, mask, session

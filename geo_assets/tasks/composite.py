@@ -1,7 +1,8 @@
 """One block and month of the composite: read, mask, align, reduce, write one shard."""
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from geo_assets.model.crs import reproject
 from geo_assets.model.function import function_hash
 from geo_assets.model.geometry import GeoBox, PixelGrid
 from geo_assets.model.lonlat import densify
-from geo_assets.model.plugin import BlockWriter, ReadSession, Variable
+from geo_assets.model.plugin import BlockWriter, Sweeps, Variable
 from geo_assets.model.receipt import BandFigures, BlockReceipt
 from geo_assets.model.recipe import BIT_KINDS, CubeRecipe, MaskRecipe, digest
 from geo_assets.model.scene import Scene
@@ -57,8 +58,18 @@ def variables(sensor: Sensor, cube: CubeRecipe) -> list[Variable]:
     return [*(Variable(b.name, b.dtype, b.fill, band_attributes(b)) for b in bands), clear]
 
 
-def block_key(scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe, entry: SensorRecipe) -> str:
-    """Fingerprint of everything that a block's pixels depend on, but for which of its chunks are made."""
+def block_key(
+    scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe, entry: SensorRecipe, placed: Sequence[Any] = ()
+) -> str:
+    """Fingerprint of everything that a block's pixels depend on, but for which of its chunks are made.
+
+    Args:
+        scenes: That may reach it.
+        cube: Recipe.
+        mask: Recipe.
+        entry: Of the sensor.
+        placed: What else counts where heights place its pixels.
+    """
     wanted = sorted(scenes, key=lambda s: (s.time, s.item_id))
     described = {"sensor": entry.facts} if entry.described else {}
     return digest(
@@ -68,6 +79,7 @@ def block_key(scenes: tuple[Scene, ...], cube: CubeRecipe, mask: MaskRecipe, ent
             "mask": pixel_mask(mask),
             "code": CODE_VERSION,
             **described,
+            **({"placed": list(placed)} if placed else {}),
         }
     )
 
@@ -130,9 +142,8 @@ def run(task: CompositeTask) -> BlockResult:
         ConfigError: The block does not fit into the memory that the recipe allows.
     """
     began, cpu = time.perf_counter(), time.thread_time()
-    catalog = load("catalogs", task.catalog.kind)
     writer: BlockWriter = load("stores", task.cube.store).writer(task.writer)
-    with load("readers", task.cube.reader).session(catalog.access(task.catalog), catalog.sign) as session:
+    with _session(task) as session:
         made, beside = _make(task, session, writer)
         usage = session.usage
     receipt = made.receipt.model_copy(
@@ -144,7 +155,21 @@ def run(task: CompositeTask) -> BlockResult:
     return replace(made, receipt=receipt, changes=writer.changes())
 
 
-def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tuple[BlockResult, float]:
+@contextlib.contextmanager
+def _session(task: CompositeTask) -> Iterator[Sweeps]:
+    """What gives the layers of a task's scenes."""
+    if task.terrain is not None:
+        from geo_assets.tasks.radar_sweep import radar_session  # with what only its workers need
+
+        with radar_session(task) as placed:
+            yield placed
+        return
+    catalog = load("catalogs", task.catalog.kind)
+    with load("readers", task.cube.reader).session(catalog.access(task.catalog), catalog.sign) as session:
+        yield session
+
+
+def _make(task: CompositeTask, session: Sweeps, writer: BlockWriter) -> tuple[BlockResult, float]:
     """The block's receipt and thumbnail, and the CPU seconds of other threads; its pixels go to the writer."""
     from geo_assets.tasks.block import BlockPixels  # compiled loops, which nothing but a worker needs
 
@@ -165,10 +190,10 @@ def _make(task: CompositeTask, session: ReadSession, writer: BlockWriter) -> tup
             preview.band(n, values)
         sink.write(n, name, values)
     receipt = BlockReceipt(
-        row=task.block.row, col=task.block.col, key=block_key(task.scenes, task.cube, task.mask, task.sensor),
+        row=task.block.row, col=task.block.col, key=task.key,
         chunks=[list(c) for c in sorted(task.chunks)], cells=list(task.cells), days=len({s.solar_day for s in task.scenes}),
         cover=round(footprints.mean_cover(box), 3),
-        scene_ids=sorted(pixels.used), pixels=figures.pixels, observed=figures.observed, n_clear_mean=figures.n_clear_mean, bands=figures.bands,
+        scene_ids=sorted(pixels.used), height_ids=[s.item_id for s in task.terrain.scenes] if task.terrain else [], pixels=figures.pixels, observed=figures.observed, n_clear_mean=figures.n_clear_mean, bands=figures.bands,
     )  # fmt: skip
     return BlockResult(receipt, b"", preview.pixels), pixels.cpu_s
 

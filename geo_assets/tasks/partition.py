@@ -19,9 +19,18 @@ from geo_assets.model.recipe import digest
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.model.task import CompositeTask, TaskResult, scene_hash
+from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks import composite
 from geo_assets.tasks.cells import BlockPlan
+from geo_assets.tasks.heights import (
+    height_scenes,
+    placed_by,
+    placing_values,
+    reaching,
+    refuse_memory,
+    terrain_correction,
+)
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.memory import bands_together, itemsize, strips
@@ -44,6 +53,7 @@ class Todo:
         chunks: What is computed now; not all that is wanted if only chunks are missing.
         reason: Why.
         adds: Whether what the block holds stays, beside these chunks.
+        heights: Scenes that heights of its ground come from, where it is placed by them.
     """
 
     plan: BlockPlan
@@ -52,6 +62,7 @@ class Todo:
     chunks: tuple[tuple[int, int], ...]
     reason: str
     adds: bool = False
+    heights: tuple[Scene, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class PartitionPlan:
         previous: Receipt of the partition as it is now.
         scenes: Scenes that are used.
         dropped: Scenes that are not.
+        heights: Scenes that heights of the ground come from.
     """
 
     region: str
@@ -77,6 +89,7 @@ class PartitionPlan:
     previous: PartitionReceipt | None
     scenes: tuple[Scene, ...]
     dropped: tuple[Dropped, ...]
+    heights: tuple[Scene, ...] = ()
 
     @property
     def done(self) -> PartitionReceipt | None:
@@ -93,13 +106,14 @@ def recipe_hash(project: Project) -> str:
     """Fingerprint of all settings that a composite's pixels depend on."""
     entry = project.sensor(project.cube.sensor)
     described = [entry.facts] if entry.described else []
-    return digest([composite.pixel_recipe(project.cube), composite.pixel_mask(project.mask), *described])
+    placing = [said] if (said := placing_values(project, sensor_of(entry))) else []
+    return digest([composite.pixel_recipe(project.cube), composite.pixel_mask(project.mask), *described, *placing])
 
 
 def plan_partition(
     project: Project, sensor: Sensor, *, region: str, month: str, grid: PixelGrid, blocks: Sequence[BlockPlan],
     table: gpd.GeoDataFrame, previous: PartitionReceipt | None, cube: str | None = "", overwrite: bool = False,
-    fault: str = "",
+    fault: str = "", heights: gpd.GeoDataFrame | None = None,
 ) -> PartitionPlan:  # fmt: skip
     """Compare what is wanted with what the receipt says; reads no pixel.
 
@@ -115,16 +129,24 @@ def plan_partition(
         cube: Id of the cube that is there, None if there is none; a receipt of another cube does not count. "" asks nothing.
         overwrite: Make everything again.
         fault: What is wrong with the receipt that is there, which is why ``previous`` is None; everything is made again.
+        heights: Scene table of the region for the sensor that tells heights (``heights.height_sensor``), where one is needed.
+
+    Raises:
+        ConfigError: The scenes lack a band, or a block does not fit into its memory.
     """
     if previous is not None and cube != "" and previous.cube != cube:
         previous = None
     scenes = used_scenes(table, sensor, project.cube.bands, project.mask)
     footprints, entry = composite.Footprints(scenes, grid.crs), project.sensor(sensor.name)
     known = {(b.row, b.col): b for b in previous.blocks} if previous else {}
+    ground, every = height_scenes(project, sensor, heights), set[int]()
     todo, fresh = [], []
     for plan in blocks:
-        reached = footprints.reaching(grid.block_geobox(plan.block))
-        key = composite.block_key(reached, project.cube, project.mask, entry)
+        box = grid.block_geobox(plan.block)
+        reached, under = footprints.reaching(box), reaching([box], ground)
+        every |= {id(s) for s in under}
+        placed = [*placed_by(project, sensor, under), *filter(None, [placing_values(project, sensor)])]
+        key = composite.block_key(reached, project.cube, project.mask, entry, placed)
         had = known.pop((plan.block.row, plan.block.col), None)
         made = {(r, c) for r, c in had.chunks} if had else set()
         missing = tuple(c for c in plan.chunks if c not in made)
@@ -133,11 +155,14 @@ def plan_partition(
             continue
         same = had is not None and had.status == "ok" and had.key == key and not overwrite
         chunks = missing if same else tuple(sorted(made | set(plan.chunks)))
-        reason = fault or _reason(project, previous, had, reached, same=same, overwrite=overwrite)
+        reason = fault or _reason(project, previous, had, (reached, under), same=same, overwrite=overwrite)
         _check_memory(project, sensor, grid, reached)
-        todo.append(Todo(plan, reached, key, chunks, reason, adds=same))
+        if not sensor.geocoded:
+            refuse_memory(project.cube, box)
+        todo.append(Todo(plan, reached, key, chunks, reason, adds=same, heights=under))
     fresh += filter(None, map(left, known.values()))
-    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)))
+    used = tuple(s for s in ground if id(s) in every)
+    return PartitionPlan(region, month, grid, tuple(todo), tuple(fresh), previous, scenes, tuple(dropped(table)), used)
 
 
 def left(had: BlockReceipt) -> BlockReceipt | None:
@@ -160,11 +185,12 @@ def _reason(
     project: Project,
     previous: PartitionReceipt | None,
     had: BlockReceipt | None,
-    scenes: tuple[Scene, ...],
+    now: tuple[tuple[Scene, ...], tuple[Scene, ...]],
     *,
     same: bool,
     overwrite: bool,
 ) -> str:
+    """Why a block is made, ``now`` of what scenes and on what heights."""
     if overwrite:
         return "overwrite"
     if previous is None:
@@ -177,16 +203,21 @@ def _reason(
         return f"code {previous.code_version} -> {composite.CODE_VERSION}"
     if previous.recipe_hash != recipe_hash(project):
         return "recipe changed: " + changed(previous.figures.get("recipe", {}), recipe_values(project))
-    before, now = {s.id for s in previous.scenes}, {s.item_id for s in scenes}
-    new, gone = len(now - before), len((before & set(had.scene_ids)) - now)
-    parts = [f"{n} {word} scene{'s' if n > 1 else ''}" for n, word in ((new, "new"), (gone, "withdrawn")) if n]
+    parts = []
+    listed = (previous.scenes, had.scene_ids, ""), (previous.heights, had.height_ids, " of heights")
+    for (known, used, of), scenes in zip(listed, now, strict=True):
+        before, ids = {s.id for s in known}, {s.item_id for s in scenes}
+        counts = (len(ids - before), "new"), (len((before & {*used}) - ids), "withdrawn")
+        parts += [f"{n} {word} scene{'s' if n > 1 else ''}{of}" for n, word in counts if n]
     return ", ".join(parts) or "scenes changed"
 
 
 def recipe_values(project: Project) -> dict[str, Any]:
     """Settings that a composite's pixels depend on, by their names in the project file."""
     cube = {f"cube.{k}": v for k, v in composite.pixel_recipe(project.cube).items()}
-    return cube | {f"mask.{k}": v for k, v in composite.pixel_mask(project.mask).items()}
+    mask = {f"mask.{k}": v for k, v in composite.pixel_mask(project.mask).items()}
+    placing = placing_values(project, sensor_of(project.sensor(project.cube.sensor)))
+    return cube | mask | {f"ard.{k}": v for k, v in placing.items()}
 
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -292,10 +323,12 @@ def _split_blank(
 
 
 def _task(todo: Todo, plan: PartitionPlan, project: Project, session: CubeSession, periods: Periods) -> CompositeTask:
+    sensor = sensor_of(project.sensor(project.cube.sensor))
+    box = plan.grid.block_geobox(todo.plan.block)
     return CompositeTask(
         region=plan.region, month=plan.month, time_index=periods.index(plan.month), block=todo.plan.block, grid=plan.grid, chunks=todo.chunks,
         scenes=todo.scenes, cube=project.cube, mask=project.mask, sensor=project.sensor(project.cube.sensor), catalog=project.catalog_of(project.cube.sensor), writer=session.handle(), cells=todo.plan.cells,
-        adds=todo.adds, repeatable=session.atomic,
+        key=todo.key, terrain=terrain_correction(project, sensor, todo.heights, [box]), adds=todo.adds, repeatable=session.atomic,
     )  # fmt: skip
 
 
@@ -322,7 +355,7 @@ def _merged(receipt: BlockReceipt, previous: PartitionReceipt | None) -> BlockRe
     return receipt.model_copy(
         update={
             "chunks": [list(c) for c in chunks], "pixels": pixels, "observed": had.observed + receipt.observed, "n_clear_mean": round(mean, 3),
-            "scene_ids": sorted({*had.scene_ids, *receipt.scene_ids}),
+            "scene_ids": sorted({*had.scene_ids, *receipt.scene_ids}), "height_ids": sorted({*had.height_ids, *receipt.height_ids}),
         }
     )  # fmt: skip
 
@@ -337,8 +370,8 @@ def _receipt(
     return PartitionReceipt(
         product=PRODUCT, region=plan.region, month=plan.month, run_id=run_id, snapshot=snapshot, made_at=dt.datetime.now(dt.UTC), wall_s=round(seconds, 3),
         status="ok" if not bad else "failed" if len(bad) == len(blocks) else "partial", data_version=composite_version(blocks),
-        recipe_hash=recipe_hash(project), scene_hash=scene_hash(plan.scenes), code_version=composite.CODE_VERSION,
-        scenes=[scene_use(s) for s in plan.scenes], dropped=list(plan.dropped), blocks=blocks,
+        recipe_hash=recipe_hash(project), scene_hash=scene_hash([*plan.scenes, *plan.heights]), code_version=composite.CODE_VERSION,
+        scenes=[scene_use(s) for s in plan.scenes], heights=[scene_use(s) for s in plan.heights], dropped=list(plan.dropped), blocks=blocks,
         figures={
             "recipe": recipe_values(project),
             "pixels": pixels, "observed_share": round(observed / pixels, 4) if pixels else 0.0,

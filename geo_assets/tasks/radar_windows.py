@@ -1,68 +1,76 @@
-"""Windows of gamma0 for layers of scenes in the radar's own geometry, read as windows of maps are."""
+"""Windows of gamma0 of scenes in the radar's own geometry, read as windows of maps are."""
 
 import contextlib
 import itertools
-import math
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from geo_assets.eo.height_tiles import joined
+from geo_assets.eo.lattice import cells_of
 from geo_assets.eo.sar_annotation import Product
 from geo_assets.eo.sar_area import reach_px
 from geo_assets.eo.scale import filled
 from geo_assets.eo.terrain import HALO_PX
-from geo_assets.model.ard import ArdTask, Heights
-from geo_assets.model.band import Band
-from geo_assets.model.cell import CellBox
 from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.plugin import Layer, ReadSession, Usage
-from geo_assets.model.scene import Scene
+from geo_assets.model.recipe import CatalogRecipe
+from geo_assets.model.terrain import Geoid, TerrainCorrection
 from geo_assets.readers._radar import RadarFiles
 from geo_assets.registry import load, sensor_of
 from geo_assets.tasks.ard_pixels import layer_of
-from geo_assets.tasks.heights import reaching, with_margin
+from geo_assets.tasks.heights import edge_px, reaching, with_margin
 from geo_assets.tasks.radar import Ground, RadarBand, RadarScene
 
-_PART_PX = 1024  # side of what is worked out at once, in some 400 MB
+PART_PX = 1024  # side of what is worked out at once, in some 400 MB
+_ROWS = 256  # of a window of heights that are worked on at once
 _STEEPEST_DEG = 18.0  # least angle of incidence of any mode, where an annotation tells none
 
 F32 = npt.NDArray[np.float32]
 
 
 @contextlib.contextmanager
-def radar_windows(task: ArdTask) -> Iterator["RadarWindows"]:
+def radar_windows(
+    terrain: TerrainCorrection, catalog: CatalogRecipe, reader: str, *, part_px: int = PART_PX, what: str = "cells"
+) -> Iterator["RadarWindows"]:
     """Windows of a task's scenes; files stay open until it ends.
+
+    Args:
+        terrain: What brings their pixels onto a map.
+        catalog: Where the scenes came from.
+        reader: Name of the reader plugin, for heights.
+        part_px: Side of what is worked out at once.
+        what: Windows are called, for notes.
 
     Raises:
         SourceError: A file is missing, unreadable or refused.
     """
-    if task.heights is None:
-        raise ValueError(f"{task.name}: its task has no heights")
-    catalog, ground = load("catalogs", task.catalog.kind), load("catalogs", task.heights.catalog.kind)
-    reader = load("readers", task.reader)
+    kind, ground = load("catalogs", catalog.kind), load("catalogs", terrain.catalog.kind)
     with (
-        RadarFiles(catalog.access(task.catalog), catalog.sign) as files,
-        reader.session(ground.access(task.heights.catalog), ground.sign) as session,
+        RadarFiles(kind.access(catalog), kind.sign) as files,
+        load("readers", reader).session(ground.access(terrain.catalog), ground.sign) as session,
     ):
-        yield RadarWindows(task, task.heights, files, session)
+        yield RadarWindows(terrain, files, session, part_px=part_px, what=what)
 
 
 class RadarWindows:
     """Gamma0 of windows, with the heights that place them.
 
     Args:
-        task: Says how it is made.
-        heights: Where heights come from.
+        terrain: How it is made.
         files: To read scenes from.
         session: To read heights from.
+        part_px: Side of what is worked out at once.
+        what: Windows are called, for notes.
     """
 
-    def __init__(self, task: ArdTask, heights: Heights, files: RadarFiles, session: ReadSession) -> None:
-        self._task, self._of, self._files, self._session = task, heights, files, session
-        self._geoid = {cell.box: corners for cell, corners in zip(task.cells, heights.geoid_m, strict=True)}
+    def __init__(
+        self, terrain: TerrainCorrection, files: RadarFiles, session: ReadSession, *, part_px: int, what: str
+    ) -> None:
+        self._terrain, self._files, self._session = terrain, files, session
+        self._part_px, self._what = part_px, what
         self._bands: dict[str, RadarBand] = {}
         self._asked = self._without = self._hidden = self._floored = 0
 
@@ -75,7 +83,7 @@ class RadarWindows:
 
     def _notes(self) -> Iterator[str]:
         if self._without:
-            text = f"{self._of.sensor.sensor} has no heights under {self._without} of {self._asked} cells"
+            text = f"{self._terrain.sensor.sensor} has no heights under {self._without} of {self._asked} {self._what}"
             yield f"{text}: nothing is made there"
         if self._hidden:
             yield f"{self._hidden:,} values are NaN in shadow, in layover or where the ground is seen at too flat an angle"
@@ -92,44 +100,65 @@ class RadarWindows:
             SourceError: An asset is missing, unreadable or refused.
         """
         groups = [(box, [layer.href for layer in of]) for box, of in itertools.groupby(layers, lambda at: at.box)]
-        for (box, hrefs), height in zip(groups, self._heights([box for box, _ in groups]), strict=True):
-            self._asked += 1
-            if height is None:
-                self._without += 1
-                yield from [None] * len(hrefs)
-            else:
-                yield from self._gamma0(box, hrefs, height)
+        for (box, hrefs), height in zip(groups, self.heights([box for box, _ in groups]), strict=True):
+            yield from [None] * len(hrefs) if height is None else self.gamma0(box, hrefs, height)
 
-    def _heights(self, boxes: Sequence[GeoBox]) -> Iterator[F32 | None]:
-        """Heights above the ellipsoid of windows and the ground around that counts, NaN or None where none are known."""
-        facts = sensor_of(self._of.sensor)
+    def heights(self, boxes: Sequence[GeoBox]) -> Iterator[F32 | None]:
+        """Heights of windows and of the ground around that counts, for ``gamma0``.
+
+        Returns:
+            Metres above the ellipsoid on ``heights.with_margin(box)``, dims (y, x), float32, nodata NaN; None where none is known.
+
+        Raises:
+            SourceError: An asset is missing, unreadable or refused.
+        """
+        facts = sensor_of(self._terrain.sensor)
         band = facts.bands[facts.heights]
         wide = [with_margin(box) for box in boxes]
-        under = [reaching([CellBox("", box, b"")], self._of.scenes) for box in boxes]
+        under = [reaching([box], self._terrain.scenes) for box in boxes]
         layers = [
             layer_of(scene, band, at, "bilinear", None)
             for at, scenes in zip(wide, under, strict=True)
             for scene in scenes
         ]
         windows = self._session.windows(layers)
-        for box, at, scenes in zip(boxes, wide, under, strict=True):
+        for at, scenes in zip(wide, under, strict=True):
             tiles = [filled(tile, band) for _ in scenes if (tile := next(windows)) is not None]
-            found = joined(tiles, edge_px=_edge_px(scenes, band, at)) if tiles else None
-            yield None if found is None or np.isnan(found).all() else _above_ellipsoid(found, box, self._geoid[box])
+            found = joined(tiles, edge_px=edge_px(scenes, band, at)) if tiles else None
+            known = found is not None and not np.isnan(found).all()
+            self._asked, self._without = self._asked + 1, self._without + (not known)
+            yield _above_ellipsoid(found, at, self._terrain.geoid) if found is not None and known else None
 
-    def _gamma0(self, box: GeoBox, hrefs: Sequence[str], height: F32) -> list[F32 | None]:
-        """Gamma0 of the bands of a window."""
+    def gamma0(
+        self, box: GeoBox, hrefs: Sequence[str], height: F32, wanted: npt.NDArray[np.bool_] | None = None
+    ) -> list[F32 | None]:
+        """Gamma0 of the bands of one scene in a window.
+
+        Args:
+            box: The window.
+            hrefs: Measurements of the bands.
+            height: As ``heights`` gives it.
+            wanted: Cells of the window's lattice (``eo.lattice``) of which something is wanted; others may be NaN. None is all.
+
+        Returns:
+            By band, dims (y, x), float32, linear power, nodata NaN; None where the scene shows nothing.
+
+        Raises:
+            SourceError: An asset is missing, unreadable or refused.
+        """
         made: list[F32 | None] = [None] * len(hrefs)
         margin = (height.shape[0] - box.shape[0]) // 2
-        for row, col, part in _parts(box):
+        for row, col, part in _parts(box, self._part_px):
             rows, cols = part.shape
+            if wanted is not None and not wanted[cells_of(box, row, rows, col, cols)].any():
+                continue
             around = height[row : row + rows + 2 * margin, col : col + cols + 2 * margin]
             grounds: dict[Hashable, Ground] = {}
             for n, href in enumerate(hrefs):
                 band = self._band(href)
                 if band.geometry not in grounds:
                     grounds[band.geometry] = _ground(band.product, part, around, margin)
-                found = band.backscatter(grounds[band.geometry], flatten=self._task.ard.flatten)
+                found = band.backscatter(grounds[band.geometry], flatten=self._terrain.flatten)
                 if found is not None:
                     self._hidden, self._floored = self._hidden + found.hidden, self._floored + found.floored
                     whole = made[n]
@@ -140,31 +169,23 @@ class RadarWindows:
 
     def _band(self, href: str) -> RadarBand:
         if href not in self._bands:
-            self._bands[href] = RadarBand(self._files, RadarScene.of(href), denoise=self._task.ard.denoise)
+            self._bands[href] = RadarBand(self._files, RadarScene.of(href), denoise=self._terrain.denoise)
         return self._bands[href]
 
 
-def _edge_px(scenes: Sequence[Scene], band: Band, box: GeoBox) -> int:
-    """Pixels of a window that half a pixel of the height model covers: as its items say, else as the sensor does."""
-    headers = [header for scene in scenes if (header := scene.said(band.name).header) and len(header.transform) == 6]
-    steps = [max(abs(h.transform[0]), abs(h.transform[4])) * metres_per_unit(h.crs) for h in headers if h.crs]
-    return math.ceil(max([band.gsd_m, *steps]) / 2 / (float(box.resolution) * metres_per_unit(box.crs)))
+def _above_ellipsoid(height: F32, box: GeoBox, geoid: Geoid) -> F32:
+    """Heights above the ellipsoid, in place, from those above the geoid."""
+    for row in range(0, box.shape[0], _ROWS):
+        part = box.window(row, 0, min(_ROWS, box.shape[0] - row), box.shape[1])
+        height[row : row + _ROWS] += geoid.over(part).astype(np.float32)
+    return height
 
 
-def _above_ellipsoid(height: F32, box: GeoBox, geoid_m: Sequence[float]) -> F32:
-    """Heights above the ellipsoid from those above the geoid, which is bilinear between the corners of the window."""
-    margin = (height.shape[0] - box.shape[0]) // 2
-    down, along = ((np.arange(n + 2 * margin) - margin + 0.5) / n for n in box.shape)
-    top, bottom = (a * (1 - along) + b * along for a, b in (geoid_m[:2], geoid_m[2:]))
-    above: F32 = (height + top * (1 - down[:, None]) + bottom * down[:, None]).astype(np.float32)
-    return above
-
-
-def _parts(box: GeoBox) -> Iterator[tuple[int, int, GeoBox]]:
+def _parts(box: GeoBox, side: int) -> Iterator[tuple[int, int, GeoBox]]:
     """A window in parts, each with its first row and column."""
-    for row in range(0, box.shape[0], _PART_PX):
-        for col in range(0, box.shape[1], _PART_PX):
-            shape = min(_PART_PX, box.shape[0] - row), min(_PART_PX, box.shape[1] - col)
+    for row in range(0, box.shape[0], side):
+        for col in range(0, box.shape[1], side):
+            shape = min(side, box.shape[0] - row), min(side, box.shape[1] - col)
             yield row, col, box.window(row, col, *shape)
 
 

@@ -37,7 +37,7 @@ def search(
     catalog: CatalogRecipe,
     sensor: SensorRecipe,
     mask: MaskRecipe,
-    beyond: gpd.GeoDataFrame | None = None,
+    area: shapely.Geometry | None = None,
 ) -> dict[str, gpd.GeoDataFrame]:
     """Scene tables of a region by period key: what overlaps the region, by solar day; of a static sensor always the same.
 
@@ -52,18 +52,17 @@ def search(
         catalog: Where.
         sensor: Of the scenes.
         mask: For the greatest cloud cover.
-        beyond: Cells of the region; those that it owns are searched to their ends, which may lie in the next region. None
-            where nothing is made of whole cells.
+        area: Where (EPSG:4326); None is the region. ``search_area.search_area`` says what a project needs.
 
     Raises:
         CatalogError: The search failed.
     """
     if sensor_of(sensor).static:
-        table = search_static(region, grid, catalog=catalog, sensor=sensor, mask=mask, beyond=beyond)
+        table = search_static(region, grid, catalog=catalog, sensor=sensor, mask=mask, area=area)
         return {period.key: table for period in periods}
     tables = {}
     for part in _spans(periods):
-        near = _near(_area(region, grid, beyond), (part[0].start - _DAY, part[-1].end + _DAY), catalog, sensor, mask)
+        near = _near(_area(region, grid, area), (part[0].start - _DAY, part[-1].end + _DAY), catalog, sensor, mask)
         for period in part:
             listed = [_lists(period, *times) for times in zip(near["solar_day"], near["time"], strict=True)]
             tables[period.key] = near[np.array(listed, bool)].reset_index(drop=True)
@@ -72,27 +71,21 @@ def search(
 
 
 def search_static(
-    region: Region, grid: PixelGrid, *, catalog: CatalogRecipe, sensor: SensorRecipe, mask: MaskRecipe, beyond: gpd.GeoDataFrame | None = None,
+    region: Region, grid: PixelGrid, *, catalog: CatalogRecipe, sensor: SensorRecipe, mask: MaskRecipe, area: shapely.Geometry | None = None,
 ) -> gpd.GeoDataFrame:  # fmt: skip
     """The scene table of a region for a sensor whose scenes have no date.
 
     Raises:
         CatalogError: The search failed.
     """
-    near = _near(_area(region, grid, beyond), STATIC_SPAN, catalog, sensor, mask)
+    near = _near(_area(region, grid, area), STATIC_SPAN, catalog, sensor, mask)
     table = near.reset_index(drop=True)
     table.attrs = dict(near.attrs)
     return table
 
 
-def _area(region: Region, grid: PixelGrid, cells: gpd.GeoDataFrame | None) -> shapely.Geometry:
-    """The region, and the cells that it owns as far as they reach."""
-    whole = grid.region_geobox(region).lonlat()
-    if cells is None:
-        return whole
-    own = cells.geometry[cells["region"] == region.key].to_numpy()
-    out = own[~shapely.covers(whole, own)]
-    return shapely.union_all([whole, *out]) if len(out) else whole
+def _area(region: Region, grid: PixelGrid, area: shapely.Geometry | None) -> shapely.Geometry:
+    return grid.region_geobox(region).lonlat() if area is None else area
 
 
 def _near(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.eo import terrain
+from geo_assets.eo.height_tiles import joined
 from geo_assets.eo.radar_quality import Quality, radar_quality
 from geo_assets.eo.radar_select import QuarterPlan, RadarPass, select_radar
 from geo_assets.eo.radar_steps import POLARISATIONS, QuarterPixels, quarter_median, year_steps
@@ -39,6 +40,7 @@ from geo_assets.model.plugin import Layer, ReadSession
 from geo_assets.model.scene import Scene
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
+from geo_assets.tasks.heights import edge_px
 from geo_assets.tasks.tile_files import TileArray
 
 WIDE_M, COARSE_M, FINE_M, MIDDLE_M = (
@@ -299,12 +301,13 @@ def _quarter(
 
 def _terrain(cell: CellBox, scenes: Sequence[Scene], sensor: Sensor, reader: _Reader) -> TileResult:
     """Slope in degrees, dims (y, x), float32, at least 0.02 where it is known."""
-    box = tile_box(cell)
-    wide = terrain.halo(box)
-    band = sensor.bands[sensor.heights]
-    heights = reader.days({dt.date.min: list(scenes)}, band, wide, "bilinear").get(dt.date.min)
-    if heights is None:
-        heights = np.full(wide.shape, np.nan, np.float32)
+    box, band = tile_box(cell), sensor.bands[sensor.heights]
+    edge = edge_px(scenes, band, box)
+    margin = 3 * edge + 1  # both sides of a join that ends where the tile does
+    wide = terrain.halo(box).window(-margin, -margin, box.shape[0] + 2 * margin + 2, box.shape[1] + 2 * margin + 2)
+    parts = list(reader.each((scene, band, wide, "bilinear") for scene in scenes))
+    known = joined(parts, edge_px=edge) if parts else np.full(wide.shape, np.nan, np.float32)
+    heights = known[margin:-margin, margin:-margin]
     slope = terrain.slope(terrain.gradient(heights, box), min_deg=MIN_SLOPE_DEG)
     array = TileArray(slope, ("y", "x"), box, (), (), float("nan"), {"units": "degree", "long_name": "slope"})
     return TileResult({"dem": array}, tuple(s.item_id for s in scenes), {}, None, float(np.isfinite(slope).mean()))

@@ -8,15 +8,13 @@ from geo_assets.eo.radar_quality import Quality
 from geo_assets.model.ard import by_region
 from geo_assets.model.compute import Compute
 from geo_assets.model.geometry import Region
-from geo_assets.model.project import Project
 from geo_assets.model.receipt import PartitionReceipt
-from geo_assets.model.sensor import Sensor
 from geo_assets.project import LoadedProject
 from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import areas, cells, search
-from geo_assets.tasks.ard_partition import ArdPlan, ard_boxes, ard_sensors, make_ard, plan_ard, product, whole_cells
+from geo_assets.tasks.ard_partition import ArdPlan, ard_boxes, ard_sensors, make_ard, plan_ard, product
 from geo_assets.tasks.ard_table import read_layers
-from geo_assets.tasks.heights import height_sensor
+from geo_assets.tasks.search_area import search_area, search_heights
 from geo_assets.tasks.steps import Mapper, alone
 
 Key = tuple[str, str, str | None]  # sensor, region, month
@@ -35,17 +33,6 @@ class ArdRun:
         self.plans: dict[Key, ArdPlan] = {}
         self.receipts: dict[Key, PartitionReceipt] = {}
         self.tables: dict[Key, gpd.GeoDataFrame] = {}
-
-
-def _heights(project: Project, sensor: Sensor, region: str, own: gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
-    """Scenes whose heights place a sensor's pixels, where that is needed."""
-    entry = height_sensor(project, sensor)
-    if entry is None:
-        return None
-    return search.search_static(
-        Region.parse(region), cells.region_grid(region, project.cube), catalog=project.catalog_of(entry.sensor), sensor=entry,
-        mask=project.mask, beyond=whole_cells(project, sensor_of(entry), own),
-    )  # fmt: skip
 
 
 def run_ard(
@@ -73,14 +60,14 @@ def run_ard(
                 own = cut.of_region(region)
                 found = search.search(
                     Region.parse(region), cells.region_grid(region, project.cube), periods, catalog=project.catalog_of(sensor),
-                    sensor=project.sensor(sensor), mask=project.mask, beyond=whole_cells(project, facts, own),
+                    sensor=project.sensor(sensor), mask=project.mask, area=search_area(project, facts, region, cells.region_grid(region, project.cube), own),
                 )  # fmt: skip
                 dated = (
                     [(None, next(iter(found.values())))]
                     if by_region(project.ard, static=facts.static)
                     else [*found.items()]
                 )
-                heights = _heights(project, facts, region, own)
+                heights = search_heights(project, facts, region, cells.region_grid(region, project.cube), own)
                 for month, table in dated:
                     key = sensor, region, month
                     plan = plan_ard(

@@ -18,6 +18,7 @@ from geo_assets.registry import load
 from geo_assets.tasks import areas, cells, search
 from geo_assets.tasks.layout import ensure_layout
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, make_partition, plan_partition
+from geo_assets.tasks.search_area import search_heights
 from geo_assets.tasks.steps import alone
 
 Key = tuple[str, str]
@@ -88,6 +89,7 @@ def _make(run: PlainRun, region: str, month: str, *, overwrite: bool) -> None:
         project, loaded.sensor, region=region, month=month, grid=grid, table=run.tables[region, month],
         blocks=cells.plan_blocks(run.cells.of_region(region), Region.parse(region), grid),
         previous=loaded.storage.read_receipt(PRODUCT, region, month), overwrite=overwrite,
+        heights=search_heights(project, loaded.sensor, region, grid, run.cells.of_region(region)),
     )  # fmt: skip
     run.plans[region, month] = plan
     if plan.done is not None:

@@ -177,6 +177,19 @@ def test_plan_when_an_option_of_radar_changes_then_only_radar_is_stale(home):
     assert {key[0]: bool(plan.todo) for key, plan in plans.items()} == {GRD: True, "dem": False}
 
 
+@pytest.mark.parametrize("size_m", [640, 160])  # of which some end at the join
+def test_terrain_when_tiles_of_the_height_model_meet_then_the_slope_goes_on(home, size_m):
+    grid = {"kind": "square", "size_m": size_m, "crs": CRS}
+    loaded = project(home, ard={"sensors": ["dem"], "bands": {"dem": ["elevation", "slope"]}}, grid=grid)
+    steep = np.degrees(np.arctan(np.hypot(WORLD.radar.east, WORLD.radar.north)))
+    checked = 0
+    for row, (height, slope), _ in layers(loaded, run_ard(loaded), "dem"):
+        assert np.abs(height - (WORLD.radar.height(*degrees(row)) - GEOID_M)).max() < 0.5
+        assert np.abs(slope - steep).max() < 0.3  # each tile by itself is flat in its outer half pixel
+        checked += slope.size
+    assert checked > 6_000
+
+
 def test_layers_when_the_geoid_is_forgotten_then_far_from_the_truth(home):
     loaded = project(home, ard={"geoid_m": 0.0})
     worst = 0.0

@@ -8,7 +8,6 @@ import pytest
 import rasterio
 import yaml
 
-from geo_assets.errors import ConfigError
 from geo_assets.project import LoadedProject, load_project
 from geo_assets.registry import load
 from geo_assets.tasks import ard
@@ -184,12 +183,6 @@ def test_composite_when_the_sensor_is_another_then_it_has_its_own_type_nodata_an
         assert pixels.values["n_clear"].max() == 1
     else:
         assert np.mean(made["worldcover"] == truth(WORLD.truth_landcover, x, y, year=2021)) > 0.85
-
-
-@pytest.mark.parametrize("product", ["composite", "pyramid"])
-def test_project_when_a_sensor_has_no_map_geometry_then_no_composite_of_it_is_made(home, product):
-    with pytest.raises(ConfigError, match=r"sentinel-1-grd has pixels in the radar's own geometry.* no composite of"):
-        project(home, "sentinel-1-grd", products=[product], cube={"sensor": "sentinel-1-grd", "bands": ["vv"], "resolution": 10})  # fmt: skip
 
 
 @pytest.mark.realdata

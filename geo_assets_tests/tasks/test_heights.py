@@ -3,14 +3,12 @@
 import math
 from fractions import Fraction
 
-import geopandas as gpd
 import pytest
 import shapely
 
-from geo_assets.model.cell import CellBox
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.scene import Scene
-from geo_assets.tasks.heights import margin_px, reaching, wide_cells, with_margin
+from geo_assets.tasks.heights import margin_px, reaching, widened, with_margin
 
 BOX = GeoBox("EPSG:32632", Fraction(10), Fraction(500_000), Fraction(5_200_000), (64, 64))
 
@@ -31,14 +29,13 @@ def test_reaching_when_a_scene_lies_beside_a_cell_then_it_counts_within_the_marg
     west, south, east, north = BOX.lonlat().bounds
     near, far = (shapely.box(east + by, south, east + by + 0.01, north) for by in (0.035, 0.08))  # 2.7 and 6 km away
     scenes = scene("far", far), scene("near", near), scene("own", shapely.box(west, south, east, north))
-    assert [s.item_id for s in reaching([CellBox("c", BOX, b"")], scenes)] == ["near", "own"]
+    assert [s.item_id for s in reaching([BOX], scenes)] == ["near", "own"]
     assert reaching([], scenes) == ()
 
 
 @pytest.mark.parametrize("lat", [0.0, 47.0, 70.0])
-def test_cells_when_widened_then_by_three_kilometres_on_every_side(lat):
-    cells = gpd.GeoDataFrame({"cell_id": ["a"]}, geometry=[shapely.box(9, lat, 9.1, lat + 0.1)], crs="EPSG:4326")
-    (wide,) = wide_cells(cells).geometry
+def test_outline_when_widened_then_by_three_kilometres_on_every_side(lat):
+    wide = widened(shapely.box(9, lat, 9.1, lat + 0.1))
     west, south, east, north = shapely.box(9, lat, 9.1, lat + 0.1).bounds
     metre_lat, metre_lon = 1 / 111_320, 1 / (111_320 * math.cos(math.radians(lat)))
     for lon, at in (
@@ -50,9 +47,8 @@ def test_cells_when_widened_then_by_three_kilometres_on_every_side(lat):
     assert not shapely.contains_xy(wide, west - 4_000 * metre_lon, lat + 0.05)
 
 
-def test_cells_when_widened_over_the_antimeridian_then_on_both_sides_and_no_further():
-    cells = gpd.GeoDataFrame({"cell_id": ["a"]}, geometry=[shapely.box(179.9, 10, 180, 10.1)], crs="EPSG:4326")
-    (wide,) = wide_cells(cells).geometry
+def test_outline_when_widened_over_the_antimeridian_then_on_both_sides_and_no_further():
+    wide = widened(shapely.box(179.9, 10, 180, 10.1))
     assert wide.bounds[0] >= -180
     assert wide.bounds[2] <= 180
     assert shapely.contains_xy(wide, -179.98, 10.05)

@@ -67,7 +67,7 @@ def tasks(items: list[dict[str, Any]], target: Target, **cube: Any) -> list[Comp
             region="bench", month="2024-03", time_index=0, block=block, grid=target.grid, chunks=target.chunks,
             scenes=footprints.reaching(target.grid.block_geobox(block)), cube=recipe,
             mask=MaskRecipe(keep=list(target.keep), close_px=target.clean, open_px=target.clean),
-            sensor=SensorRecipe(sensor="sentinel-2-l2a"), catalog=CatalogRecipe(kind="stac-api", url=f"{address.scheme}://{address.netloc}"), writer=b"",
+            sensor=SensorRecipe(sensor="sentinel-2-l2a"), catalog=CatalogRecipe(kind="stac-api", url=f"{address.scheme}://{address.netloc}"), writer=b"", key="",
         )
         for block in target.places
     ]  # fmt: skip
