@@ -24,7 +24,7 @@ def undulation(lon: F64, lat: F64) -> F64:
         group = TransformerGroup("EPSG:9518", "EPSG:4979", always_xy=True)  # EGM2008 height, ellipsoidal height
     if not group.best_available:
         raise ConfigError(
-            f"PROJ has no grid of the EGM2008 geoid: run `projsync --file {_GRID}`, or give the geoid's height there as ard.geoid_m"
+            f"PROJ has no grid of the EGM2008 geoid: run `pyproj sync --file {_GRID}`, or give the geoid's height there as ard.geoid_m"
         )
     _, _, height = group.transformers[0].transform(lon, lat, np.zeros_like(lat))
     return np.asarray(height, np.float64)

@@ -262,7 +262,7 @@ def test_project_when_heights_are_missing_then_it_is_refused_and_told_what_to_ad
 
 def test_project_when_proj_lacks_the_geoid_then_it_is_refused_and_told_what_to_do(home, monkeypatch):
     def none(*_: Any) -> Any:
-        raise ConfigError("PROJ has no grid of the EGM2008 geoid: run `projsync`, or give it as ard.geoid_m")
+        raise ConfigError("PROJ has no grid of the EGM2008 geoid: run `pyproj sync`, or give it as ard.geoid_m")
 
     monkeypatch.setattr("geo_assets.project.undulation", none)
     with pytest.raises(ConfigError, match=r"sentinel-1-grd: PROJ has no grid .* ard.geoid_m"):
