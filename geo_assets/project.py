@@ -184,10 +184,24 @@ def parse_loaded(data: Any, file: Path) -> LoadedProject:
     for line in unused(project):
         warnings.warn(f"{file}: {line}", stacklevel=2)
     _check_addresses(project, str(file))
-    loaded = LoadedProject(_absolute(project, file.parent), file)
+    for entry in project.sensors:
+        _check_sensor(entry, file)
+    loaded = LoadedProject(_settled(_absolute(project, file.parent)), file)
     _check(loaded)
     masked = mask_for(loaded.project.mask, loaded.sensor)
     return LoadedProject(loaded.project.model_copy(update={"mask": masked}), file)
+
+
+def _settled(project: Project) -> Project:
+    """The project with what its cube leaves out: the usual bands of the sensor, and the statistic that fits them."""
+    cube, given = project.cube, project.cube.model_fields_set
+    sensor = sensor_of(project.sensor(cube.sensor))
+    bands = cube.bands if "bands" in given else list(sensor.default_bands)
+    changed: dict[str, Any] = {"bands": bands}
+    known = [sensor.bands[name] for name in bands if name in sensor.bands]
+    if "statistic" not in given and known and all(band.categorical for band in known):
+        changed["statistic"] = "mode"
+    return project.model_copy(update={"cube": cube.model_copy(update=changed)})
 
 
 def _check_addresses(project: Project, source: str) -> None:
@@ -230,7 +244,6 @@ def _absolute_catalog(entry: SensorRecipe, place: Callable[[str | None], str | N
 def _check(loaded: LoadedProject) -> None:
     project, where = loaded.project, loaded.file
     for entry in project.sensors:
-        _check_sensor(entry, where)
         recipe = project.catalog_of(entry.sensor)
         plugin: Catalog = load("catalogs", recipe.kind)
         plugin.access(recipe)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from geo_assets.errors import ConfigError
+from geo_assets.errors import ConfigError, GeoAssetsError
 from geo_assets.project import load_project
 
 MONTHS = "months: {start: 2024-01, end: 2024-02}\n"
@@ -140,3 +140,30 @@ def test_a_setting_that_changes_nothing_is_told(tmp_path):
     (tmp_path / "geo_assets.yaml").write_text(MONTHS + "cube: {percentile: 20}\n")
     with pytest.warns(UserWarning, match=r"cube\.percentile is not used, since cube\.statistic is median"):
         load_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sensor", "bands", "statistic"),
+    [
+        ("sensors: [sentinel-1-rtc]", "sentinel-1-rtc", ["vv", "vh"], "median"),
+        ("sensors: [landcover, dem]", "landcover", ["worldcover"], "mode"),
+        ("sensors: [dem, sentinel-2-l2a]", "sentinel-2-l2a", ["red", "green", "blue", "nir"], "median"),
+        ("sensors: [dem, landsat-c2-l2]\ncube: {sensor: landsat-c2-l2}", "landsat-c2-l2", ["red", "green", "blue", "nir08"], "median"),
+        ("sensors: [dem]\ncube: {bands: [elevation], statistic: mean}", "dem", ["elevation"], "mean"),
+        ("sensors: [{name: mine, collections: [c], bands: {a: {asset: a}, b: {asset: b}}}]", "mine", ["a", "b"], "median"),
+    ],
+)  # fmt: skip
+def test_what_a_cube_leaves_out_is_as_its_sensor_has_it(tmp_path, text, sensor, bands, statistic):
+    file = tmp_path / "p.yaml"
+    file.write_text(f"months: {{start: 2024-01, end: 2024-01}}\n{text}\n")
+    cube = load_project(file).project.cube
+    assert (cube.sensor, cube.bands, cube.statistic) == (sensor, bands, statistic)
+
+
+@pytest.mark.parametrize("text", ["sensors: []", "sensors: 3", "sensors: [3]", "cube: 3", "sensors: [nothing-known]"])
+def test_a_cube_without_a_sensor_is_refused_in_one_line_where_none_is_sound(tmp_path, text):
+    file = tmp_path / "p.yaml"
+    file.write_text(f"months: {{start: 2024-01, end: 2024-01}}\n{text}\n")
+    with pytest.raises(GeoAssetsError) as e:
+        load_project(file)
+    assert "\n" not in str(e.value)

@@ -86,6 +86,19 @@ class Project(Recipe):
     storage: str = Field(default="./data", description="path or URI of everything that is made")
     compute: ComputeRecipe = Field(default_factory=ComputeRecipe)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cube_of_the_first(cls, data: Any) -> Any:
+        """A cube that names no sensor is of Sentinel-2 where that is listed, else of the first one that is."""
+        cube, listed = (data.get("cube", {}), data.get("sensors")) if isinstance(data, dict) else (None, None)
+        if not isinstance(cube, dict) or "sensor" in cube or not isinstance(listed, list):
+            return data
+        names = [e.get("sensor", e.get("name")) if isinstance(e, dict) else e for e in listed]
+        usual = CubeRecipe.model_fields["sensor"].default
+        if not names or usual in names or not all(isinstance(name, str) for name in names):
+            return data
+        return {**data, "cube": {**cube, "sensor": names[0]}}
+
     @model_validator(mode="after")
     def _fits(self) -> "Project":
         names = [s.sensor for s in self.sensors]

@@ -198,18 +198,21 @@ class GridRecipe(Recipe):
 class CubeRecipe(Recipe):
     """The monthly composite and the cube it is stored in."""
 
-    sensor: str = Field(default="sentinel-2-l2a", description="sensor plugin that is composited")
+    sensor: str = Field(
+        default="sentinel-2-l2a",
+        description="sensor that is composited; left out: sentinel-2-l2a where it is listed, else the first of sensors",
+    )
     crs: CrsText = Field(default="utm", description="utm (one group a zone) or a CRS such as EPSG:3035")
     resolution: ResolutionText = Field(default="10", description="side of a pixel in CRS units; 1/3600 is allowed")
     bands: list[str] = Field(
         default_factory=lambda: ["red", "green", "blue", "nir"],
         min_length=1,
         max_length=64,
-        description="bands by name",
+        description="bands by name; left out: the usual ones of the sensor",
     )
     statistic: Literal["median", "mean", "percentile", "medoid", "geomedian", "mode"] = Field(
         default="median",
-        description="statistic over the clear solar days; mode, the most frequent one, is for classes and the only one for them",
+        description="statistic over the clear solar days; mode, the most frequent one, is for classes and the only one for them, and theirs where this is left out",
     )
     percentile: float = Field(default=50, ge=0, le=100, description="which one, where the statistic is percentile")
     resampling: Literal["nearest", "bilinear", "cubic", "average"] = Field(

@@ -46,5 +46,5 @@ def test_undulation_when_proj_has_the_grid_then_its_height(tmp_path):
 def test_undulation_when_proj_lacks_the_grid_then_an_error_and_not_zero():
     if TransformerGroup("EPSG:9518", "EPSG:4979").best_available:
         pytest.skip(f"PROJ has the grid, in {datadir.get_data_dir()} or its user's folder")
-    with pytest.raises(ConfigError, match="pyproj sync --file us_nga_egm08_25.tif"):
+    with pytest.raises(ConfigError, match=r"pyproj sync --file us_nga_egm08_25\.tif"):
         undulation(np.array([11.3]), np.array([46.8]))
