@@ -34,8 +34,8 @@ from geo_assets.registry import load
 from geo_assets.storage import Storage
 from geo_assets.tasks.model_file import staged
 from geo_assets.tasks.predict import F32, OpenModel, ReadAhead, Strip, open_content, predict
-from geo_assets.tasks.prediction_file import Lineage, prediction_item, write_prediction
-from geo_assets.tasks.prediction_picture import map_bands, thumbnail
+from geo_assets.tasks.prediction_file import Lineage, map_bands, prediction_item, write_prediction
+from geo_assets.tasks.prediction_picture import thumbnail
 from geo_assets.tasks.tile_raster import TileRaster
 
 CODE_VERSION = "1"  # raise it when the same composites and model give other pixels or files

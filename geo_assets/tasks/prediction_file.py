@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from geo_assets.eo.picture import class_colours
 from geo_assets.errors import ConfigError, StoreError
+from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.mlm import ModelItem
 from geo_assets.model.prediction import StoredArray
@@ -119,19 +122,26 @@ def _write(model: ModelItem, strips: Iterable[Strip], box: GeoBox, part: Path) -
 def _describe(model: ModelItem, target: Any, dtype: np.dtype[Any]) -> None:
     target.set_band_description(1, model.output_name)
     target.update_tags(1, **{f"class_{c.value}": c.name for c in model.classes})
-    colours = {c.value: colour for c in model.classes if (colour := _colour(c.more.get("color_hint")))}
-    if colours and dtype == np.uint8:
+    if dtype == np.uint8:  # each class has a colour, the model's or one of ours, as in its thumbnail
+        palette = class_colours(map_bands(model)[0]).tolist()
         target.colorinterp = [ColorInterp.palette]
-        target.write_colormap(1, colours)
+        target.write_colormap(1, {c.value: (*palette[c.value], 255) for c in model.classes})
 
 
-def _colour(hint: Any) -> tuple[int, int, int, int] | None:
-    """A colour hint of a class (STAC Classification extension: six hexadecimal digits)."""
-    try:
-        red, green, blue = bytes.fromhex(str(hint))
-    except ValueError:
-        return None
-    return red, green, blue, 255
+def map_bands(model: ModelItem) -> list[Band]:
+    """Facts of a map's layers: its classes with the colours that the model hints at, or values."""
+    if not model.classes:
+        return [
+            Band(name, (), 0.0, dtype="float32", nodata=None, unit="1", shown=(0.0, 1.0)) for name in layer_names(model)
+        ]
+    kind, nodata = label_type(model)
+    hints = {c.value: str(c.more.get("color_hint", "")).removeprefix("#") for c in model.classes}
+    # STAC Classification extension: six hexadecimal digits; what is none is no hint
+    colours = {value: f"#{hint}" for value, hint in hints.items() if re.fullmatch("[0-9a-fA-F]{6}", hint)}
+    names = {c.value: c.name for c in model.classes}
+    return [
+        Band(model.output_name, (), 0.0, dtype=kind.name, nodata=nodata, unit="class", classes=names, colours=colours)
+    ]
 
 
 def prediction_item(

@@ -10,32 +10,14 @@ from geo_assets.eo.picture import Picture, decode_png, encode_png, to_rgb
 from geo_assets.eo.tile_keys import map_place
 from geo_assets.errors import StoreError
 from geo_assets.model import path
-from geo_assets.model.band import Band
 from geo_assets.model.geometry import GeoBox
 from geo_assets.model.mlm import ModelItem
 from geo_assets.model.receipt import PartitionReceipt
 from geo_assets.storage import Storage
 from geo_assets.tasks.cell_picture import CellFrame, eight_bits
-from geo_assets.tasks.predict import label_type
-from geo_assets.tasks.prediction_file import layer_names
+from geo_assets.tasks.prediction_file import map_bands
 
 _log = logging.getLogger(__name__)
-
-
-def map_bands(model: ModelItem) -> list[Band]:
-    """Facts of a map's layers: its classes with their colours, or values."""
-    if not model.classes:
-        return [
-            Band(name, (), 0.0, dtype="float32", nodata=None, unit="1", shown=(0.0, 1.0)) for name in layer_names(model)
-        ]
-    kind, nodata = label_type(model)
-    colours = {
-        c.value: f"#{hint}" for c in model.classes if len(hint := str(c.more.get("color_hint", "")).lstrip("#")) == 6
-    }
-    names = {c.value: c.name for c in model.classes}
-    return [
-        Band(model.output_name, (), 0.0, dtype=kind.name, nodata=nodata, unit="class", classes=names, colours=colours)
-    ]
 
 
 def thumbnail(model: ModelItem, pixels: npt.NDArray[np.generic]) -> Picture:

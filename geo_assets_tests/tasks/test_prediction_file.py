@@ -16,6 +16,7 @@ from geo_assets.model.geometry import GeoBox
 from geo_assets.model.mlm import OutputClass, Tensor
 from geo_assets.tasks.predict import ArrayRaster, OpenModel, predict, predicted
 from geo_assets.tasks.prediction_file import Lineage, prediction_item, write_prediction
+from geo_assets.tasks.prediction_picture import thumbnail
 from geo_assets.testing.model_files import BANDS, STEPS, item_for, weights
 
 ROWS, COLS = 700, 530
@@ -55,6 +56,20 @@ def test_map_when_written_then_it_is_a_cog_with_the_classes_where_they_belong(ra
         assert found.overviews(1)
         small = found.read(1, out_shape=(ROWS // 2, COLS // 2))
         assert set(np.unique(small)) == {1, 2, 3, 4, 255}  # classes, not means of them
+
+
+@pytest.mark.parametrize("hint", ["", "#", "gggggg", "00ff0", None, 3])
+def test_map_when_a_class_hints_at_no_colour_then_it_has_one_of_ours_as_in_its_thumbnail(raster, tmp_path, hint):
+    hints = ({"color_hint": "#00FF00"}, *[{"color_hint": hint}] * 3)
+    model = model_of(classes=tuple(OutputClass(v, f"c-{v}", more) for v, more in zip((1, 2, 3, 4), hints, strict=True)))
+    write_prediction(model.item, predict(model, raster), BOX, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as found:
+        colours, labels = found.colormap(1), found.read(1)
+    assert colours[1] == (0, 255, 0, 255)
+    assert len({colours[v] for v in (1, 2, 3, 4)}) == 4
+    rgb = thumbnail(model.item, labels)[..., :3]
+    for value in np.unique(labels[labels != 255]):
+        assert {tuple(c) for c in rgb[labels == value].tolist()} == {colours[value][:3]}
 
 
 def test_map_when_written_twice_then_the_bytes_are_the_same(raster, tmp_path):
