@@ -24,8 +24,18 @@ def release():
     event.set()
 
 
+OTHERS: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def others():
+    """Threads of tests before, of which some leave one that hangs: threads cannot be killed."""
+    OTHERS.clear()
+    OTHERS.update(threading.enumerate())
+
+
 def threads():
-    return [t for t in threading.enumerate() if t.name.startswith("geo-assets")]
+    return [t for t in threading.enumerate() if t.name.startswith("geo-assets") and t not in OTHERS]
 
 
 def mapped(fn, tasks, **settings):
