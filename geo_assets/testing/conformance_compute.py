@@ -247,14 +247,14 @@ class ComputeConformance:
         assert len(os.listdir(tmp_path)) == left
 
     def test_a_task_over_its_time_is_an_error_and_the_others_go_on(self, engine: Engine) -> None:
-        results = self.run(engine, hang, [30.0, *[0.01] * 5], timeout_s=2.0)
+        results = self.run(engine, hang, [30.0, *[0.01] * 5], timeout_s=5.0)
         assert [r.status for r in results] == ["error", *["ok"] * 5]
         assert (results[0].kind, results[0].attempts, results[0].retryable) == ("timeout", 1, False)
-        assert (results[0].cause or "").startswith("timeout: not finished after 2 s; ")
-        assert results[0].run_s >= 2
+        assert (results[0].cause or "").startswith("timeout: not finished after 5 s; ")
+        assert results[0].run_s >= 5
 
     def test_time_counts_from_the_start_and_not_from_the_queue(self, engine: Engine) -> None:
-        results = self.run(engine, hang, [0.8] * 8, timeout_s=2.5)
+        results = self.run(engine, hang, [1.0] * 12, timeout_s=5.0)
         assert {r.status for r in results} == {"ok"}
 
     def test_a_lost_worker_costs_one_try_and_nothing_else(self, engine: Engine, tmp_path: Path) -> None:
