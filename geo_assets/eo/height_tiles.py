@@ -43,6 +43,11 @@ def joined(tiles: Sequence[F32], *, edge_px: int) -> F32:
     return whole
 
 
+def join_margin_px(edge_px: int) -> int:
+    """Pixels around a window that ``joined`` needs for it: both sides of a join that ends where the window does."""
+    return 3 * edge_px + 1
+
+
 def _parts(shape: tuple[int, ...], margin: int) -> Iterator[tuple[Place, Place, Place]]:
     """Parts of a window, each with the margin around, and where it lies within that."""
     for row in range(0, shape[0], _PART_PX):

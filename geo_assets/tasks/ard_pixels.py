@@ -182,8 +182,9 @@ def margin_px(task: ArdTask) -> int:
     halo = terrain.HALO_PX if any(name in sensor.derived for name in task.bands) else 0
     if not joins_heights(task):
         return halo
-    # Both sides of a join that ends where the cell does
-    return halo + 3 * edge_px(task.scenes, sensor.bands[sensor.heights], task.cells[0].box) + 1
+    from geo_assets.eo.height_tiles import join_margin_px  # likewise
+
+    return halo + join_margin_px(edge_px(task.scenes, sensor.bands[sensor.heights], task.cells[0].box))
 
 
 def finished(task: ArdTask, box: GeoBox, read: Mapping[str, Pixels]) -> tuple[list[Band], list[Pixels]]:

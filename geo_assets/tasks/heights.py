@@ -132,7 +132,11 @@ def reaching(boxes: Sequence[GeoBox], scenes: tuple[Scene, ...]) -> tuple[Scene,
     """Scenes that may tell heights of some windows or of the ground around that counts, in their order."""
     if not scenes or not boxes:
         return ()
-    footprints = Footprints(scenes, boxes[0].crs)
+    return under_boxes(Footprints(scenes, boxes[0].crs), scenes, boxes)
+
+
+def under_boxes(footprints: Footprints, scenes: tuple[Scene, ...], boxes: Sequence[GeoBox]) -> tuple[Scene, ...]:
+    """``reaching``, where the footprints of the scenes are at hand."""
     near = {id(s) for box in boxes for s in footprints.reaching(with_margin(box))}
     return tuple(s for s in scenes if id(s) in near)
 

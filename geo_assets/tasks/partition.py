@@ -27,9 +27,9 @@ from geo_assets.tasks.heights import (
     height_scenes,
     placed_by,
     placing_values,
-    reaching,
     refuse_memory,
     terrain_correction,
+    under_boxes,
 )
 from geo_assets.tasks.jobs import Jobs, money
 from geo_assets.tasks.layout import cube_id
@@ -139,13 +139,14 @@ def plan_partition(
     scenes = used_scenes(table, sensor, project.cube.bands, project.mask)
     footprints, entry = composite.Footprints(scenes, grid.crs), project.sensor(sensor.name)
     known = {(b.row, b.col): b for b in previous.blocks} if previous else {}
-    ground, every = height_scenes(project, sensor, heights), set[int]()
+    ground, every, placing = height_scenes(project, sensor, heights), set[int](), placing_values(project, sensor)
+    grounds = composite.Footprints(ground, grid.crs)
     todo, fresh = [], []
     for plan in blocks:
         box = grid.block_geobox(plan.block)
-        reached, under = footprints.reaching(box), reaching([box], ground)
+        reached, under = footprints.reaching(box), under_boxes(grounds, ground, [box]) if ground else ()
         every |= {id(s) for s in under}
-        placed = [*placed_by(project, sensor, under), *filter(None, [placing_values(project, sensor)])]
+        placed = [] if sensor.geocoded else [*placed_by(project, sensor, under), placing]
         key = composite.block_key(reached, project.cube, project.mask, entry, placed)
         had = known.pop((plan.block.row, plan.block.col), None)
         made = {(r, c) for r, c in had.chunks} if had else set()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import shapely
 
 from geo_assets.eo import terrain
-from geo_assets.eo.height_tiles import joined
+from geo_assets.eo.height_tiles import join_margin_px, joined
 from geo_assets.eo.radar_quality import Quality, radar_quality
 from geo_assets.eo.radar_select import QuarterPlan, RadarPass, select_radar
 from geo_assets.eo.radar_steps import POLARISATIONS, QuarterPixels, quarter_median, year_steps
@@ -303,7 +303,7 @@ def _terrain(cell: CellBox, scenes: Sequence[Scene], sensor: Sensor, reader: _Re
     """Slope in degrees, dims (y, x), float32, at least 0.02 where it is known."""
     box, band = tile_box(cell), sensor.bands[sensor.heights]
     edge = edge_px(scenes, band, box)
-    margin = 3 * edge + 1  # both sides of a join that ends where the tile does
+    margin = join_margin_px(edge)
     wide = terrain.halo(box).window(-margin, -margin, box.shape[0] + 2 * margin + 2, box.shape[1] + 2 * margin + 2)
     parts = list(reader.each((scene, band, wide, "bilinear") for scene in scenes))
     known = joined(parts, edge_px=edge) if parts else np.full(wide.shape, np.nan, np.float32)

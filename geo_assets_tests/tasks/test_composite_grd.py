@@ -28,19 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 WORLD = SteepWorld()
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("steep")
-    WORLD.write(folder)
-    return folder
-
-
-@pytest.fixture
-def home(tmp_path: Path, written: Path) -> Path:
-    shutil.copytree(written, tmp_path / "world")
-    return tmp_path
-
-
 def project(
     home: Path, *, half_m: float = 400, sensors: Any = (GRD, "dem"), ard: Any = None, cube: Any = None, **settings: Any
 ) -> LoadedProject:
