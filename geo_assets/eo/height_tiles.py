@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 F32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -30,6 +29,8 @@ def joined(tiles: Sequence[F32], *, edge_px: int) -> F32:
     whole = _first(tiles, seen)
     if sum(bool(of.any()) for of in seen) < 2:
         return whole
+    from scipy import ndimage  # which only workers need
+
     square = np.ones((2 * edge_px + 1, 2 * edge_px + 1), bool)
     known = [ndimage.binary_erosion(of, square, border_value=True) for of in seen]
     sure = np.logical_or.reduce(known)

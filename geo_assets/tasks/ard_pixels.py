@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from geo_assets.eo import terrain
 from geo_assets.eo.backscatter import to_db
+from geo_assets.eo.height_tiles import join_margin_px, joined
 from geo_assets.eo.lattice import CELL_PX, phase
 from geo_assets.eo.mask import coarse, halo_px
 from geo_assets.eo.scale import filled, unobserved
@@ -104,8 +105,6 @@ class LayerPixels:
                     offset = 0 if band.categorical else one.scene.dn_offset
                     merge_first(layer, filled(pixels, band), clear, offset=offset, nodata=band.fill)
         if tiles:
-            from geo_assets.eo.height_tiles import joined  # likewise
-
             place = [band.name for band in self._bands].index(self._joined)
             scenes = [one.scene for one in seen]
             edge = edge_px(scenes, self._bands[place], self._boxes[seen[0].cell.id])
@@ -182,8 +181,6 @@ def margin_px(task: ArdTask) -> int:
     halo = terrain.HALO_PX if any(name in sensor.derived for name in task.bands) else 0
     if not joins_heights(task):
         return halo
-    from geo_assets.eo.height_tiles import join_margin_px  # likewise
-
     return halo + join_margin_px(edge_px(task.scenes, sensor.bands[sensor.heights], task.cells[0].box))
 
 
