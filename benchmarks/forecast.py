@@ -22,7 +22,9 @@ from geo_assets.project import load_project
 from geo_assets.storage import Storage
 from geo_assets.testing.world import SampleWorld
 
-MONTHS = ("2024-03", "2024-04", "2024-05", "2024-06", "2024-07", "2024-08")
+MONTHS = ("2024-03", "2024-04", "2024-05", "2024-06", "2024-07")
+DAYS = 16  # of overpasses a month: some thirty scenes, as a cell of two orbits has
+SIZE_PX, BLOCK_PX = (2048, 4096), 1024  # of the world, and of a task: two by two in each region of the cube
 FIRST, SECOND = "us-west-2", "eu-central-1"
 
 
@@ -40,7 +42,7 @@ def project(folder: Path, compute: dict[str, Any], exclude: list[str]) -> Any:
     document = {
         "name": "forecast", "aois": {"a": {"path": "area.geojson"}}, "months": {"start": MONTHS[0], "end": MONTHS[-1]},
         "catalog": {"kind": "static", "path": "world/catalog.json"}, "grid": {"kind": "square", "size_m": 1280, "crs": "EPSG:32633"},
-        "sensors": [{"sensor": "sentinel-2-l2a", "exclude": exclude}], "storage": "./data", "compute": compute,
+        "sensors": [{"sensor": "sentinel-2-l2a", "exclude": exclude}], "storage": "./data", "compute": compute, "cube": {"block_px": BLOCK_PX},
     }  # fmt: skip
     file = folder / "geo_assets.yaml"
     file.write_text(yaml.safe_dump(document))
@@ -65,7 +67,7 @@ def measure(folder: Path) -> None:
     from geo_assets.model.lonlat import to_lonlat
     from geo_assets_tests.compute.lambda_world import running
 
-    world = SampleWorld(months=MONTHS, with_broken=False)
+    world = SampleWorld(months=MONTHS, size_px=SIZE_PX, days=DAYS, internal_px=512, with_broken=False)
     world.write(folder / "world")
     area = to_lonlat(shapely.affinity.scale(world.aoi_projected, 0.95, 0.86, origin=world.center), world.crs)
     (folder / "area.geojson").write_text(shapely.to_geojson(area))

@@ -1,8 +1,9 @@
 """What the tasks of a partition are expected to cost, before they are sent; nothing is asked where nobody is billed."""
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from geo_assets.assets.context import Workspace
@@ -16,7 +17,8 @@ from geo_assets.registry import load, sensor_of
 from geo_assets.report.markup import plural
 from geo_assets.tasks.ard_partition import ArdPlan
 from geo_assets.tasks.ard_partition import product as ard_product
-from geo_assets.tasks.forecast import MOST, ArdForecast, CompositeForecast, PredictionForecast, PyramidForecast
+from geo_assets.tasks.forecast import ArdForecast, CompositeForecast, PredictionForecast, PyramidForecast
+from geo_assets.tasks.pace import MOST, host
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import PartitionPlan
 from geo_assets.tasks.prediction_plan import PredictionPlan
@@ -24,6 +26,7 @@ from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
 from geo_assets.tasks.pyramid_partition import PyramidPlan
 
 F = TypeVar("F")
+_STARTED = ""  # beside products' names, in what a command knows
 Expected = dict[Any, float]  # by row and column of a block, or by the name of a layer
 
 
@@ -65,7 +68,7 @@ class Money:
         project, sensor = self.workspace.project, self.workspace.loaded.sensor
         forecast = self._forecast(COMPOSITE, functools.partial(CompositeForecast, project, sensor))
         todo = [t for t in plan.todo if t.scenes]  # the others have nothing to read
-        loads = [Load(1, forecast.pace.seconds(forecast.bytes_of(t, plan.grid)), sensor.name) for t in todo]
+        loads = [forecast.load(t, plan.grid, forecast.bytes_of(t, plan.grid)) for t in todo]
         return self._refused([(t.plan.block.row, t.plan.block.col) for t in todo], loads, recipe, backend)
 
     def of_pyramid(self, plan: PyramidPlan) -> Expected:
@@ -80,7 +83,7 @@ class Money:
         forecast = self._forecast(PYRAMID, functools.partial(PyramidForecast, self.workspace.project))
         size, pace = plan.grid.chunk_px**2, forecast.pace
         todo = [t for t in plan.todo if t.source.days]
-        loads = [Load(1, pace.seconds(len(t.source.chunks) * size)) for t in todo]
+        loads = [pace.load(len(t.source.chunks) * size) for t in todo]
         return self._refused([(t.block.row, t.block.col) for t in todo], loads, recipe, backend)
 
     def of_prediction(self, plan: PredictionPlan) -> Expected:
@@ -93,7 +96,7 @@ class Money:
         if not can.paid or not plan.todo:
             return {}
         forecast = self._forecast(plan.predictor.product, functools.partial(PredictionForecast, plan.predictor))
-        loads = [Load(1, forecast.pace.seconds(t.pixels)) for t in plan.todo]
+        loads = [forecast.pace.load(t.pixels) for t in plan.todo]
         return self._refused([t.place for t in plan.todo], loads, recipe, backend)
 
     def of_ard(self, plan: ArdPlan) -> Expected:
@@ -107,9 +110,7 @@ class Money:
             return {}
         project, sensor = self.workspace.project, sensor_of(self.workspace.project.sensor(plan.sensor))
         forecast = self._forecast(ard_product(plan.sensor), functools.partial(ArdForecast, project, sensor))
-        loads = [
-            Load(1, forecast.pace.seconds(forecast.bytes_of(t.cells, len(t.scenes))), plan.sensor) for t in plan.todo
-        ]
+        loads = [forecast.pace.load(forecast.bytes_of(t.cells, len(t.scenes)), plan.sensor) for t in plan.todo]
         return self._refused([t.name for t in plan.todo], loads, recipe, backend)
 
     def _forecast(self, product: str, make: Callable[..., F]) -> F:
@@ -117,7 +118,7 @@ class Money:
         if product not in self._known:
             recipe, _, can = self._backend
             receipts = self.workspace.storage.receipts(product, most=MOST)
-            self._known[product] = make(receipts, backend=recipe.backend, overhead_s=can.overhead_s)
+            self._known[product] = make(receipts, host(recipe, can))
         known: F = self._known[product]
         return known
 
@@ -127,9 +128,20 @@ class Money:
         backend: Backend = load("compute", recipe.backend)
         return recipe, backend, backend.capabilities(recipe)
 
+    def _on_workers(self, loads: Sequence[Load], recipe: ComputeRecipe) -> list[Load]:
+        """The loads as they come to workers that partitions of the command share: those that have started start no more."""
+        started: Counter[str] = self._known.setdefault(_STARTED, Counter())
+        found = []
+        for one in loads:
+            place = recipe.region_of(one.source)
+            found.append(one if started[place] < recipe.workers else replace(one, start_s=0.0))
+            started[place] += 1
+        return found
+
     def _refused(
         self, names: Sequence[Any], loads: Sequence[Load], recipe: ComputeRecipe, backend: Backend
     ) -> Expected:
+        loads = self._on_workers(loads, recipe)
         expected = {n: backend.estimate(recipe, [one]).usd for n, one in zip(names, loads, strict=True)}
         # What was sent may not be paid yet: tasks of several partitions are out at a time
         spent, more = max(self.compute.spent_usd(), self._before_usd + self._sent_usd), sum(expected.values())

@@ -216,7 +216,7 @@ def _answered(call: Call, status: dict[str, Any], blob: bytes | None) -> TaskRes
     answer = pickle.loads(pickle.loads(blob))  # noqa: S301 - from our own worker
     assert isinstance(answer, Answer)
     result = call.read(answer.blob)
-    return replace(result, billed_s=_took(status, answer.began) + answer.start_s)
+    return replace(result, billed_s=_took(status, answer.began) + answer.start_s, start_s=answer.start_s)
 
 
 def _took(status: dict[str, Any], began: float = 0.0) -> float:

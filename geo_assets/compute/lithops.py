@@ -53,8 +53,8 @@ class Lithops:
             ConfigError: Nobody knows the price there.
         """
         return estimate(
-            loads, workers=recipe.workers, price=lambda source: self.price(recipe, recipe.region_of(source))
-        )
+            loads, workers=recipe.workers, price=lambda source: self.price(recipe, recipe.region_of(source)), place=recipe.region_of
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def connect(self, recipe: ComputeRecipe) -> Iterator[Engine]:

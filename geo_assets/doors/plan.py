@@ -23,8 +23,9 @@ from geo_assets.project import LoadedProject, parse_loaded, parse_yaml
 from geo_assets.registry import load, sensor_of
 from geo_assets.tasks import cells as cell_task
 from geo_assets.tasks import search as search_task
-from geo_assets.tasks.forecast import MOST, CompositeForecast, PyramidForecast
+from geo_assets.tasks.forecast import CompositeForecast, PyramidForecast
 from geo_assets.tasks.layout import cube_id
+from geo_assets.tasks.pace import MOST, host
 from geo_assets.tasks.partition import PRODUCT, PartitionPlan, plan_partition
 from geo_assets.tasks.previous import read_previous
 from geo_assets.tasks.pyramid_partition import PRODUCT as PYRAMID
@@ -217,19 +218,15 @@ class _Estimate:
         self._cube = cube_id(workspace.loaded.cube)
         project, sensor = workspace.project, workspace.loaded.sensor
         self._backend: Compute = load("compute", project.compute.backend)
-        name, overhead_s = project.compute.backend, self._backend.capabilities(project.compute).overhead_s
-        self._forecast = CompositeForecast(
-            project, sensor, workspace.storage.receipts(PRODUCT, most=MOST), backend=name, overhead_s=overhead_s
-        )
-        levels = PyramidForecast(
-            project, workspace.storage.receipts(PYRAMID, most=MOST), backend=name, overhead_s=overhead_s
-        )
+        where = host(project.compute, self._backend.capabilities(project.compute))
+        self._forecast = CompositeForecast(project, sensor, workspace.storage.receipts(PRODUCT, most=MOST), where)
+        levels = PyramidForecast(project, workspace.storage.receipts(PYRAMID, most=MOST), where)
         self.pyramid = _Pyramid(workspace, levels, self._backend)
         self.ard = ArdEstimate(
-            workspace, self._backend, overhead_s, wanted="ard" in products, overwrite=overwrite, only=only
+            workspace, self._backend, where, wanted="ard" in products, overwrite=overwrite, only=only
         )
         self._predictor, self._maps = predictor_of(project, workspace.loaded.periods(), products), maps
-        self._overhead_s = overhead_s
+        self._where = where
         self._remade: set[tuple[str, str]] = set()
         self._added: list[tuple[str, Any, Sequence[Period]]] = []
 
@@ -237,7 +234,7 @@ class _Estimate:
     def prediction(self) -> PredictionEstimate:
         """What a model's maps take, once all regions are added: they are made from composites of several."""
         found = PredictionEstimate(
-            self._workspace, self._backend, self._overhead_s, predictor=self._predictor, wanted=self._maps, only=self._only, overwrite=self._overwrite
+            self._workspace, self._backend, self._where, predictor=self._predictor, wanted=self._maps, only=self._only, overwrite=self._overwrite
         )  # fmt: skip
         for region, cells, periods in self._added:
             found.add(region, cells, periods, self._remade, self.ard.remade)
@@ -275,7 +272,7 @@ class _Estimate:
                     continue
                 volume = self._forecast.bytes_of(todo, grid)
                 self.bytes += int(volume)
-                self._loads.append(Load(1, self._forecast.pace.seconds(volume), project.cube.sensor))
+                self._loads.append(self._forecast.load(todo, grid, volume))
 
     def _lacking(self, used: Any) -> None:
         """Note scenes without an asset for a band: their blocks would fail."""
@@ -305,7 +302,7 @@ class _Pyramid:
 
     def work(self) -> Estimate:
         """Seconds and USD of the tasks."""
-        loads = [Load(1, self._forecast.pace.seconds(pixels)) for pixels in self._pixels]
+        loads = [self._forecast.pace.load(pixels) for pixels in self._pixels]
         return self._backend.estimate(self._project.compute, loads)
 
     def figures(self, partitions: int) -> dict[str, Any]:

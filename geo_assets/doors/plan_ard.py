@@ -14,7 +14,8 @@ from geo_assets.registry import sensor_of
 from geo_assets.storage import DamagedError
 from geo_assets.tasks import search as search_task
 from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard, product
-from geo_assets.tasks.forecast import MOST, ArdForecast
+from geo_assets.tasks.forecast import ArdForecast
+from geo_assets.tasks.pace import MOST, Host
 from geo_assets.tasks.search_area import search_area, search_heights
 
 _PARTITION_S = 0.07  # that a partition takes beside its pixels, measured on two shared cores
@@ -26,7 +27,7 @@ class ArdEstimate:
     Args:
         workspace: The project.
         backend: That is to run the tasks.
-        overhead_s: What a task takes there beside its own time.
+        where: Likewise, as its tasks are foretold.
         wanted: Whether such layers are to be made at all.
         overwrite: Whether what is fresh is made again.
         only: Cells that are to be made; None is all.
@@ -37,7 +38,7 @@ class ArdEstimate:
     """
 
     def __init__(
-        self, workspace: Workspace, backend: Compute, overhead_s: float, *, wanted: bool, overwrite: bool, only: frozenset[str] | None = None
+        self, workspace: Workspace, backend: Compute, where: Host, *, wanted: bool, overwrite: bool, only: frozenset[str] | None = None
     ) -> None:  # fmt: skip
         self._workspace, self._backend, self._overwrite, self._only = workspace, backend, overwrite, only
         self._cells: set[str] = set()
@@ -50,8 +51,7 @@ class ArdEstimate:
         self._loads: dict[str, list[Load]] = {name: [] for name in self.sensors}
         self._forecasts = {
             name: ArdForecast(
-                project, sensor_of(project.sensor(name)), workspace.storage.receipts(product(name), most=MOST),
-                backend=project.compute.backend, overhead_s=overhead_s,
+                project, sensor_of(project.sensor(name)), workspace.storage.receipts(product(name), most=MOST), where
             )
             for name in self.sensors
         }  # fmt: skip
@@ -88,7 +88,7 @@ class ArdEstimate:
                 for todo in plan.todo:
                     volume = self._forecasts[name].bytes_of(todo.cells, len(todo.scenes))
                     self._bytes[name] += volume
-                    self._loads[name].append(Load(1, self._forecasts[name].pace.seconds(volume), name))
+                    self._loads[name].append(self._forecasts[name].pace.load(volume, name))
 
     def _previous(self, sensor: str, region: str, month: str | None) -> tuple[PartitionReceipt | None, str]:
         """The receipt of a partition, and what is wrong with it: everything of such a one is made again."""

@@ -7,13 +7,14 @@ from typing import Any
 
 from geo_assets.assets.context import Workspace
 from geo_assets.model.compute import Compute, ComputeRecipe
-from geo_assets.model.cost import Estimate, Load
+from geo_assets.model.cost import Estimate
 from geo_assets.model.period import Period, Periods
 from geo_assets.model.project import Project
 from geo_assets.tasks.cells import CellTable, cell_boxes
-from geo_assets.tasks.forecast import MOST, PredictionForecast
+from geo_assets.tasks.forecast import PredictionForecast
 from geo_assets.tasks.layout import cube_id
 from geo_assets.tasks.model_file import artifact_bytes, runtime_of
+from geo_assets.tasks.pace import MOST, Host
 from geo_assets.tasks.predict import open_content
 from geo_assets.tasks.prediction_cube import groups_of, plan_prediction
 from geo_assets.tasks.prediction_plan import stored_maps
@@ -77,7 +78,7 @@ class PredictionEstimate:
     Args:
         workspace: The project.
         backend: That is to run the tasks.
-        overhead_s: What a task takes there beside its own time.
+        where: Likewise, as its tasks are foretold.
         predictor: The model; None where none is to be run.
         wanted: Partitions that are to be made; None is all.
         only: Tiles that are to be made, of a model that reads them; None is all.
@@ -85,7 +86,7 @@ class PredictionEstimate:
     """
 
     def __init__(
-        self, workspace: Workspace, backend: Compute, overhead_s: float, *, predictor: Predictor | None, wanted: Collection[Key] | None = None,
+        self, workspace: Workspace, backend: Compute, where: Host, *, predictor: Predictor | None, wanted: Collection[Key] | None = None,
         only: frozenset[str] | None = None, overwrite: bool = False,
     ) -> None:  # fmt: skip
         self._workspace, self._backend, self._predictor = workspace, backend, predictor
@@ -96,7 +97,7 @@ class PredictionEstimate:
             self._cube = cube_id(workspace.loaded.cube)
             self._composites = Composites(workspace.storage, self._cube)
             self._forecast = PredictionForecast(
-                predictor, workspace.storage.receipts(predictor.product, most=MOST), backend=workspace.project.compute.backend, overhead_s=overhead_s
+                predictor, workspace.storage.receipts(predictor.product, most=MOST), where
             )  # fmt: skip
 
     def add(
@@ -164,7 +165,7 @@ class PredictionEstimate:
         """Seconds and USD of the tasks."""
         if self._predictor is None:
             return Estimate()
-        loads = [Load(1, self._forecast.pace.seconds(pixels)) for pixels in self._pixels]
+        loads = [self._forecast.pace.load(pixels) for pixels in self._pixels]
         return self._backend.estimate(self._workspace.project.compute, loads)
 
     def figures(self) -> dict[str, Any]:

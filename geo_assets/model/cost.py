@@ -46,11 +46,13 @@ class Load:
         tasks: How many.
         run_s: Seconds that each takes of its worker, with what comes before and after it there.
         source: The sensor that they read, by which ``compute.regions`` says where they run.
+        start_s: Seconds that are paid for besides, of the first task of each worker: that it took to start.
     """
 
     tasks: int
     run_s: float
     source: str = ""
+    start_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,18 +72,25 @@ class Estimate:
     usd: float = 0.0
 
 
-def estimate(loads: Sequence[Load], *, workers: int, price: Callable[[str], Price]) -> Estimate:
-    """Time and money of some loads, each task tried once.
+def estimate(
+    loads: Sequence[Load], *, workers: int, price: Callable[[str], Price], place: Callable[[str], str] = lambda _: ""
+) -> Estimate:
+    """Time and money of some loads, each task tried once, on workers of which none has started yet.
 
     Args:
         loads: What is to be run.
         workers: Tasks at a time.
         price: Of a task, by the sensor that it reads.
+        place: Where a task runs, by the sensor that it reads: each place has workers of its own.
     """
     tasks, seconds, billed, usd = 0, 0.0, 0.0, 0.0
+    left: dict[str, int] = {}  # workers that have not started
     for load in loads:
-        one = price(load.source)
-        paid = load.tasks * one.billed_s(load.run_s)
-        tasks, seconds, billed = tasks + load.tasks, seconds + load.tasks * load.run_s, billed + paid
+        one, there = price(load.source), place(load.source)
+        starts = min(load.tasks, left.setdefault(there, workers))
+        left[there] -= starts
+        paid = load.tasks * one.billed_s(load.run_s) + starts * one.billed_s(load.start_s)
+        tasks, billed = tasks + load.tasks, billed + paid
+        seconds += load.tasks * load.run_s + starts * load.start_s
         usd += one.usd(paid, load.tasks)
     return Estimate(tasks, round(seconds / max(1, min(workers, tasks)), 3), round(billed, 3), round(usd, 8))

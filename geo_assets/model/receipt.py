@@ -64,6 +64,9 @@ class BlockReceipt(_Record):
     queued_s: float = Field(default=0.0, description="waited for a worker, and was on the way")
     run_s: float = Field(default=0.0, description="last try on the worker")
     billed_s: float = Field(default=0.0, description="paid for, of all tries")
+    start_s: float = Field(
+        default=0.0, description="those of them that its worker took to start, where it was its first task"
+    )
     usd: float = 0.0
     usd_predicted: float = Field(default=0.0, description="what was expected before it started")
     peak_mb: float | None = Field(default=None, description="most memory of its process")

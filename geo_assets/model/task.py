@@ -130,6 +130,7 @@ class TaskResult:
         region: Cloud region that it ran in, or "".
         ended_at: When it ended, in seconds since 1970: by the worker's clock, within what is possible by the one here.
         billed_s: Seconds that are paid for, of all tries; 0 where nobody is billed.
+        start_s: Those of them that the last try's worker took to start, where it was its first.
         usd: What all tries cost.
     """
 
@@ -149,4 +150,5 @@ class TaskResult:
     region: str = ""
     ended_at: float = 0.0
     billed_s: float = 0.0
+    start_s: float = 0.0
     usd: float = 0.0

@@ -1,16 +1,15 @@
 """How much a run will read and how long its tasks will take, from the receipts of those that ran before.
 
-A task's time is a fixed part, which starting and importing take, and a part for each byte that it reads: both from the
-receipts of the same backend, where there are some; until then the defaults below. Bytes come from receipts of any backend.
+Times are those of the same backend, where it ran some; until then the defaults below. Bytes come from receipts of any backend.
 """
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from geo_assets.model.band import Band
 from geo_assets.model.cell import CellBox
 from geo_assets.model.collection import mask_for
+from geo_assets.model.cost import Load
 from geo_assets.model.crs import metres_per_unit
 from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.project import Project
@@ -19,6 +18,7 @@ from geo_assets.model.sensor import Sensor
 from geo_assets.tasks import composite
 from geo_assets.tasks.ard_partition import ard_bands
 from geo_assets.tasks.ard_pixels import read_bands as read_of_layers
+from geo_assets.tasks.pace import Host, Pace, learn, pace
 from geo_assets.tasks.partition import Todo
 from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.search import read_bands
@@ -27,70 +27,11 @@ from geo_assets.tasks.search import read_bands
 _STORED_SHARE = 0.6
 _TILE_PX, _HEADER_BYTES = 512, 32_768
 _BYTES_PER_S = 25e6
+# Bytes that are read in the time that opening a file takes, and writing a value (from tasks of benchmarks.forecast)
+_FILE_BYTES, _VALUE_BYTES = 350_000, 3.5
 _S_PER_VALUE = 2.5e-8  # of a pyramid: reading, halving and writing one pixel of one array
 _S_PER_RESULT = 5e-6  # of a model: one pixel of a forest of some hundred trees
 _STEPS_OF_TILES = 24  # at most, of the clear days of a year
-_SPREAD = 1.5  # a time for each byte can only be told where the largest tasks read so many times what the smallest do
-_ODD, _LEAST_FIXED_S = 10.0, 0.1
-_FIRST = "local"  # backend of receipts that do not name one yet
-MOST = 200  # receipts, and blocks, that are learned from: every further one would change nothing
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What a task takes.
-
-    Attributes:
-        fixed_s: Seconds that it takes whatever it does.
-        unit_s: Seconds for each unit of its work.
-    """
-
-    fixed_s: float
-    unit_s: float
-
-    def seconds(self, work: float) -> float:
-        """Time of one task."""
-        return self.fixed_s + work * self.unit_s
-
-
-def learn(done: Iterable[tuple[float, float, float]], default: Pace) -> Pace:
-    """Pace of tasks like some that were run.
-
-    Args:
-        done: Of each task its work, the seconds that it kept its worker, and those of them that it ran for itself.
-        default: Where there are none.
-
-    Returns:
-        A line through them, whose slope is robust against some that were odd (Theil 1950, Sen 1968); where all did about the
-        same work, what they took for themselves goes by their work, as far as that is no slower than the default.
-    """
-    tasks = sorted(t for t in done if t[0] > 0 and t[1] > 0)
-    if not tasks:
-        return default
-    tasks = tasks[:: max(1, len(tasks) // MOST)]
-    if len(tasks) >= 4 and tasks[-1][0] >= _SPREAD * tasks[0][0]:
-        slope = max(0.0, statistics.median(_slopes(tasks)))
-        return Pace(_mean([kept - slope * work for work, kept, _ in tasks]), slope)
-    slope = min(default.unit_s, statistics.median(min(own, kept) / work for work, kept, own in tasks))
-    return Pace(_mean([kept - slope * work for work, kept, _ in tasks]), slope)
-
-
-def _mean(fixed_s: Sequence[float]) -> float:
-    """Mean of what tasks took beside their work: the few that start a worker count, the odd ones only as far as ten medians."""
-    most = _ODD * max(statistics.median(fixed_s), _LEAST_FIXED_S)
-    return statistics.fmean(min(max(0.0, s), most) for s in fixed_s)
-
-
-def _slopes(tasks: Sequence[tuple[float, float, float]]) -> list[float]:
-    """Slopes between tasks that differ enough in work, of all pairs."""
-    return [
-        (b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(tasks) for b in tasks[i + 1 :] if b[0] > a[0]
-    ]  # fmt: skip
-
-
-def kept_s(block: BlockReceipt) -> float:
-    """Seconds that one try of a block's task kept its worker: as billed, where somebody was, else as it ran."""
-    return block.billed_s / max(1, block.attempts) or block.run_s or block.wall_s
 
 
 class CompositeForecast:
@@ -100,23 +41,34 @@ class CompositeForecast:
         project: The recipes.
         sensor: Of the cube.
         receipts: Those of composites that are stored.
-        backend: Compute backend that is to run them.
-        overhead_s: What a task takes there beside its own time, until receipts tell.
+        where: Compute backend that is to run them.
     """
 
     def __init__(
-        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
+        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], where: Host
     ) -> None:  # fmt: skip
         self._project, self._sensor = project, sensor
+        self._files = len(read_bands(sensor, project.cube.bands, project.mask))  # of a scene
         blocks = [
             b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels and b.scene_ids
         ]
         each = [b.bytes_read / (b.pixels * (b.cover or len(b.scene_ids))) for b in blocks]
         self._bytes_per_px = statistics.median(each) if each else None
-        there = [b for b in blocks if (b.backend or _FIRST) == backend]
-        usual = learn(((b.bytes_read, b.wall_s, b.wall_s) for b in blocks), Pace(0.0, 1 / _BYTES_PER_S))
-        default = Pace(overhead_s + usual.fixed_s, usual.unit_s)
-        self.pace = learn(((b.bytes_read, kept_s(b), b.wall_s) for b in there), default)
+        usual = learn(((self._work(b), b.wall_s, b.wall_s) for b in blocks), Pace(0.0, 1 / _BYTES_PER_S))
+        self.pace = pace(blocks, self._work, where, unit_s=usual.unit_s, fixed_s=usual.fixed_s)
+
+    def load(self, todo: Todo, grid: PixelGrid, volume: float) -> Load:
+        """A block's task, which will read so many bytes."""
+        beside = self._beside(len(todo.scenes), len(todo.chunks) * grid.chunk_px**2)
+        return self.pace.load(volume + beside, self._sensor.name)
+
+    def _work(self, block: BlockReceipt) -> float:
+        """Bytes that a task read, and those that it could have read while it opened files and wrote pixels."""
+        return block.bytes_read + self._beside(len(block.scene_ids), block.pixels)
+
+    def _beside(self, scenes: int, pixels: int) -> float:
+        """Bytes that could be read while files of so many scenes are opened and so many pixels written."""
+        return scenes * self._files * _FILE_BYTES + pixels * (len(self._project.cube.bands) + 1) * _VALUE_BYTES
 
     def bytes_of(self, todo: Todo, grid: PixelGrid) -> float:
         """Bytes that a block's task will read."""
@@ -140,12 +92,11 @@ class ArdForecast:
         project: The recipes.
         sensor: Whose scenes are made ready.
         receipts: Those of its layers that are stored.
-        backend: Compute backend that is to run them.
-        overhead_s: What a task takes there beside its own time, until receipts tell.
+        where: Compute backend that is to run them.
     """
 
     def __init__(
-        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
+        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], where: Host
     ) -> None:  # fmt: skip
         self._sensor = sensor
         read = read_of_layers(sensor, ard_bands(project, sensor))
@@ -153,9 +104,7 @@ class ArdForecast:
         blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels]
         each = [b.bytes_read / b.pixels for b in blocks]
         self._bytes_per_px = statistics.median(each) if each else None
-        there = [b for b in blocks if (b.backend or _FIRST) == backend]
-        default = Pace(overhead_s, 1 / _BYTES_PER_S)
-        self.pace = learn(((b.bytes_read, kept_s(b), b.wall_s) for b in there), default)
+        self.pace = pace(blocks, lambda b: b.bytes_read, where, unit_s=1 / _BYTES_PER_S)
 
     def bytes_of(self, cells: Sequence[CellBox], scenes: int) -> float:
         """Bytes that a layer's task will read for some cells."""
@@ -181,18 +130,13 @@ class PyramidForecast:
     Args:
         project: The recipes.
         receipts: Those of pyramids that are stored.
-        backend: Compute backend that is to run them.
-        overhead_s: What a task takes there beside its own time, until receipts tell.
+        where: Compute backend that is to run them.
     """
 
-    def __init__(
-        self, project: Project, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
-    ) -> None:
+    def __init__(self, project: Project, receipts: Iterable[PartitionReceipt], where: Host) -> None:
         self._arrays = len(project.cube.bands) + 1
         blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.pixels and b.wall_s and b.days]
-        there = [b for b in blocks if (b.backend or _FIRST) == backend]
-        default = Pace(overhead_s, self._arrays * _S_PER_VALUE)
-        self.pace = learn(((b.pixels, kept_s(b), b.wall_s) for b in there), default)
+        self.pace = pace(blocks, lambda b: b.pixels, where, unit_s=self._arrays * _S_PER_VALUE)
 
     def bytes_of(self, pixels: int) -> float:
         """Bytes of so many pixels of the composite, as they are stored."""
@@ -205,19 +149,14 @@ class PredictionForecast:
     Args:
         predictor: The model.
         receipts: Those of its maps that are stored.
-        backend: Compute backend that is to run them.
-        overhead_s: What a task takes there beside its own time, until receipts tell.
+        where: Compute backend that is to run them.
     """
 
-    def __init__(
-        self, predictor: Predictor, receipts: Iterable[PartitionReceipt], *, backend: str, overhead_s: float
-    ) -> None:
+    def __init__(self, predictor: Predictor, receipts: Iterable[PartitionReceipt], where: Host) -> None:
         steps = _STEPS_OF_TILES if predictor.of_tiles else len(next(iter(predictor.series.values()), ()))
         self._values = steps * len(predictor.model.bands)
         blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.pixels and b.wall_s and b.observed]
-        there = [b for b in blocks if (b.backend or _FIRST) == backend]
-        default = Pace(overhead_s, self._values * _S_PER_VALUE + _S_PER_RESULT)
-        self.pace = learn(((b.pixels, kept_s(b), b.wall_s) for b in there), default)
+        self.pace = pace(blocks, lambda b: b.pixels, where, unit_s=self._values * _S_PER_VALUE + _S_PER_RESULT)
 
     def bytes_of(self, pixels: int) -> float:
         """Bytes of the composites or tiles under so many pixels, as they are stored."""

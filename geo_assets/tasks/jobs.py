@@ -27,7 +27,7 @@ class Jobs:
         return receipt.model_copy(
             update={
                 "run_id": self.run_id, "backend": self.backend, "place": result.region, "worker": result.worker, "attempts": result.attempts,
-                "queued_s": round(result.queued_s, 3), "run_s": round(result.run_s, 3), "billed_s": round(result.billed_s, 3),
+                "queued_s": round(result.queued_s, 3), "run_s": round(result.run_s, 3), "billed_s": round(result.billed_s, 3), "start_s": round(result.start_s, 3),
                 "usd": round(result.usd, 9), "usd_predicted": round(self.expected_usd.get(receipt.name or (receipt.row, receipt.col), 0.0), 9),
                 "peak_mb": result.peak_mb, "ended_at": round(result.ended_at, 3), "kind": result.kind,
             }

@@ -13,7 +13,7 @@ from geo_assets.compute.lithops import PLUGIN
 from geo_assets.errors import ComputeError, ConfigError
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.cost import Load
-from geo_assets.tasks.forecast import Pace, learn
+from geo_assets.tasks.pace import Pace, learn
 from geo_assets.testing.conformance_compute import (
     ComputeConformance,
     die,

@@ -13,6 +13,7 @@ from geo_assets.doors.plan import plan_project
 from geo_assets.doors.run import run_project
 from geo_assets.doors.run_options import RunOptions
 from geo_assets.errors import ConfigError
+from geo_assets.model.cost import Load
 from geo_assets.project import load_project
 from geo_assets.tasks import forecast
 from geo_assets_tests.assets.tiny import MONTHS, WORLD, Tiny
@@ -127,8 +128,7 @@ def test_run_when_it_would_clear_the_cube_and_may_not_be_paid_then_the_cube_stay
 
 
 def test_run_when_several_regions_cost_too_much_together_then_the_later_ones_are_not_begun(tiny, monkeypatch):
-    monkeypatch.setattr(forecast.CompositeForecast, "bytes_of", lambda *_: 0.0)  # far too little is expected
-    monkeypatch.setattr(forecast, "kept_s", lambda _: 1e-6)
+    monkeypatch.setattr(forecast.CompositeForecast, "load", lambda *_: Load(1, 1e-6))  # far too little is expected
     tiny.change(compute={"max_usd": 0.05})
     summary = run_project(load_project(tiny.file), RunOptions(), ask=lambda _: None)
     assert summary.usd["actual"] > 0.05

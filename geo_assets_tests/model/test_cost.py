@@ -27,6 +27,14 @@ def test_estimate_when_loads_run_in_several_places_then_each_has_its_price():
     assert found == Estimate(tasks=5, seconds=4.0, billed_s=16.0, usd=6.0 + 20.0 + 2.0)
 
 
+def test_estimate_when_workers_have_to_start_then_each_does_once_in_its_place():
+    loads = [Load(5, 2.0, "dem", start_s=3.0), Load(1, 2.0, "s2", start_s=3.0), Load(4, 2.0, "dem", start_s=3.0)]
+    found = estimate(loads, workers=4, price=lambda _: Price(usd_per_s=1.0), place=lambda source: source)
+    assert found.billed_s == 10 * 2.0 + (4 + 1) * 3.0
+    assert found.usd == found.billed_s
+    assert found.seconds == found.billed_s / 4
+
+
 def test_estimate_when_there_is_nothing_to_do_then_it_is_nothing():
     assert estimate([], workers=8, price=lambda _: hourly(1.0)) == Estimate()
 

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import xarray as xr
 import yaml
+from pyproj import Transformer
 
 from geo_assets.assets.checks import plausible_layers
 from geo_assets.errors import ConfigError
@@ -18,6 +19,7 @@ from geo_assets.registry import load
 from geo_assets.report.radar_tile import quality_page
 from geo_assets.testing.plain_ard import ArdRun, run_ard
 from geo_assets.testing.world import SampleWorld
+from geo_assets.testing.world_static import dem_tiles
 from geo_assets_tests.assets.tiny import link_world, truncate
 
 S2, S1, DEM = "sentinel-2-l2a", "sentinel-1-rtc", "dem"
@@ -174,6 +176,10 @@ def test_terrain_when_read_then_slope_is_that_of_the_ground_in_degrees(made):
     assert both.sum() > 10_000
     assert np.median(np.abs(dem["data"] - truth)[both]) < 0.5  # a fixed 10 m in x would be a third too flat eastward
     assert np.nanmin(dem["data"]) >= np.float32(0.02)
+    lon, _ = Transformer.from_crs(WORLD.crs, 4326, always_xy=True).transform(x, y)
+    near = both & (np.abs(lon - max(t.transform.c for t in dem_tiles(WORLD.box, 1))) < 0.5 / 3600)
+    assert near.sum() > 500
+    assert np.percentile(np.abs(dem["data"] - truth)[near], 95) < 0.2  # where tiles meet, each by itself is flat: 1.3
 
 
 def test_tile_when_nothing_changed_then_nothing_is_made_again(made):

@@ -19,7 +19,7 @@ from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.model.scene import Scene
 from geo_assets.project import load_project
 from geo_assets.registry import load
-from geo_assets.tasks import ard_pixels, forecast, tile
+from geo_assets.tasks import ard_pixels, forecast, pace, tile
 from geo_assets.testing.plain_ard import run_ard
 from geo_assets.testing.world import SampleWorld
 from geo_assets_tests.eo.tile_tables import ids, known, table
@@ -221,14 +221,15 @@ def forecasts_learn_from_what_ran(_: Path) -> None:
             product="composite", region="utm33n_r0_c0", month="2024-01", run_id="r", status="ok", made_at=dt.datetime(2024, 2, 1, tzinfo=dt.UTC),
             data_version="v", recipe_hash="h", scene_hash="s", code_version="1", blocks=blocks,
         )  # fmt: skip
-        of = forecast.CompositeForecast(project, sensor, [receipt], backend="local", overhead_s=0.0)
-        return of.pace.seconds(4_000_000)
+        of = forecast.CompositeForecast(project, sensor, [receipt], pace.Host("local"))
+        return of.pace.seconds(8_000_000)
 
     assert seconds(9.0) == pytest.approx(10 * seconds(0.9), rel=0.05)
 
 
 def seconds_are_constants(patch: Patch) -> None:
-    patch.setattr(forecast, "learn", lambda _, default: default)
+    for module in (forecast, pace):
+        patch.setattr(module, "learn", lambda _, default: default)
 
 
 # ---- Landsat
