@@ -14,7 +14,7 @@ from geo_assets_tests.e2e.tools import children, cli, start, wait_for
 
 pytestmark = pytest.mark.slow
 WORLD = SampleWorld(
-    months=("2024-05", "2024-06", "2024-07"), size_px=(256, 512), overlap_px=64, days=4, internal_px=128, with_broken=False, with_duplicate=False
+    months=("2024-03", "2024-04", "2024-05", "2024-06", "2024-07", "2024-08"), size_px=(256, 512), overlap_px=64, days=4, internal_px=128, with_broken=False, with_duplicate=False
 )  # fmt: skip
 BACKENDS = {
     "processes": {"backend": "local", "isolation": "process", "workers": 2},
