@@ -15,6 +15,7 @@ import yaml
 from geo_assets.eo.geoid import undulation
 from geo_assets.eo.tile_rules import tile_rules
 from geo_assets.errors import ConfigError
+from geo_assets.model import chip_settings
 from geo_assets.model.address import check_address
 from geo_assets.model.collection import SensorRecipe, mask_band, mask_for
 from geo_assets.model.levels import levels
@@ -256,6 +257,7 @@ def _check(loaded: LoadedProject) -> None:
     load("compute", project.compute.backend).capabilities(project.compute)
     _check_cube(project, loaded.sensor, where)
     _check_ard(project, where)
+    _check_chips(project, where)
     mask = project.mask
     _check_mask(mask, loaded.sensor, where)
     if (
@@ -316,6 +318,17 @@ def _check_cube(project: Project, sensor: Sensor, where: Path) -> None:
         raise ConfigError(
             f"{where}: cube.{why} needs bands of one type and nodata, and these are {listed}: leave some out"
         )
+
+
+def _check_chips(project: Project, where: Path) -> None:
+    """Refuses what chips cannot be cut of, where they are made."""
+    if not any("chips" in (p, *project.needs(p)) for p in project.products):
+        return
+    sensors = {entry.sensor: sensor_of(entry) for entry in project.sensors}
+    chip_settings.check(project.chips, sensors, str(where))
+    for name in chip_settings.sensors_of(project.chips, sensors):
+        if not sensors[name].geocoded:
+            _check_heights(project, sensors[name], where)
 
 
 def _check_ard(project: Project, where: Path) -> None:

@@ -19,7 +19,7 @@ from geo_assets.errors import PluginError
 from geo_assets.model.collection import SensorRecipe, describe
 from geo_assets.model.sensor import Sensor
 
-KINDS = ("sensors", "grids", "catalogs", "stores", "formats", "readers", "compute", "models")
+KINDS = ("sensors", "grids", "catalogs", "stores", "formats", "readers", "compute", "models", "tables")
 
 
 def available(kind: str) -> dict[str, str]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from geo_assets.assets import ard, cells, composite, plain, prediction, prediction_tiles, pyramid, scenes
+from geo_assets.assets import ard, cells, chips, composite, plain, prediction, prediction_tiles, pyramid, scenes
 from geo_assets.model.ard import by_region
 from geo_assets.model.function import load_function
 from geo_assets.project import LoadedProject
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.ard_partition import ard_sensors
+from geo_assets.tasks.chip_recipe import chip_sensors
 from geo_assets.tasks.predictor import Predictor
 
 EXECUTOR = dg.in_process_executor.configured(
@@ -62,6 +63,8 @@ def _definitions(
     by_month += [asset for name, asset in ready.items() if name not in undated] if "ard" in wanted else []
     by_month += [made] if "composite" in wanted else []
     by_month += [levels] if "pyramid" in wanted else []
+    cut = [chips.build(loaded, periods)] if chip_sensors(loaded.project) else []
+    by_month += cut if "chips" in wanted else []
     of_region = [asset for name, asset in searches.items() if name in static]
     of_region += [asset for name, asset in ready.items() if name in undated] if "ard" in wanted else []
     jobs = [
@@ -83,7 +86,7 @@ def _definitions(
         text = "Run the project's model over its cells, by region and by the month that the model's series ends with."
         jobs.append(dg.define_asset_job("prediction_job", selection=maps, description=text))
     return dg.Definitions(
-        assets=[cells_asset, *searches.values(), *ready.values(), made, levels, *maps],
+        assets=[cells_asset, *searches.values(), *ready.values(), made, levels, *cut, *maps],
         jobs=jobs,
         executor=executor,
         resources={**plain.bind(loaded.project), **resources},

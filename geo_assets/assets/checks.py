@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import geopandas as gpd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_assets.assets.strip import Check
 from geo_assets.eo.quality import judge, pooled
@@ -51,6 +53,32 @@ def plausible_layers(receipt: PartitionReceipt, table: gpd.GeoDataFrame, sensor:
         "observed_share": float(receipt.figures.get("observed_share", 0.0)), "layers": len(table), "faults": _joined(faults),
         "doubts": _joined(doubts),
     }  # fmt: skip
+    return Check(PLAUSIBLE, passed=not faults and not doubts, metadata=metadata, warn=not faults)
+
+
+def plausible_chips(receipt: PartitionReceipt, table: pa.Table | None) -> Check:
+    """One verdict on a partition of chips, from its rows."""
+    faults, doubts = [], []
+    made = {b.name.partition(" ")[2] for b in receipt.blocks if b.status == "ok" and b.observed}
+    rows = 0 if table is None else table.num_rows
+    if table is not None and rows:
+        known = {scene for ids in table["scene_ids"].to_pylist() for scene in ids}
+        lost = {b.scene_ids[0] for b in receipt.blocks if b.observed and b.scene_ids} - known
+        faults += [f"{scene}: its chips are not in the table" for scene in sorted(lost)]
+        for name in (n for n in table.column_names if n.endswith("_fraction")):
+            low, high = (pc.min_max(table[name])[k].as_py() for k in ("min", "max"))
+            if low is not None and not 0 <= low <= high <= 1:
+                faults.append(f"{name} lies between {low:g} and {high:g}")
+    elif made:
+        faults.append("scenes have chips, and the table has none")
+    elif receipt.scenes:
+        doubts.append("there are scenes and no chip has enough pixels of them")
+    metadata = {
+        "chips": rows,
+        "clear_fraction": float(receipt.figures.get("clear_fraction", 0.0)),
+        "faults": _joined(faults),
+        "doubts": _joined(doubts),
+    }
     return Check(PLAUSIBLE, passed=not faults and not doubts, metadata=metadata, warn=not faults)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_assets.eo.picture import Picture, decode_png, encode_png, shows
 from geo_assets.model import path
@@ -118,6 +120,36 @@ def ard_metadata(
         "item_ids": dg.MetadataValue.json([s.id for s in receipt.scenes[:_MOST_IDS]]),
         "table": dg.MetadataValue.path(storage.uri(path.ard(sensor.name, receipt.region, receipt.month))),
     }  # fmt: skip
+
+
+def chip_metadata(
+    receipt: PartitionReceipt, table: pa.Table | None, storage: Storage, *, skipped: str | None, dashboard: str = ""
+) -> dict[str, Any]:
+    """What the UI shows of a partition of chips."""
+    f = receipt.figures
+    shown: dict[str, Any] = {"status": receipt.status if skipped is None else f"skipped: {skipped}"}
+    if not f.get("chips"):
+        shown["note"] = "no scene in this period" if not receipt.scenes else "no scene has enough pixels in a chip"
+    shares = [] if table is None else [n for n in table.column_names if n.endswith("_fraction")]
+    rows = [(n.removesuffix("_fraction"), *_quartiles(table, n)) for n in shares]
+    return shown | {
+        "chips": int(f.get("chips", 0)), "places": int(f.get("places", 0)), "cells": int(f.get("cells", 0)), "scenes": len(receipt.scenes),
+        "scenes_dropped": len(receipt.dropped), "observed_share": float(f.get("observed_share", 0.0)), "clear_fraction": float(f.get("clear_fraction", 0.0)),
+        "scenes_made": 0 if skipped else int(f.get("blocks_made", 0)), "bytes_read": 0 if skipped else int(f.get("bytes_read", 0)),
+        "requests": 0 if skipped else int(f.get("requests", 0)), "seconds": 0.0 if skipped else receipt.wall_s,
+        **({} if skipped else _cost(receipt, dashboard)),
+        "shares": dg.MetadataValue.md(_md_table(("share of pixels", "25 %", "median", "75 %"), [r for r in rows if r[1]])),
+        "recipe_hash": receipt.recipe_hash, "scene_hash": receipt.scene_hash, "code_version": receipt.code_version,
+        "item_ids": dg.MetadataValue.json([s.id for s in receipt.scenes[:_MOST_IDS]]),
+        "table": dg.MetadataValue.path(storage.uri(path.chips(receipt.region, str(receipt.month)))),
+    }  # fmt: skip
+
+
+def _quartiles(table: pa.Table | None, column: str) -> tuple[str, ...]:
+    """Of a column that has values; else empty texts."""
+    if table is None or table[column].null_count == table.num_rows:
+        return "", "", ""
+    return tuple(f"{v:.3g}" for v in pc.quantile(table[column], q=[0.25, 0.5, 0.75]).to_pylist())
 
 
 def prediction_metadata(

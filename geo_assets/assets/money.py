@@ -17,7 +17,9 @@ from geo_assets.registry import load, sensor_of
 from geo_assets.report.markup import plural
 from geo_assets.tasks.ard_partition import ArdPlan
 from geo_assets.tasks.ard_partition import product as ard_product
-from geo_assets.tasks.forecast import ArdForecast, CompositeForecast, PredictionForecast, PyramidForecast
+from geo_assets.tasks.chip_partition import ChipPlan
+from geo_assets.tasks.chip_recipe import PRODUCT as CHIPS
+from geo_assets.tasks.forecast import ArdForecast, ChipForecast, CompositeForecast, PredictionForecast, PyramidForecast
 from geo_assets.tasks.pace import MOST, host
 from geo_assets.tasks.partition import PRODUCT as COMPOSITE
 from geo_assets.tasks.partition import PartitionPlan
@@ -111,6 +113,19 @@ class Money:
         project, sensor = self.workspace.project, sensor_of(self.workspace.project.sensor(plan.sensor))
         forecast = self._forecast(ard_product(plan.sensor), functools.partial(ArdForecast, project, sensor))
         loads = [forecast.pace.load(forecast.bytes_of(t.cells, len(t.scenes)), plan.sensor) for t in plan.todo]
+        return self._refused([t.name for t in plan.todo], loads, recipe, backend)
+
+    def of_chips(self, plan: ChipPlan) -> Expected:
+        """USD by the name of the scenes of which chips are to be cut.
+
+        Raises:
+            ConfigError: With them the run would cost more than ``compute.max_usd``, or nobody knows the price.
+        """
+        recipe, backend, can = self._backend
+        if not can.paid or not plan.todo:
+            return {}
+        forecast = self._forecast(CHIPS, functools.partial(ChipForecast, self.workspace.project))
+        loads = [forecast.load(t.sensor, t.chips) for t in plan.todo]
         return self._refused([t.name for t in plan.todo], loads, recipe, backend)
 
     def _forecast(self, product: str, make: Callable[..., F]) -> F:

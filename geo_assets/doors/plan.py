@@ -9,6 +9,7 @@ from typing import Any
 
 from geo_assets.assets.context import Workspace
 from geo_assets.doors.plan_ard import ArdEstimate
+from geo_assets.doors.plan_chips import ChipEstimate
 from geo_assets.doors.plan_prediction import PredictionEstimate, predictor_of
 from geo_assets.doors.tiles import Asked
 from geo_assets.eo.scenes import scenes_of
@@ -109,6 +110,8 @@ def plan_project(
             plans += [_scenes(workspace, estimate, base, s) for s in workspace.project.sensors]
         elif product == "ard":
             plans += [ProductPlan(**asdict(base) | estimate.ard.figures(name)) for name in estimate.ard.sensors]
+        elif product == "chips":
+            plans.append(ProductPlan(**asdict(base) | estimate.chips.figures()))
         elif product == "prediction":
             plans.append(ProductPlan(**asdict(base) | estimate.prediction.figures()))
         elif product == "pyramid":
@@ -196,6 +199,7 @@ def expected(
     parts = [estimate.work()] if "composite" in products else []
     parts += [estimate.pyramid.work()] if "pyramid" in products else []
     parts += [estimate.ard.work(name) for name in estimate.ard.sensors]
+    parts += [estimate.chips.work()] if "chips" in products else []
     parts += [estimate.prediction.work()] if "prediction" in products else []
     return Estimate(
         sum(p.tasks for p in parts), sum(p.seconds for p in parts), sum(p.billed_s for p in parts), sum(p.usd for p in parts)
@@ -225,6 +229,7 @@ class _Estimate:
         self.ard = ArdEstimate(
             workspace, self._backend, where, wanted="ard" in products, overwrite=overwrite, only=only
         )
+        self.chips = ChipEstimate(workspace, self._backend, where, wanted="chips" in products, overwrite=overwrite)
         self._predictor, self._maps = predictor_of(project, workspace.loaded.periods(), products), maps
         self._where = where
         self._remade: set[tuple[str, str]] = set()
@@ -248,6 +253,7 @@ class _Estimate:
         workspace, project = self._workspace, self._workspace.project
         grid = workspace.grid(region)
         self.ard.add(region, cells, periods)
+        self.chips.add(region, cells, periods)
         self._added.append((region, cells, periods))
         if not self._of_cube:
             return

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 import zarr
 
+from geo_assets.doors.reader_chips import ChipReader
 from geo_assets.eo.scenes import read_scenes
 from geo_assets.eo.tile_keys import map_place
 from geo_assets.errors import ConfigError, SourceError, StoreError
@@ -31,7 +32,7 @@ _OF_ALL = ("multiscales", "proj:", "spatial:", "zarr_conventions")  # attributes
 
 
 @dataclass(frozen=True)
-class Store:
+class Store(ChipReader):
     """Everything below one storage root.
 
     Attributes:

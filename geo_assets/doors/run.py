@@ -28,6 +28,7 @@ from geo_assets.project import LoadedProject
 from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
+from geo_assets.tasks.chip_recipe import PRODUCT as CHIPS
 from geo_assets.tasks.layout import refuse_other_layout, refuse_other_store
 
 Progress = Callable[[str, int, int], None]
@@ -154,7 +155,7 @@ class _Run:
         noted = set(self._storage.names(path.FAILURES))
         known |= {str(cube_key(*k)) for k in keys for n in names if path.failure(n, *k) in noted}
         known |= {k[0] for k in keys for n in names if by_region(n) and path.failure(n, k[0]) in noted}
-        made = [n for n in names if n in OF_CUBE or n.startswith((ARD, PREDICTION))]
+        made = [n for n in names if n in (*OF_CUBE, CHIPS) or n.startswith((ARD, PREDICTION))]
 
         def bad(region: str, month: str) -> bool:
             keyed = {str(cube_key(region, month)), region} & known
@@ -205,7 +206,7 @@ class _Run:
     def _execute(self, strip: Strip) -> Outcome:
         config: dict[str, dict[str, Any]] = {}
         for asset in strip.assets:
-            if asset in OF_CUBE and self._options.overwrite:
+            if asset in (*OF_CUBE, CHIPS) and self._options.overwrite:
                 config[asset] = {"config": {"overwrite": True}}
             elif asset.startswith(PREDICTION) and self._options.overwrite and not self._by_cell(asset):
                 config[dg.AssetKey(asset.split("/")).to_python_identifier()] = {"config": {"overwrite": True}}

@@ -13,7 +13,7 @@ from geo_assets.registry import load
 from geo_assets.report.markup import plural
 
 Ask = Callable[[str], None]
-_OF_TASKS = {"composite", "pyramid", "ard", "prediction"}  # products that workers make
+_OF_TASKS = {"composite", "pyramid", "ard", "chips", "prediction"}  # products that workers make
 
 
 def refuse(question: str) -> None:

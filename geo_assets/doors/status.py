@@ -18,6 +18,9 @@ from geo_assets.tasks import search as search_task
 from geo_assets.tasks.ard_partition import ard_boxes, ard_sensors, plan_ard
 from geo_assets.tasks.ard_partition import product as ard_product
 from geo_assets.tasks.cells import cell_boxes, owns_cells
+from geo_assets.tasks.chip_partition import chip_boxes, plan_chips
+from geo_assets.tasks.chip_recipe import PRODUCT as CHIPS
+from geo_assets.tasks.chip_recipe import chip_sensors
 from geo_assets.tasks.layout import cube_id, refuse_other_layout, refuse_other_store
 from geo_assets.tasks.partition import PRODUCT, plan_partition
 from geo_assets.tasks.prediction_cube import plan_prediction
@@ -71,6 +74,8 @@ def status(workspace: Workspace, periods: Periods) -> list[PartitionState]:
         states += [_composite(workspace, r, m, there=there) for r, m in keys]
     if PYRAMID in workspace.project.products or workspace.storage.names(path.receipts(PYRAMID)):
         states += [_pyramid(workspace, r, m, there=there) for r, m in keys]
+    if CHIPS in wanted or workspace.storage.names(path.receipts(CHIPS)):
+        states += [_chips(workspace, r, m) for r, m in owned]
     predictor = Predictor.of(workspace.project, periods)
     if predictor and ("prediction" in wanted or workspace.storage.names(path.receipts(predictor.product))):
         composites = Composites(workspace.storage, there)
@@ -172,6 +177,28 @@ def _ard(workspace: Workspace, sensor: str, region: str, month: str | None) -> P
         return _judged(previous, previous.failures, str(e), "layers")
     asked = {t.name for t in plan.todo}
     state = _judged(previous, [b for b in previous.failures if b.name in asked], plan.reason, "layers")
+    return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
+
+
+def _chips(workspace: Workspace, region: str, month: str) -> PartitionState:
+    project = workspace.project
+    try:
+        previous = workspace.storage.read_receipt(CHIPS, region, month)
+    except DamagedError as e:
+        return PartitionState(CHIPS, region, month, "missing", str(e))
+    if previous is None:
+        return PartitionState(CHIPS, region, month, "missing", "not made yet")
+    try:
+        facts = {name: sensor_of(project.sensor(name)) for name in chip_sensors(project)}
+        plan = plan_chips(
+            project, region=region, month=month, chips=chip_boxes(workspace.cut.of_region(region), region, project),
+            tables={name: workspace.scenes(name, region, month) for name in facts}, previous=previous,
+            heights={name: workspace.heights(sensor, region) for name, sensor in facts.items()},
+        )  # fmt: skip
+    except (PartitionError, SourceError) as e:
+        return _judged(previous, previous.failures, str(e), "scenes")
+    asked = {t.name for t in plan.todo}
+    state = _judged(previous, [b for b in previous.failures if b.name in asked], plan.reason, "scenes")
     return replace(state, reason=previous.emptiness) if state.state == "fresh" else state
 
 

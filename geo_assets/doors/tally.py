@@ -19,6 +19,8 @@ from geo_assets.registry import sensor_of
 from geo_assets.storage import Storage
 from geo_assets.tasks.ard_partition import ard_sensors
 from geo_assets.tasks.ard_partition import product as ard_product
+from geo_assets.tasks.chip_recipe import PRODUCT as CHIPS
+from geo_assets.tasks.chip_recipe import chip_sensors
 from geo_assets.tasks.predictor import Predictor
 from geo_assets.tasks.search import product as scenes_product
 
@@ -148,6 +150,8 @@ class Assets:
             return asset, scenes_product(self._project.cube.sensor), "cells"
         if asset.startswith(ARD):
             return asset, scenes_product(asset.removeprefix(ARD)), "cells"
+        if asset == CHIPS:
+            return asset, *(scenes_product(name) for name in chip_sensors(self._project)), "cells"
         return (asset,) if asset == "pyramid" or asset.startswith(PREDICTION) else (asset, "cells")
 
 

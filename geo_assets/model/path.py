@@ -6,6 +6,7 @@ FAILURES = "failures"
 RECEIPTS = "receipts"
 RUNS = "runs"
 TILES = "tiles"
+CHIPS = "chips"
 MODELS = "models"
 MODEL_ITEM = "model.json"  # of a model, beside its weights
 ALL = "all"  # in place of a month
@@ -15,6 +16,7 @@ FOLDERS = (
     "scenes",
     "ard",
     TILES,
+    CHIPS,
     "prediction",
     MODELS,
     RECEIPTS,
@@ -47,6 +49,16 @@ def ard(sensor: str, region: str, month: str | None = None) -> str:
 def ard_layer(sensor: str, region: str, month: str | None, cell: str, layer: str) -> str:
     """Files of one analysis-ready layer of a cell, without the ending that says their format."""
     return f"ard/{sensor}/{region}/{month or ALL}/{cell}/{layer}"
+
+
+def chips(region: str, month: str) -> str:
+    """Table of the chips of a region and period."""
+    return f"{CHIPS}/{region}/{month}.parquet"
+
+
+def chip_group(sensor: str, region: str, month: str, layer: str, key: str) -> str:
+    """Pixels of the chips of one scene, by the fingerprint of what they are made of."""
+    return f"{CHIPS}/{region}/{month}/{sensor}/{layer}.{key[:12]}.zarr"
 
 
 def tiles(key: str) -> str:

@@ -9,13 +9,13 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from geo_assets.errors import ConfigError
 from geo_assets.model.ard import ArdRecipe
+from geo_assets.model.chip_settings import ChipsRecipe
 from geo_assets.model.collection import SensorRecipe
 from geo_assets.model.compute import ComputeRecipe
 from geo_assets.model.prediction import PredictionRecipe
 from geo_assets.model.recipe import (
     AoiRecipe,
     CatalogRecipe,
-    ChipsRecipe,
     CubeRecipe,
     EmbeddingRecipe,
     GridRecipe,
@@ -32,11 +32,11 @@ Product = Literal[
     "cells", "scenes", "ard", "composite", "pyramid", "chips", "merged", "embeddings", "change", "prediction", "release", "stac"
 ]  # fmt: skip
 # What this version makes, in the order of making
-MADE: tuple[Product, ...] = ("cells", "scenes", "ard", "composite", "pyramid", "prediction")
+MADE: tuple[Product, ...] = ("cells", "scenes", "ard", "composite", "pyramid", "chips", "prediction")
 # What each of them is made from
 NEEDS: dict[Product, tuple[Product, ...]] = {
     "cells": (), "scenes": ("cells",), "ard": ("cells", "scenes"), "composite": ("cells", "scenes"), "pyramid": ("cells", "scenes", "composite"),
-    "prediction": ("cells", "scenes", "composite"),
+    "chips": ("cells", "scenes"), "prediction": ("cells", "scenes", "composite"),
 }  # fmt: skip
 
 
@@ -106,7 +106,10 @@ class Project(Recipe):
             raise ValueError(f"cube.sensor is {self.cube.sensor!r}, but sensors lists only {', '.join(names)}")
         if len(set(names)) != len(names):
             raise ValueError("a sensor is listed twice")
-        for where, listed in (("ard.sensors", self.ard.sensors), ("ard.bands", list(self.ard.bands))):
+        for where, listed in (
+            ("ard.sensors", self.ard.sensors), ("ard.bands", list(self.ard.bands)), ("chips.sensors", self.chips.sensors),
+            ("chips.bands", list(self.chips.bands) if isinstance(self.chips.bands, dict) else []),
+        ):  # fmt: skip
             for name in listed:
                 if name not in names:
                     raise ValueError(f"{where} names {name!r}, but sensors lists only {', '.join(names)}")

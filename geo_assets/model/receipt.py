@@ -152,6 +152,8 @@ class PartitionReceipt(_Record):
             return ""
         if self.product.startswith("prediction/"):
             return "no pixel has all that the model reads: all is nodata"
+        if self.product == "chips" and self.scenes:
+            return f"none of its {len(self.scenes)} scenes has enough pixels in a chip"
         scenes, left_out = len(self.scenes), len(self.dropped)
         if why := self._days_dropped:
             return why

@@ -352,20 +352,6 @@ def check_bits(bits: list[int]) -> list[int]:
     return sorted(set(bits))
 
 
-class ChipsRecipe(Recipe):
-    """Chips and their temporal merge."""
-
-    sensors: list[str] = Field(default_factory=list, description="sensors; empty: all of the project")
-    size_px: int = Field(default=256, ge=8, le=4096, description="side of a chip in pixels")
-    resolution: ResolutionText = Field(default="10", description="side of a pixel in metres")
-    bands: list[str] = Field(default_factory=list, description="bands; empty: the sensors' default bands")
-    min_valid: float = Field(default=0.5, ge=0, le=1, description="least share of observed pixels")
-    lookback_days: int = Field(default=90, ge=0, le=3660, description="how far back a gap may be filled from")
-    merge: Literal["pixel", "chip"] = Field(default="pixel", description="what is filled: pixels, or whole chips")
-    fill_after: bool = Field(default=False, description="fill what is left from later observations")
-    format: Literal["zarr", "cog"] = Field(default="zarr", description="file format")
-
-
 class EmbeddingRecipe(Recipe):
     """One embedding of the chips."""
 
@@ -393,4 +379,8 @@ class TablesRecipe(Recipe):
     """Where tables are kept."""
 
     kind: Literal["iceberg", "geoparquet"] = Field(default="geoparquet", description="table format")
-    catalog: str | None = Field(default=None, description="Iceberg catalog: sqlite, glue or rest")
+    catalog: Literal["sqlite", "glue", "rest"] = Field(default="sqlite", description="for iceberg: catalog")
+    config: dict[str, str] = Field(
+        default_factory=dict,
+        description="for iceberg: the library's own settings, such as uri of a rest catalog; no secrets",
+    )

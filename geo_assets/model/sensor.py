@@ -73,6 +73,8 @@ class Sensor:
         cloud_cover_field: Item property with the cloud cover in percent, if there is one.
         mask_keep: Classes that count as clear, where that is a fact of the collection and no choice.
         mask_bits: Bits of the QA band of which none may be set in a clear pixel.
+        conditions: What else its mask band tells of a pixel, such as ``snow``: the classes that mean it, or the bits of which
+            one is set.
         static: Whether it shows what has no date, such as terrain: every period has the same scenes.
         orbit: Orbit of the scene of a STAC item, for sensors whose view depends on it.
         derived: Bands of analysis-ready layers that are made from another band and not read.
@@ -92,6 +94,7 @@ class Sensor:
     cloud_cover_field: str | None = "eo:cloud_cover"
     mask_keep: tuple[int, ...] = ()
     mask_bits: tuple[int, ...] = ()
+    conditions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     static: bool = False
     orbit: Callable[[Item], Orbit] | None = None
     derived: Mapping[str, Band] = field(default_factory=dict)

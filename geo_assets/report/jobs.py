@@ -11,7 +11,11 @@ from geo_assets.model.receipt import BlockReceipt, FailureNote
 from geo_assets.model.text import without_secrets
 from geo_assets.storage import Storage
 
-PRODUCTS = ("composite", "pyramid")  # whose receipts hold tasks; and those of analysis-ready layers and of maps
+PRODUCTS = (
+    "composite",
+    "pyramid",
+    "chips",
+)  # whose receipts hold tasks; and those of analysis-ready layers and of maps
 _INFRASTRUCTURE = ("timeout", "memory", "lost", "backend")
 _KINDS = ("error", "payload", *_INFRASTRUCTURE)
 _CLOCKS = 1e9, 4e9  # seconds since 1970, from 2001 to 2096: a clock that tells another time is wrong

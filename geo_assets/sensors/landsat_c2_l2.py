@@ -87,4 +87,5 @@ PLUGIN = Sensor(
     acquisition=acquisition,
     mask_band={"qa_pixel": "qa_pixel"},
     mask_bits=(1, 2, 3, 4),  # LSDS-1619, table 6-3: dilated cloud, cirrus, cloud, cloud shadow; bit 0 is fill
+    conditions={"cloud": (1, 2, 3), "shadow": (4,), "snow": (5,), "water": (7,)},
 )

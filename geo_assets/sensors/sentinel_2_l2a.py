@@ -136,4 +136,6 @@ PLUGIN = Sensor(
     dn_offset=dn_offset,
     acquisition=acquisition,
     mask_band={"scl": "scl"},
+    # Sen2Cor's classes: 1 saturated or defective, 3 shadow of clouds, 6 water, 8 to 10 clouds and cirrus, 11 snow or ice
+    conditions={"cloud": (8, 9, 10), "shadow": (3,), "snow": (11,), "water": (6,), "saturated": (1,)},
 )

@@ -75,7 +75,7 @@ def run(task: ArdTask) -> ArdResult:
     rows: list[dict[str, Any]] = []
     qualities: list[Quality] = []
     pictures: dict[str, bytes] = {}
-    with _session(task) as session:
+    with windows_of(task) as session:
         if task.ard.layout == "tiles":
             tile = make_tile(task, session)
             rows.append(_stored_tile(task, storage, tile))
@@ -94,7 +94,7 @@ def run(task: ArdTask) -> ArdResult:
 
 
 @contextlib.contextmanager
-def _session(task: ArdTask) -> Iterator[Any]:
+def windows_of(task: ArdTask) -> Iterator[Any]:
     """What gives the windows of a task's scenes."""
     if task.terrain is not None:
         from geo_assets.tasks.radar_windows import radar_windows  # with what only its workers need

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from geo_assets.tasks.ard import MOSAIC
 from geo_assets.tasks.composite import Footprints
 from geo_assets.tasks.tile import view_area
 
+C = TypeVar("C", bound=CellBox)
 _REACH_DEG = 0.01  # footprints in catalogs are simplified; a scene may reach a little beyond its own
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}")
 
@@ -27,16 +29,22 @@ def layers_of(
     """Name, scenes and reached cells of each layer: one a scene, or one of all scenes where they have no date."""
     if ard_recipe.layout == "tiles":
         return [(cell.id, _around(cell, scenes, sensor), (cell,)) for cell in cells]
+    if not sensor.static:
+        return scene_layers(scenes, cells)
     if not scenes or not cells:
         return []
-    hits = _reached(scenes, cells)
-    if sensor.static:
-        anyhow: npt.NDArray[np.bool_] = np.any(hits, axis=0)
-        reached = tuple(c for c, hit in zip(cells, anyhow, strict=True) if hit)
-        return [(MOSAIC, scenes, reached)] if reached else []
+    anyhow: npt.NDArray[np.bool_] = np.any(_reached(scenes, cells), axis=0)
+    reached = tuple(c for c, hit in zip(cells, anyhow, strict=True) if hit)
+    return [(MOSAIC, scenes, reached)] if reached else []
+
+
+def scene_layers(scenes: Sequence[Scene], cells: Sequence[C]) -> list[tuple[str, tuple[Scene, ...], tuple[C, ...]]]:
+    """Name, scene and reached cells (or windows of cells) of each scene that reaches any."""
+    if not scenes or not cells:
+        return []
     counts = Counter(s.item_id for s in scenes)
-    found: list[tuple[str, tuple[Scene, ...], tuple[CellBox, ...]]] = []
-    for scene, row in zip(scenes, hits, strict=True):
+    found: list[tuple[str, tuple[Scene, ...], tuple[C, ...]]] = []
+    for scene, row in zip(scenes, _reached(scenes, cells), strict=True):
         reached = tuple(c for c, hit in zip(cells, row, strict=True) if hit)
         if reached:
             found.append((_name(scene, twice=counts[scene.item_id] > 1), (scene,), reached))

@@ -15,9 +15,11 @@ from geo_assets.model.geometry import PixelGrid
 from geo_assets.model.project import Project
 from geo_assets.model.receipt import BlockReceipt, PartitionReceipt
 from geo_assets.model.sensor import Sensor
+from geo_assets.registry import sensor_of
 from geo_assets.tasks import composite
 from geo_assets.tasks.ard_partition import ard_bands
 from geo_assets.tasks.ard_pixels import read_bands as read_of_layers
+from geo_assets.tasks.chip_recipe import chip_bands, chip_sensors
 from geo_assets.tasks.pace import Host, Pace, learn, pace
 from geo_assets.tasks.partition import Todo
 from geo_assets.tasks.predictor import Predictor
@@ -93,13 +95,14 @@ class ArdForecast:
         sensor: Whose scenes are made ready.
         receipts: Those of its layers that are stored.
         where: Compute backend that is to run them.
+        bands: Of the layers; left out: those of ``ard``.
     """
 
     def __init__(
-        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], where: Host
+        self, project: Project, sensor: Sensor, receipts: Iterable[PartitionReceipt], where: Host, *, bands: tuple[str, ...] = ()
     ) -> None:  # fmt: skip
         self._sensor = sensor
-        read = read_of_layers(sensor, ard_bands(project, sensor))
+        read = read_of_layers(sensor, bands or ard_bands(project, sensor))
         self._bands = read_bands(sensor, read, mask_for(project.mask, sensor))
         blocks = [b for r in receipts for b in r.blocks if b.status == "ok" and b.bytes_read and b.pixels]
         each = [b.bytes_read / b.pixels for b in blocks]
@@ -122,6 +125,34 @@ class ArdForecast:
     def _under(self, sides_m: Sequence[float], pixel_m: float) -> float:
         """Stored bytes of all bands of one scene under a window."""
         return sum(_bytes_of(self._sensor.bands[band], sides_m, pixel_m) for band in self._bands)
+
+
+class ChipForecast:
+    """Bytes and seconds of chips, sensor by sensor.
+
+    Args:
+        project: The recipes.
+        receipts: Those of chips that are stored.
+        where: Compute backend that is to run them.
+    """
+
+    def __init__(self, project: Project, receipts: Iterable[PartitionReceipt], where: Host) -> None:
+        stored = list(receipts)
+        self._of = {}
+        for name in chip_sensors(project):
+            sensor = sensor_of(project.sensor(name))
+            own = [
+                r.model_copy(update={"blocks": [b for b in r.blocks if b.name.startswith(f"{name} ")]}) for r in stored
+            ]
+            self._of[name] = ArdForecast(project, sensor, own, where, bands=chip_bands(project, sensor))
+
+    def bytes_of(self, sensor: str, chips: Sequence[CellBox]) -> float:
+        """Bytes that a scene's task will read."""
+        return self._of[sensor].bytes_of(chips, 1)
+
+    def load(self, sensor: str, chips: Sequence[CellBox]) -> Load:
+        """A scene's task."""
+        return self._of[sensor].pace.load(self.bytes_of(sensor, chips), sensor)
 
 
 class PyramidForecast:

@@ -5,10 +5,11 @@ import numpy as np
 import shapely
 
 from geo_assets.model.geometry import PixelGrid, Region
-from geo_assets.model.project import Project
+from geo_assets.model.project import Product, Project
 from geo_assets.model.sensor import Sensor
 from geo_assets.registry import sensor_of
 from geo_assets.tasks.ard_partition import ard_sensors
+from geo_assets.tasks.chip_recipe import chip_sensors
 from geo_assets.tasks.heights import gives_heights, height_sensor, widened
 from geo_assets.tasks.search import search_static
 from geo_assets.tasks.tile import view_area
@@ -33,7 +34,12 @@ def search_area(
     """
     area = grid.region_geobox(Region.parse(region)).lonlat()
     heights = gives_heights(project, sensor)
-    if _of_cells(project) and (heights or sensor.name in ard_sensors(project)):
+    of_chips = _made(project, "chips") and sensor.name in chip_sensors(project)
+    if (
+        of_chips
+        or (heights and _made(project, "chips"))
+        or (_made(project, "ard") and (heights or sensor.name in ard_sensors(project)))
+    ):
         own = cells.geometry[cells["region"] == region].to_numpy()
         if project.ard.layout == "tiles" and "scl" in sensor.mask_band:
             own = np.array([view_area(outline) for outline in own], object)
@@ -42,9 +48,9 @@ def search_area(
     return widened(area) if heights else area
 
 
-def _of_cells(project: Project) -> bool:
-    """Whether analysis-ready layers are made, for themselves or for a model."""
-    return any("ard" in (product, *project.needs(product)) for product in project.products)
+def _made(project: Project, wanted: Product) -> bool:
+    """Whether a product is made, for itself or for another one."""
+    return any(wanted in (product, *project.needs(product)) for product in project.products)
 
 
 def search_heights(

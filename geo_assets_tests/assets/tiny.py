@@ -137,17 +137,17 @@ def link_world(source: Path, folder: Path) -> Path:
 
 def leave_out(world: Path, item_id: str) -> None:
     """Take an item out of a catalog."""
-    _change_links(world, lambda links: [link for link in links if f"{item_id}.json" not in link["href"]])
+    _change_links(world, item_id, lambda links: [link for link in links if f"{item_id}.json" not in link["href"]])
 
 
 def put_back(world: Path, item_id: str) -> None:
     """Undo ``leave_out``."""
     link = {"rel": "item", "href": f"./{item_id}/{item_id}.json", "type": "application/geo+json"}
-    _change_links(world, lambda links: [*links, link])
+    _change_links(world, item_id, lambda links: [*links, link])
 
 
-def _change_links(world: Path, change: Any) -> None:
-    file = next(world.glob("*/collection.json"))
+def _change_links(world: Path, item_id: str, change: Any) -> None:
+    file = next(world.glob(f"*/{item_id}")).with_name("collection.json")
     document = json.loads(file.read_text())
     document["links"] = change(document["links"])
     file.write_text(json.dumps(document))

@@ -27,6 +27,7 @@ from geo_assets.tasks.pyramid_partition import make_pyramid, plan_pyramid, read_
 from geo_assets.tasks.steps import alone
 from geo_assets.testing.model_files import identity_model, write_model
 from geo_assets.testing.plain_ard import run_ard
+from geo_assets.testing.plain_chips import run_chips
 from geo_assets.testing.plain_prediction import run_prediction
 from geo_assets.testing.plain_run import PlainRun, run_plain, stored_pixels
 from geo_assets_tests.assets.tiny import WEST, WORLD, Tiny
@@ -171,7 +172,20 @@ def prediction_elsewhere(made: PlainRun) -> None:
     assert [Path(file).read_bytes() for file in table["cog"]] == contents
 
 
+def chips_elsewhere(made: PlainRun) -> None:
+    here, sent = run_chips(made.loaded, months=[MONTH]), Sent()
+    pixels = {k: made.loaded.storage.read(k) for k in made.loaded.storage.names("chips")}
+    there = run_chips(made.loaded, months=[MONTH], overwrite=True, mapper=sent)
+    assert sent.count == len(there.todo) > 0
+    assert pixels
+    assert {k: made.loaded.storage.read(k) for k in made.loaded.storage.names("chips")} == pixels
+    assert {k: r.data_version for k, r in there.receipts.items()} == {
+        k: r.data_version for k, r in here.receipts.items()
+    }
+
+
 CASES = {
+    "chips": chips_elsewhere,
     "prediction": prediction_elsewhere,
     "ard": ard_elsewhere,
     "cells": cells_elsewhere,

@@ -23,6 +23,8 @@ from geo_assets.registry import sensor_of
 from geo_assets.tasks import areas, cells
 from geo_assets.tasks.ard_partition import ard_sensors, band_advice, source_bands
 from geo_assets.tasks.ard_partition import product as layers_product
+from geo_assets.tasks.chip_recipe import ADVICE, chip_bands, chip_sensors
+from geo_assets.tasks.chip_recipe import PRODUCT as CHIPS
 from geo_assets.tasks.described import misfits
 from geo_assets.tasks.search import lacking, read_bands
 
@@ -156,12 +158,17 @@ def _reads(project: Project, entry: SensorRecipe) -> Iterator[_Reads]:
     """What the products of the project read of a sensor; the cube counts where none of them says otherwise."""
     sensor = sensor_of(entry)
     of_layers = "ard" in project.products and entry.sensor in ard_sensors(project)
+    of_chips = CHIPS in project.products and entry.sensor in chip_sensors(project)
     of_cube = any("composite" in (p, *NEEDS.get(p, ())) for p in project.products)
-    if entry.sensor == project.cube.sensor and (of_cube or not of_layers):
+    if entry.sensor == project.cube.sensor and (of_cube or not (of_layers or of_chips)):
         yield _Reads(read_bands(sensor, project.cube.bands, project.mask), "leave the band out of cube.bands")
     if of_layers:
         bands = read_bands(sensor, source_bands(project, sensor), mask_for(project.mask, sensor))
         yield _Reads(bands, band_advice(project, sensor), f"{layers_product(entry.sensor)}: ")
+    if of_chips:
+        yield _Reads(
+            read_bands(sensor, list(chip_bands(project, sensor)), mask_for(project.mask, sensor)), ADVICE, f"{CHIPS}: "
+        )
 
 
 def _bands(project: Project, entry: SensorRecipe, items: list[dict[str, Any]], reads: _Reads) -> Iterator[Finding]:

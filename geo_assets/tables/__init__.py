@@ -1,0 +1,1 @@
+"""Table plugins: what keeps the rows of chips, one file each."""
