@@ -12,6 +12,7 @@ import xarray as xr
 
 from geo_assets.errors import ConfigError, StoreError
 from geo_assets.model import path
+from geo_assets.model.chip_table import best
 from geo_assets.model.period import Month
 from geo_assets.storage import Storage
 from geo_assets.tasks.chip_group import bands_of, read_chips
@@ -84,7 +85,7 @@ def _rows(storage: Storage, *, month: str | None, cell: str | None, sensor: str 
     if not tables:
         wanted = f" of {month}" if month else ""
         raise StoreError(f"no chips{wanted} in {storage.root}: run the project with product chips first")
-    table: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    table: pd.DataFrame = pa.concat_tables([best(t) for t in tables], promote_options="permissive").to_pandas()
     for column, value in (("cell_id", cell), ("sensor", sensor)):
         table = table if value is None else table[table[column] == value]
     shapes = shapely.from_wkb(table.pop("geometry").to_numpy())

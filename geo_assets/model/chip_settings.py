@@ -79,5 +79,9 @@ def check(chips: ChipsRecipe, sensors: Mapping[str, Sensor], where: str) -> None
         bands = bands_of(chips, sensor)
         if unknown := [band for band in bands if band not in usable]:
             raise ConfigError(f"{where}: chips.bands: {name} has no band {unknown[0]!r}; it has {', '.join(usable)}")
+        if "clear" in bands:
+            raise ConfigError(
+                f"{where}: chips.bands: {name} has a band clear, which chips have of their own: give it another name"
+            )
         if len({*bands}) != len(bands):
             raise ConfigError(f"{where}: chips.bands: a band of {name} is named twice")

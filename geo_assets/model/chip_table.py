@@ -218,8 +218,32 @@ class Tables(Protocol):
         ...
 
 
-def checked(rows: pa.Table) -> pa.Table:
+def best(rows: pa.Table) -> pa.Table:
+    """Of rows with one key that with the most pixels: scenes of one overpass overlap, and some catalogs give all of them one time.
+
+    Of several that have as many the clearest, then the first by the ids of their scenes.
+    """
+    scenes = [" ".join(ids) for ids in rows["scene_ids"].to_pylist()]
+    ranked = rows.select([*KEY, "valid_fraction", "clear_fraction"]).append_column(
+        "scenes", pa.array(scenes, pa.string())
+    )
+    ranked = ranked.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    order = [
+        *((name, "ascending") for name in KEY),
+        ("valid_fraction", "descending"),
+        ("clear_fraction", "descending"),
+        ("scenes", "ascending"),
+    ]
+    first = ranked.sort_by(order).group_by(list(KEY), use_threads=False).aggregate([("place", "first")])
+    return rows.take(first.sort_by([(n, "ascending") for n in SORTED])["place_first"])
+
+
+def checked(rows: pa.Table, *, unique: bool = True) -> pa.Table:
     """Rows with the types of ``COLUMNS``, in their order, further columns after them.
+
+    Args:
+        rows: With at least these columns.
+        unique: Whether a key may be there only once.
 
     Raises:
         ConfigError: A key is given twice, or a column is missing or of another type.
@@ -236,6 +260,8 @@ def checked(rows: pa.Table) -> pa.Table:
         cast = rows.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as e:
         raise ConfigError(f"rows of chips: {' '.join(str(e).split())[:200]}") from e
+    if not unique:
+        return cast
     keys = cast.select(list(KEY)).group_by(list(KEY)).aggregate([([], "count_all")])
     if keys.num_rows < cast.num_rows:
         twice = next(k for k in keys.to_pylist() if k["count_all"] > 1)

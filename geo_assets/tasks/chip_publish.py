@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from geo_assets.model.chip_table import KEY, ChipTable, Tables, Where
+from geo_assets.model.chip_table import KEY, ChipTable, Tables, Where, best
 from geo_assets.model.project import Project
 from geo_assets.registry import load
 
@@ -34,7 +34,7 @@ def publish(project: Project, root: str, product: str, region: str, month: str, 
     """
     if project.tables.kind == FILES:
         return
-    table = open_table(project, root, product)
+    rows, table = best(rows), open_table(project, root, product)
     table.upsert(rows)
     there = table.read(Where(regions=[region], months=[month]), columns=list(KEY))
     gone = there.join(rows.select(list(KEY)), keys=list(KEY), join_type="left anti")

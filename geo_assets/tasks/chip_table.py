@@ -14,7 +14,9 @@ from geo_assets.storage import Storage
 
 
 def read_rows(storage: Storage, region: str, month: str) -> pa.Table | None:
-    """Rows of a partition with at least ``COLUMNS``; None where there is no table.
+    """Rows of a partition, one a scene and chip, with at least ``COLUMNS``; None where there is no table.
+
+    Those of scenes with one time may share a key: ``chip_table.best`` gives one of them.
 
     Raises:
         SourceError: It is damaged.
@@ -24,7 +26,7 @@ def read_rows(storage: Storage, region: str, month: str) -> pa.Table | None:
     if content is None:
         return None
     try:
-        return checked(pq.read_table(io.BytesIO(content)))
+        return checked(pq.read_table(io.BytesIO(content)), unique=False)
     except (pa.ArrowException, OSError, ValueError) as e:
         line = " ".join(str(e).split())[:200]
         raise SourceError(f"{storage.uri(name)}: no table of chips: {line}; run the partition with --overwrite") from e
@@ -41,7 +43,7 @@ def write_rows(
     parts = [kept] if kept is not None and kept.num_rows else []
     if rows:
         names = [*COLUMNS.names, *sorted({k for row in rows for k in row} - {*COLUMNS.names})]
-        parts.append(checked(_typed(rows, names)))
+        parts.append(checked(_typed(rows, names), unique=False))
     table = pa.concat_tables(parts, promote_options="permissive") if parts else COLUMNS.empty_table()
     table = table.sort_by([(name, "ascending") for name in SORTED])
     buffer = io.BytesIO()

@@ -110,12 +110,13 @@ def run(task: ChipTask) -> ChipResult:
                 continue
             known = judged.get(cell.id)
             clear = valid & known.clear if known else valid if masked is None else np.zeros_like(valid)
-            stored = [*bands, CLEAR_BAND, *([_kept(masked)] if masked else [])]
+            beside = masked if masked is not None and masked.name not in layer.bands else None
+            stored = [*bands, CLEAR_BAND, *([_kept(beside)] if beside else [])]
             if group is None:
                 size = cell.box.shape[0]
                 uri = Storage(layer.root).uri(task.href)
                 group = ChipGroup(uri, stored, size, most=len(chips), attributes=_attributes(task, bands))
-            extra = [known.classes if known else np.full(cell.box.shape, masked.fill, masked.dtype)] if masked else []
+            extra = [known.classes if known else np.full(cell.box.shape, beside.fill, beside.dtype)] if beside else []
             place = group.add([*values, clear.astype(np.uint8), *extra])
             rows.append(_row(task, _chip(cell), place, valid, clear, known, masked))
         usage = session.usage
@@ -164,7 +165,7 @@ def _row(
     sensor = sensor_of(layer.sensor)
     footprint = shapely.from_wkb(scene.footprint)
     shares = {}
-    if masked is not None and known is not None:
+    if masked is not None and known is not None and masked.name in sensor.mask_band.values():
         bits = task.mask.kind in BIT_KINDS
         shares = condition_shares(known.classes, sensor.conditions, bits=bits, fill=masked.fill)
     return place_of(chip) | {

@@ -1,9 +1,10 @@
 import datetime as dt
 
+import pyarrow as pa
 import pytest
 
 from geo_assets.errors import ConfigError
-from geo_assets.model.chip_table import COLUMNS, KEY, Where, checked
+from geo_assets.model.chip_table import COLUMNS, KEY, Where, best, checked
 from geo_assets.testing.conformance_table import chips
 
 
@@ -42,3 +43,11 @@ def test_checked_when_a_key_is_there_twice_in_all_but_one_column_then_it_is_no_k
     assert set(KEY) <= set(COLUMNS.names)
     both = [chips([0]), chips([0], sensor="dem")]
     assert checked(both[0]).num_rows + checked(both[1]).num_rows == 2
+
+
+def test_best_when_scenes_share_a_key_then_the_fullest_then_the_clearest_then_the_first_by_id():
+    given = [chips([0], clear=0.2), chips([0], clear=0.4), chips([1], clear=0.1)]
+    assert best(pa.concat_tables(given))["clear_fraction"].to_pylist() == [0.4, 0.1]
+    place = given[0].column_names.index("valid_fraction")
+    part = given[1].set_column(place, "valid_fraction", [[0.5]])
+    assert best(pa.concat_tables([part, given[0], given[2]]))["clear_fraction"].to_pylist() == [0.2, 0.1]

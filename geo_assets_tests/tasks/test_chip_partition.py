@@ -1,5 +1,6 @@
 """Partitions of chips: what is made again and what is not, tables, and what is left of failures."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,45 @@ def test_chips_when_two_copies_of_the_world_lie_elsewhere_then_the_same_bits(hom
     mine, theirs = rows(run_chips(one, months=MONTHS[:1])), rows(run_chips(two, months=MONTHS[:1]))
     plain = [n for n in mine.column_names if n != "href"]
     assert mine.select(plain).equals(theirs.select(plain))
+
+
+def test_chips_when_two_scenes_have_one_time_then_the_fuller_is_shown_and_the_other_comes_back_without_it(home):
+    pytest.importorskip("pyiceberg", reason="the extra iceberg is not installed")
+    for file in (home / "world" / S2).glob("*/*.json"):  # as Planetary Computer has it: the time of the overpass
+        item = json.loads(file.read_text())
+        item["properties"]["datetime"] = item["properties"]["datetime"][:11] + "10:00:00Z"
+        file.write_text(json.dumps(item))
+    loaded = project(home, tables={"kind": "iceberg"})
+    run = run_chips(loaded, months=MONTHS[:1])
+    every = rows(run).to_pylist()
+    shown = geo_assets.open(loaded.storage.root).chips()
+    assert len(shown) < len(every)
+    assert not shown.duplicated(list(KEY)).any()
+    assert len(shown) == open_table(loaded.project, loaded.storage.root, "chips").read().num_rows
+    fullest = {}
+    for row in every:
+        key = tuple(row[k] for k in KEY)
+        fullest[key] = max(fullest.get(key, 0.0), row["valid_fraction"])
+    assert sorted(fullest.values()) == pytest.approx(sorted(shown["valid_fraction"]))
+    scene = scene_of(home, MONTHS[0])
+    leave_out(home / "world", scene)
+    again = run_chips(loaded, months=MONTHS[:1])
+    assert again.todo == []
+    left = geo_assets.open(loaded.storage.root).chips()
+    assert {tuple(row[k] for k in KEY) for row in every if scene not in row["scene_ids"]} == {
+        (c, s, t.to_pydatetime()) for c, s, t in zip(left["chip_id"], left["sensor"], left["datetime"], strict=True)
+    }
+
+
+def test_chips_when_a_function_judges_a_band_that_they_have_then_it_is_stored_once_and_no_class_is_counted(
+    home, monkeypatch
+):
+    (home / "judge.py").write_text("def bright(numbers):\n    return numbers > 1500\n")
+    monkeypatch.syspath_prepend(home)
+    loaded = project(home, mask={"kind": "judge:bright", "band": "red"})
+    table = rows(run_chips(loaded, months=MONTHS[:1]))
+    assert table["cloud_fraction"].null_count == table.num_rows
+    store = geo_assets.open(loaded.storage.root)
+    pixels = store.chip_pixels(store.chips())
+    assert list(pixels.data_vars) == ["red", "green", "blue", "nir", "clear"]
+    assert 0 < float(pixels["clear"].mean()) < 1
