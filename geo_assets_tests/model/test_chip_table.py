@@ -50,4 +50,4 @@ def test_best_when_scenes_share_a_key_then_the_fullest_then_the_clearest_then_th
     assert best(pa.concat_tables(given))["clear_fraction"].to_pylist() == [0.4, 0.1]
     place = given[0].column_names.index("valid_fraction")
     part = given[1].set_column(place, "valid_fraction", [[0.5]])
-    assert best(pa.concat_tables([part, given[0], given[2]]))["clear_fraction"].to_pylist() == [0.2, 0.1]
+    assert best(pa.concat_tables([checked(part), given[0], given[2]]))["clear_fraction"].to_pylist() == [0.2, 0.1]
