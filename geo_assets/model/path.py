@@ -57,8 +57,8 @@ def chips(region: str, month: str) -> str:
 
 
 def chip_group(sensor: str, region: str, month: str, layer: str, key: str) -> str:
-    """Pixels of the chips of one scene, by the fingerprint of what they are made of."""
-    return f"{CHIPS}/{region}/{month}/{sensor}/{layer}.{key[:12]}.zarr"
+    """Pixels of the chips of one scene, by the fingerprint of what they are made of, without what each try adds."""
+    return f"{CHIPS}/{region}/{month}/{sensor}/{layer}.{key[:12]}"
 
 
 def tiles(key: str) -> str:

@@ -80,6 +80,7 @@ class BlockReceipt(_Record):
     )
     faults: list[str] = Field(default_factory=list, description="of a yearly tile, what is certainly wrong")
     doubts: list[str] = Field(default_factory=list, description="of a yearly tile, what is rarely right")
+    href: str = Field(default="", description="of chips, group with the pixels of a scene's")
     page: str = Field(default="", description="of a yearly tile, object with its page")
 
 

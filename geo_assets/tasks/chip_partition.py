@@ -232,7 +232,7 @@ def make_chips(
         else:
             blocks.append(jobs.noted(_failed(todo, result, known.get(todo.name)), result))
     now = {t.name for t, r in zip(plan.todo, results, strict=True) if r.status == "ok"}
-    hrefs = {_href(plan, b) for b in blocks if b.key and b.name not in now}
+    hrefs = {b.href for b in blocks if b.href and b.name not in now}
     before = read_rows(storage, plan.region, plan.month) if hrefs else None
     kept = before.filter(pc.is_in(before["href"], pa.array(sorted(hrefs), pa.string()))) if before is not None else None
     table = write_rows(storage, plan.region, plan.month, rows, kept)
@@ -241,15 +241,8 @@ def make_chips(
     )
     publish(project, storage.root, PRODUCT, plan.region, plan.month, table)
     storage.write_receipt(receipt)
-    _remove_others(
-        storage, plan, {*hrefs, *(_href(plan, b) for b in blocks if b.key)}
-    )  # last: the old table named them
+    _remove_others(storage, plan, {b.href for b in blocks})  # last: the old table named them
     return receipt
-
-
-def _href(plan: ChipPlan, block: BlockReceipt) -> str:
-    sensor, _, layer = block.name.partition(" ")
-    return path.chip_group(sensor, plan.region, plan.month, layer, block.key)
 
 
 def _remove_others(storage: Storage, plan: ChipPlan, named: set[str]) -> None:
@@ -268,8 +261,8 @@ def _task(todo: Todo, plan: ChipPlan, project: Project, storage: Storage) -> cut
         ard=layer_recipe(project), mask=MaskRecipe(kind="none"), catalog=project.catalog_of(todo.sensor), root=storage.root, reader=project.cube.reader,
         terrain=terrain_correction(project, sensor, todo.heights, [c.box for c in todo.chips]),
     )  # fmt: skip
-    href = path.chip_group(todo.sensor, plan.region, plan.month, todo.layer, todo.key)
-    return cutting.ChipTask(layer, mask_for(project.mask, sensor), href, project.chips.min_valid)
+    base = path.chip_group(todo.sensor, plan.region, plan.month, todo.layer, todo.key)
+    return cutting.ChipTask(layer, mask_for(project.mask, sensor), base, project.chips.min_valid)
 
 
 def _made(todo: Todo, result: cutting.ChipResult) -> BlockReceipt:
@@ -279,7 +272,7 @@ def _made(todo: Todo, result: cutting.ChipResult) -> BlockReceipt:
     return BlockReceipt(
         row=0, col=0, name=todo.name, key=todo.key, chunks=[], cells=sorted({c.cell_id for c in todo.chips}), scene_ids=[todo.scene.item_id],
         height_ids=[s.item_id for s in todo.heights], days=1, pixels=pixels, observed=observed, bytes_read=result.bytes_read, requests=result.requests,
-        notes=list(result.notes), wall_s=result.wall_s, cpu_s=result.cpu_s,
+        notes=list(result.notes), href=result.href, wall_s=result.wall_s, cpu_s=result.cpu_s,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,13 +38,13 @@ class ChipTask:
     Attributes:
         layer: The scene and its chips in place of cells; its mask is ``none``, since pixels are kept whatever is clear in them.
         mask: Recipe of the mask that tells which pixels are clear.
-        href: Group of the pixels, below the storage root.
+        base: Name of the group of the pixels, below the storage root; every try adds its own ending.
         min_valid: Least share of observed pixels of a chip that is kept.
     """
 
     layer: ArdTask
     mask: MaskRecipe
-    href: str
+    base: str
     min_valid: float = 0.0
 
     @property
@@ -62,7 +63,8 @@ class ChipResult:
     """What a worker sends back, beside which the pixels are in the storage.
 
     Attributes:
-        rows: Of the table of chips, one a chip in which something is observed.
+        rows: Of the table of chips, one a chip that is kept.
+        href: Group of their pixels, or "".
         bytes_read: Of source files.
         requests: Reads of a file or range.
         notes: What a person should know.
@@ -71,6 +73,7 @@ class ChipResult:
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    href: str = ""
     bytes_read: int = 0
     requests: int = 0
     notes: tuple[str, ...] = ()
@@ -99,6 +102,8 @@ def run(task: ChipTask) -> ChipResult:
     layer = task.layer
     sensor, chips = sensor_of(layer.sensor), layer.cells
     masked = mask_band(sensor, task.mask)
+    # A name of its own, so that no try writes over what another one made, or what rows of before name
+    href = f"{task.base}.{uuid.uuid4().hex[:8]}.zarr"
     group: ChipGroup | None = None
     rows: list[dict[str, Any]] = []
     with windows_of(layer) as session:
@@ -114,16 +119,16 @@ def run(task: ChipTask) -> ChipResult:
             stored = [*bands, CLEAR_BAND, *([_kept(beside)] if beside else [])]
             if group is None:
                 size = cell.box.shape[0]
-                uri = Storage(layer.root).uri(task.href)
+                uri = Storage(layer.root).uri(href)
                 group = ChipGroup(uri, stored, size, most=len(chips), attributes=_attributes(task, bands))
             extra = [known.classes if known else np.full(cell.box.shape, beside.fill, beside.dtype)] if beside else []
             place = group.add([*values, clear.astype(np.uint8), *extra])
-            rows.append(_row(task, _chip(cell), place, valid, clear, known, masked))
+            rows.append(_row(task, href, _chip(cell), place, valid, clear, known, masked))
         usage = session.usage
     if group is not None:
         group.close()
     return ChipResult(
-        rows, usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
+        rows, href if rows else "", usage.bytes, usage.requests, tuple(usage.notes), round(time.perf_counter() - began, 3), round(time.thread_time() - cpu, 3)
     )  # fmt: skip
 
 
@@ -159,7 +164,14 @@ def _attributes(task: ChipTask, bands: Sequence[Band]) -> dict[str, Any]:
 
 
 def _row(
-    task: ChipTask, chip: Chip, place: int, valid: Mask, clear: Mask, known: _Judged | None, masked: Band | None
+    task: ChipTask,
+    href: str,
+    chip: Chip,
+    place: int,
+    valid: Mask,
+    clear: Mask,
+    known: _Judged | None,
+    masked: Band | None,
 ) -> dict[str, Any]:
     layer, scene = task.layer, task.layer.scenes[0]
     sensor = sensor_of(layer.sensor)
@@ -170,7 +182,7 @@ def _row(
         shares = condition_shares(known.classes, sensor.conditions, bits=bits, fill=masked.fill)
     return place_of(chip) | {
         "sensor": layer.source, "datetime": dt.datetime.fromisoformat(scene.time).astimezone(dt.UTC), "region": layer.region, "month": layer.month,
-        "href": task.href, "index": place, "scene_ids": [scene.item_id], "valid_fraction": float(valid.mean()), "clear_fraction": float(clear.mean()),
+        "href": href, "index": place, "scene_ids": [scene.item_id], "valid_fraction": float(valid.mean()), "clear_fraction": float(clear.mean()),
         "fill_fraction": None, "max_age_days": None, "solar_day": scene.solar_day, "within_footprint": bool(shapely.covers(footprint, shapely.from_wkb(chip.outline))),
         **{f"{name}_fraction": shares.get(name) for name in sensor.conditions},
     }  # fmt: skip

@@ -148,12 +148,15 @@ def test_chips_when_a_file_is_damaged_then_its_scene_fails_and_the_next_run_make
 def test_chips_when_made_anew_and_one_fails_then_its_older_chips_stay(home):
     loaded = project(home)
     before = rows(run_chips(loaded, months=MONTHS[:1]))
+    store = geo_assets.open(loaded.storage.root)
+    pixels = store.chip_pixels(store.chips())
     scene = scene_of(home, MONTHS[0])
     truncate(home / "world", scene, "nir")
     run = run_chips(loaded, months=MONTHS[:1], overwrite=True)
     assert any(r.failures for r in run.receipts.values())
     assert keys(rows(run)) == keys(before)
     assert set(rows(run)["href"].to_pylist()) == groups(loaded)
+    assert pixels.equals(store.chip_pixels(store.chips()))
 
 
 def test_chips_when_the_table_is_damaged_then_overwrite_mends_it(home):

@@ -67,7 +67,7 @@ def tasks(
                 name=name, region=region, month="2024-03", cells=reached, scenes=group, sensor=entry, bands=bands, ard=loaded.project.ard,
                 mask=MaskRecipe(kind="none"), catalog=loaded.project.catalog_of(sensor), root=loaded.storage.root,
             )  # fmt: skip
-            made.append(ChipTask(layer, mask, f"chips/{sensor}/{region}/{name}.zarr"))
+            made.append(ChipTask(layer, mask, f"chips/{sensor}/{region}/{name}"))
     return made
 
 
@@ -191,3 +191,16 @@ def test_chips_when_a_file_is_damaged_then_the_scene_fails_and_says_which(home):
     truncate(home / "world", task.name, "nir")
     with pytest.raises(SourceError, match=r"nir\.tif"):
         run(task)
+
+
+def test_chips_when_a_task_is_tried_twice_then_neither_writes_over_the_other(made):
+    loaded, _ = made
+    task = next(t for t in tasks(loaded) if len(t.layer.cells) > 6)
+    one, two = run(task), run(task)
+    assert one.href != two.href
+    for result in (one, two):
+        assert {r["href"] for r in result.rows} == {result.href}
+    places = [r["index"] for r in one.rows]
+    first = read_chips(loaded.storage.uri(one.href), places, ["red", "clear"])
+    second = read_chips(loaded.storage.uri(two.href), places, ["red", "clear"])
+    assert all((first[name] == second[name]).all() for name in first)

@@ -16,6 +16,7 @@ import pytest
 import geo_assets
 import geo_assets.tasks
 from geo_assets.compute._call import Call
+from geo_assets.model.chip_settings import ChipsRecipe
 from geo_assets.model.prediction import PredictionRecipe
 from geo_assets.model.project import MADE
 from geo_assets.model.task import TaskResult
@@ -173,12 +174,15 @@ def prediction_elsewhere(made: PlainRun) -> None:
 
 
 def chips_elsewhere(made: PlainRun) -> None:
-    here, sent = run_chips(made.loaded, months=[MONTH]), Sent()
-    pixels = {k: made.loaded.storage.read(k) for k in made.loaded.storage.names("chips")}
-    there = run_chips(made.loaded, months=[MONTH], overwrite=True, mapper=sent)
+    project = made.loaded.project.model_copy(update={"chips": ChipsRecipe(size_px=32)})
+    loaded, sent = LoadedProject(project, made.loaded.file), Sent()
+    here = run_chips(loaded, months=[MONTH])
+    store = geo_assets.open(loaded.storage.root)
+    pixels = store.chip_pixels(store.chips())
+    there = run_chips(loaded, months=[MONTH], overwrite=True, mapper=sent)
     assert sent.count == len(there.todo) > 0
-    assert pixels
-    assert {k: made.loaded.storage.read(k) for k in made.loaded.storage.names("chips")} == pixels
+    assert pixels["clear"].any()
+    assert pixels.equals(store.chip_pixels(store.chips()))
     assert {k: r.data_version for k, r in there.receipts.items()} == {
         k: r.data_version for k, r in here.receipts.items()
     }
