@@ -28,6 +28,7 @@ from geo_assets.project import LoadedProject
 from geo_assets.registry import available, load
 from geo_assets.storage import Storage
 from geo_assets.tasks import areas, cells
+from geo_assets.tasks.chip_publish import project_table
 from geo_assets.tasks.chip_recipe import PRODUCT as CHIPS
 from geo_assets.tasks.layout import refuse_other_layout, refuse_other_store
 
@@ -65,6 +66,8 @@ def run_project(
     predictor = predictor_of(place.project, periods, products)
     if predictor is not None:
         refuse_unrunnable(predictor, load("compute", place.project.compute.backend), place.project.compute)
+    if any(CHIPS in (p, *place.project.needs(p)) for p in products):
+        _check_table(place)
     runner = Runner(loaded, console=console)
     runner.fail_orphans()
     if options.initialize and not set(products) & set(OF_CUBE):
@@ -122,6 +125,19 @@ def _check_storage(loaded: LoadedProject) -> None:
         refuse_other_store(loaded.project, loaded.storage)
         refuse_other_layout(loaded.cube, loaded.project, loaded.periods())
         loaded.cube.probe()
+    except StoreError as e:
+        raise ConfigError(f"{e}; nothing was started") from e
+
+
+def _check_table(loaded: LoadedProject) -> None:
+    """Find out before work starts whether the table of chips can be used.
+
+    Raises:
+        ConfigError: It cannot.
+        PluginError: Its library is not installed.
+    """
+    try:
+        project_table(loaded.project, loaded.storage.root, CHIPS)
     except StoreError as e:
         raise ConfigError(f"{e}; nothing was started") from e
 

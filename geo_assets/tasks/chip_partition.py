@@ -27,7 +27,7 @@ from geo_assets.tasks import ard
 from geo_assets.tasks import chips as cutting
 from geo_assets.tasks.ard_layers import scene_layers
 from geo_assets.tasks.cells import cell_boxes, region_grid
-from geo_assets.tasks.chip_publish import publish, table_kind
+from geo_assets.tasks.chip_publish import project_table, publish, table_kind
 from geo_assets.tasks.chip_recipe import ADVICE, PRODUCT, chip_bands, chip_sensors, layer_recipe, recipe_values
 from geo_assets.tasks.chip_table import read_rows, write_rows
 from geo_assets.tasks.heights import height_scenes, placed_by, reaching, terrain_correction
@@ -215,9 +215,11 @@ def make_chips(
         expected_usd: What each scene is expected to cost, by its name, for the receipt.
 
     Raises:
+        ConfigError: The settings of the project's table are wrong, or its library is not installed; nothing was made.
         StoreError: A table or the receipt was not written; the receipt is as before.
     """
     began, jobs = time.perf_counter(), Jobs(run_id, backend, expected_usd or {})
+    shared = project_table(project, storage.root, PRODUCT)  # first: without it no task is worth its time
     results = yield Batch(cutting.run, [_task(t, plan, project, storage) for t in plan.todo])
     if len(results) != len(plan.todo):
         raise ComputeError(
@@ -239,7 +241,8 @@ def make_chips(
     receipt = _receipt(
         plan, project, sorted(blocks, key=lambda b: b.name), table, run_id=run_id, seconds=time.perf_counter() - began
     )
-    publish(project, storage.root, PRODUCT, plan.region, plan.month, table)
+    if shared is not None:
+        publish(shared, plan.region, plan.month, table)
     storage.write_receipt(receipt)
     _remove_others(storage, plan, {b.href for b in blocks})  # last: the old table named them
     return receipt

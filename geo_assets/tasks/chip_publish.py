@@ -26,15 +26,18 @@ def open_table(project: Project, root: str, name: str) -> ChipTable:
     return kind.open(project.tables, root, name)
 
 
-def publish(project: Project, root: str, product: str, region: str, month: str, rows: pa.Table) -> None:
-    """Put a partition's rows into the project's table in place of those that it has of it; nothing, where files are enough.
+def project_table(project: Project, root: str, product: str) -> ChipTable | None:
+    """The project's table of a product, or None where the files of its partitions are enough; see ``open_table``."""
+    return None if project.tables.kind == FILES else open_table(project, root, product)
+
+
+def publish(table: ChipTable, region: str, month: str, rows: pa.Table) -> None:
+    """Put a partition's rows into the project's table in place of those that it has of it.
 
     Raises:
         StoreError: It was not committed.
     """
-    if project.tables.kind == FILES:
-        return
-    rows, table = best(rows), open_table(project, root, product)
+    rows = best(rows)
     table.upsert(rows)
     there = table.read(Where(regions=[region], months=[month]), columns=list(KEY))
     gone = there.join(rows.select(list(KEY)), keys=list(KEY), join_type="left anti")

@@ -119,3 +119,19 @@ def test_chips_when_no_scene_is_there_then_it_is_said(tiny, called):
         for r in tiny.instance().fetch_materializations(dg.AssetKey("chips"), limit=9).records
     }
     assert shown == "no scene in this period"
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"), [
+        ({"kind": "iceberg", "catalog": "rest", "config": {"uri": "http://127.0.0.1:9/none"}}, "nothing was started"),
+        ({"kind": "iceberg", "catalog": "rest"}, "uri"),
+    ],
+)  # fmt: skip
+def test_chips_when_the_table_cannot_be_reached_then_nothing_is_started(tiny, called, tables, said):
+    pytest.importorskip("pyiceberg", reason="the extra iceberg is not installed")
+    tiny.change(tables=tables)
+    code, _, error = called("run", "--yes")
+    assert code == 2
+    assert said in error.lower()
+    assert not (tiny.folder / "data" / "chips").exists()
+    assert not tiny.receipts("cells")
