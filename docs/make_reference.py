@@ -36,7 +36,6 @@ This version makes the products {made}; sections of products to come are read an
 
 _PRODUCT = "the product `{}` is refused when it is asked for, and these settings do nothing"
 _TO_COME = {name: _PRODUCT.format(name) for name in ("chips", "embeddings", "release", "stac") if name not in MADE}
-_TO_COME["tables"] = "all tables are geoparquet, whatever stands here"
 
 _KINDS = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
 

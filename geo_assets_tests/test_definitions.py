@@ -65,6 +65,11 @@ def test_the_assets_form_the_graph_of_the_contract(folder: Path) -> None:
             "partitions": "MultiPartitionsDefinition",
         },
         "pyramid": {"parents": ["composite"], "group": "cube", "partitions": "MultiPartitionsDefinition"},
+        "chips": {
+            "parents": ["cells", "scenes/sentinel-2-l2a"],
+            "group": "chips",
+            "partitions": "MultiPartitionsDefinition",
+        },
     }
     assert found["jobs"] == ["cells_job", "cube_job"]
 

@@ -36,4 +36,4 @@ def test_project_file_when_settings_have_settings_then_they_are_listed_and_produ
     for part in ("### `sensors[].bands.<name>`", "### `sensors[].mask`", "| `gsd_m` |", "| `bits` |", "| `nodata` |"):
         assert part in sections["sensors"]
     marked = {name for name, text in sections.items() if "Not made by this version" in text}
-    assert marked == {"chips", "embeddings", "release", "stac", "tables"}
+    assert marked == {"embeddings", "release", "stac"}

@@ -29,10 +29,19 @@ class ChipsRecipe(Recipe):
     min_valid: float = Field(
         default=0.5, ge=0, le=1, description="least share of observed pixels of a chip that is kept"
     )
-    lookback_days: int = Field(default=90, ge=0, le=3660, description="how far back a gap may be filled from")
-    merge: Literal["pixel", "chip"] = Field(default="pixel", description="what is filled: pixels, or whole chips")
-    fill_after: bool = Field(default=False, description="fill what is left from later observations")
-    format: Literal["zarr", "cog"] = Field(default="zarr", description="file format")
+    lookback_days: int = Field(
+        default=90,
+        ge=0,
+        le=3660,
+        description="how far back a gap may be filled from, of merged chips, which this version does not make",
+    )
+    merge: Literal["pixel", "chip"] = Field(
+        default="pixel", description="what is filled: pixels, or whole chips; of merged chips alone"
+    )
+    fill_after: bool = Field(
+        default=False, description="fill what is left from later observations; of merged chips alone"
+    )
+    format: Literal["zarr", "cog"] = Field(default="zarr", description="file format; cog is not made yet and refused")
 
 
 def sensors_of(chips: ChipsRecipe, sensors: Mapping[str, Sensor]) -> list[str]:

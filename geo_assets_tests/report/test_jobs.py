@@ -109,6 +109,7 @@ def test_jobs_when_partitions_are_named_then_only_they_are_read(storage, monkeyp
     assert {(j.product, j.region) for j in jobs} == {("composite", REGION), ("cells", REGION)}
     assert sorted(read) == [
         path.failure("cells", REGION),
+        path.receipt("chips", REGION, "2024-03"),
         path.receipt("composite", REGION, "2024-03"),
         path.receipt("pyramid", REGION, "2024-03"),
     ]
