@@ -84,9 +84,9 @@ def test_a_cube_that_has_no_levels_is_refused_before_any_work(tmp_path: Path) ->
         assert "odd number" in said
         assert "cube.block_px" in said
     assert not (tiny.folder / "data").exists()
-    refused = cli(tiny.folder, "run", "--products", "chips", code=2)["error"]["message"]
-    assert "'chips' is not made by this version" in refused
-    assert "composite, pyramid" in refused
+    refused = cli(tiny.folder, "run", "--products", "merged", code=2)["error"]["message"]
+    assert "'merged' is not made by this version" in refused
+    assert "composite, pyramid, chips" in refused
 
 
 def test_levels_are_read_without_dagster(tmp_path: Path) -> None:
